@@ -1,0 +1,20 @@
+//! One SQL text over two engines, and a writer that groups commits.
+//!
+//! The engine is an enum of two concrete pools ([`Db`]), not `sqlx::Any`: each arm is statically typed, and the few places where
+//! the dialects differ are two words of a template ([`BatchSql`]). Statements use `$1` placeholders and
+//! `ON CONFLICT … DO UPDATE`, which both engines read; columns are `TEXT`, `BIGINT` and `BLOB`/`BYTEA`.
+//!
+//! *Invariant:* nothing awaits the network while a transaction is open. Writes go through one [`Writer`], which gathers what many
+//! callers want to write into one transaction and answers each of them after the commit.
+
+mod db;
+mod error;
+mod migrate;
+mod value;
+mod writer;
+
+pub use db::{BatchSql, Db, DbOptions, Durability, Row, Tx};
+pub use error::SqlError;
+pub use migrate::Migration;
+pub use value::Value;
+pub use writer::{Apply, WriteError, Writer, WriterOptions};
