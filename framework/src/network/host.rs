@@ -1,0 +1,144 @@
+//! What a session says to the framework.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{IdempotencyKey, Network, RemoteEvent, SessionId};
+
+/// The framework, as a session sees it. Cheap to clone.
+pub struct Host<N: Network>(Arc<dyn Backend<N>>);
+
+impl<N: Network> Clone for Host<N> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<N: Network> fmt::Debug for Host<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Host({})", N::INFO.id)
+    }
+}
+
+/// What stands behind a [`Host`]: the dispatcher, or a recorder in a network's own tests.
+#[async_trait]
+pub trait Backend<N: Network>: Send + Sync + 'static {
+    /// See [`Host::ingest`].
+    async fn ingest(
+        &self,
+        session: &SessionId,
+        event: RemoteEvent<N>,
+        dedupe: Dedupe<N::Message>,
+    ) -> Result<Ingested, Closed>;
+    /// See [`Host::state`].
+    fn state(&self, session: &SessionId, state: ConnectionState);
+    /// See [`Host::typing`].
+    fn typing(&self, session: &SessionId, room: N::Room, who: N::User, typing: bool);
+    /// See [`Host::rooms`].
+    async fn rooms(&self) -> Result<Vec<N::Room>, Closed>;
+}
+
+impl<N: Network> Host<N> {
+    /// Wraps what stands behind it.
+    pub fn new(backend: Arc<dyn Backend<N>>) -> Self {
+        Self(backend)
+    }
+
+    /// Hands over what happened on the network, and returns **after it is durable**: only now may the network be told that we
+    /// have it. Waits while the store is behind, so that a session reads no faster than can be kept.
+    ///
+    /// # Errors
+    /// [`Closed`] when the bridge is stopping (nothing was kept: do not acknowledge).
+    pub async fn ingest(
+        &self,
+        session: &SessionId,
+        event: RemoteEvent<N>,
+        dedupe: Dedupe<N::Message>,
+    ) -> Result<Ingested, Closed> {
+        self.0.ingest(session, event, dedupe).await
+    }
+
+    /// Says how the connection is. `Connected` makes the framework enter the mapped rooms and deliver what waits.
+    pub fn state(&self, session: &SessionId, state: ConnectionState) {
+        self.0.state(session, state);
+    }
+
+    /// Somebody types, or stopped. Latest wins; nothing is stored.
+    pub fn typing(&self, session: &SessionId, room: N::Room, who: N::User, typing: bool) {
+        self.0.typing(session, room, who, typing);
+    }
+
+    /// The rooms that are mapped now.
+    ///
+    /// # Errors
+    /// [`Closed`] when the bridge is stopping.
+    pub async fn rooms(&self) -> Result<Vec<N::Room>, Closed> {
+        self.0.rooms().await
+    }
+}
+
+/// How a remote event is recognised when it is heard again: replayed after a reconnect, heard by two sessions, or our own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dedupe<M> {
+    /// The network names it.
+    Id(M),
+    /// The network numbers a stream; what is not beyond the last number was heard before.
+    Cursor {
+        /// Which stream.
+        stream: String,
+        /// The number.
+        seq: i64,
+    },
+    /// The network gives no names, and several sessions hear the same room: the n-th equal line of each session within `window`
+    /// is one line. "lol", "lol" is two.
+    NthEqual {
+        /// How far apart two hearings of one line can be.
+        window: Duration,
+    },
+    /// It is what we said ourselves under this key: closes the outbox row of a delivery whose answer was lost.
+    OwnEcho {
+        /// The key it was said under.
+        key: IdempotencyKey,
+        /// The network's name for it.
+        id: Option<M>,
+    },
+    /// It cannot be heard twice.
+    Never,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingested {
+    /// It is kept, and will be carried over.
+    New,
+    /// It had been heard before.
+    Duplicate,
+    /// It was our own.
+    OwnEcho,
+    /// The room is not mapped; nothing is kept.
+    NotMapped,
+}
+
+/// The bridge is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bridge is stopping")]
+pub struct Closed;
+
+/// How a connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// On its way.
+    Connecting,
+    /// Messages can flow.
+    Connected {
+        /// The name we go by there, which may differ from the one we wanted.
+        name: Option<String>,
+    },
+    /// Connected, but something does not work.
+    Degraded(String),
+    /// Gone.
+    Disconnected(String),
+}
