@@ -5,6 +5,7 @@
 //! source was: links are kept only with safe schemes, text holds no control characters, and a mention pings somebody only
 //! where a [`Mention`] says so, never because of what the text looks like.
 
+pub mod html;
 mod plain;
 
 use ruma::OwnedUserId;
