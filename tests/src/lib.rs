@@ -1,1 +1,27 @@
-//! In construction.
+//! End-to-end scenarios: real IRC servers, real Matrix clients, the real binary.
+//!
+//! Fixtures start a server in a fresh folder on free ports, wait until it really answers, end it by process id, and
+//! print the end of its log when the test fails. People are [`IrcUser`] (the `irc` crate) and [`MatrixUser`]
+//! (matrix-nio); a scenario reads as what they say and see. Expectations wait for the thing itself, for a generous
+//! bound, and fail with everything that was seen instead.
+//!
+//! Fixtures fail the test that uses them, so they panic; nothing outside tests depends on this crate.
+#![expect(clippy::expect_used, clippy::panic, reason = "a fixture that fails fails its test")]
+
+mod files;
+mod http;
+mod irc_user;
+mod matrix_user;
+mod ports;
+mod process;
+mod servers;
+mod transcript;
+
+pub use files::Workdir;
+pub use http::http;
+pub use irc_user::{IrcUser, Line, Sasl};
+pub use matrix_user::{MatrixUser, Room, RoomEvent};
+pub use ports::Port;
+pub use process::Process;
+pub use servers::{Atheme, Certificates, Inspircd, Ngircd, Postgres, Synapse};
+pub use transcript::{PATIENCE, Transcript, eventually};

@@ -1,0 +1,205 @@
+"""One Matrix user on matrix-nio, driven over JSON lines.
+
+A request is one line on standard input: {"id": 1, "do": "text", "args": {...}}. Its answer is one line on standard
+output: {"id": 1, "ok": {...}} or {"id": 1, "error": "..."}. What the sync brings in between is written as
+{"event": {...}, "room": "!r:s", "part": "timeline" | "state" | "invite" | "ephemeral" | "left"}.
+"""
+
+import asyncio
+import io
+import json
+import logging
+import sys
+
+from nio import AsyncClient, AsyncClientConfig, responses
+
+logging.disable(logging.CRITICAL)
+
+SYNC_FILTER = {"room": {"timeline": {"limit": 500}}, "presence": {"not_types": ["*"]}}
+
+
+class Refused(Exception):
+    """The homeserver answered with an error."""
+
+
+def write(line):
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def ok(response):
+    """The response, unless it is an error."""
+    if isinstance(response, responses.ErrorResponse):
+        raise Refused(f"{response.status_code}: {response.message}")
+    return response
+
+
+class Driver:
+    def __init__(self, homeserver, user):
+        config = AsyncClientConfig(
+            max_timeout_retry_wait_time=0.5, backoff_factor=0.05, request_timeout=30, encryption_enabled=False
+        )
+        self.client = AsyncClient(homeserver, user, config=config)
+        self.syncing = None
+        self.synced = asyncio.Event()
+
+    # --- session
+
+    async def register(self, username, password):
+        response = ok(await self.client.register(username, password))
+        return await self.started(response)
+
+    async def login(self, username, password):
+        self.client.user = username
+        response = ok(await self.client.login(password))
+        return await self.started(response)
+
+    async def started(self, response):
+        self.client.user_id = response.user_id
+        self.client.access_token = response.access_token
+        self.syncing = asyncio.create_task(self.sync())
+        await self.synced.wait()
+        return {"user_id": response.user_id, "access_token": response.access_token}
+
+    async def sync(self):
+        since = None
+        while True:
+            try:
+                answer = await self.client.sync(
+                    timeout=20000 if since else 0, since=since, sync_filter=SYNC_FILTER, set_presence="offline"
+                )
+            except Exception as error:  # the client library gives up on some broken answers
+                write({"sync_error": repr(error)})
+                await asyncio.sleep(0.2)
+                continue
+            if isinstance(answer, responses.ErrorResponse):
+                write({"sync_error": f"{answer.status_code}: {answer.message}"})
+                await asyncio.sleep(0.2)
+                continue
+            await self.report(answer, since)
+            since = answer.next_batch
+            self.synced.set()
+
+    async def report(self, answer, since):
+        for room, info in answer.rooms.invite.items():
+            self.emit(room, "invite", info.invite_state)
+        for room, info in answer.rooms.join.items():
+            self.emit(room, "state", info.state)
+            if info.timeline.limited and since:
+                self.emit(room, "timeline", await self.gap(room, info.timeline.prev_batch, since))
+            self.emit(room, "timeline", info.timeline.events)
+            self.emit(room, "ephemeral", info.ephemeral)
+        for room, info in answer.rooms.leave.items():
+            self.emit(room, "left", info.timeline.events)
+
+    async def gap(self, room, start, since):
+        """What a limited timeline left out, oldest first."""
+        found = []
+        while start:
+            page = await self.client.room_messages(room, start, end=since, limit=500)
+            if isinstance(page, responses.ErrorResponse) or not page.chunk:
+                break
+            found.extend(page.chunk)
+            start = page.end
+        return list(reversed(found))
+
+    def emit(self, room, part, events):
+        for event in events:
+            source = getattr(event, "source", None)
+            if source is None:
+                source = {"type": type(event).__name__, "content": {}}
+            write({"event": source, "room": room, "part": part})
+
+    # --- rooms
+
+    async def join(self, room):
+        return {"room_id": ok(await self.client.join(room)).room_id}
+
+    async def leave(self, room):
+        ok(await self.client.room_leave(room))
+
+    async def create(self, **arguments):
+        return {"room_id": ok(await self.client.room_create(**arguments)).room_id}
+
+    async def invite(self, room, user):
+        ok(await self.client.room_invite(room, user))
+
+    async def kick(self, room, user, reason=None):
+        ok(await self.client.room_kick(room, user, reason))
+
+    async def ban(self, room, user, reason=None):
+        ok(await self.client.room_ban(room, user, reason))
+
+    async def state(self, room, type, content, state_key=""):
+        return {"event_id": ok(await self.client.room_put_state(room, type, content, state_key)).event_id}
+
+    async def read_state(self, room, type, state_key=""):
+        return {"content": ok(await self.client.room_get_state_event(room, type, state_key)).content}
+
+    async def members(self, room):
+        members = ok(await self.client.joined_members(room)).members
+        return {"members": {m.user_id: m.display_name for m in members}}
+
+    async def messages(self, room, limit=100):
+        page = ok(await self.client.room_messages(room, limit=limit))
+        return {"events": [event.source for event in reversed(page.chunk)]}
+
+    async def resolve(self, alias):
+        return {"room_id": ok(await self.client.room_resolve_alias(alias)).room_id}
+
+    # --- messages
+
+    async def send(self, room, content, type="m.room.message", txn=None):
+        return {"event_id": ok(await self.client.room_send(room, type, content, txn)).event_id}
+
+    async def redact(self, room, event, reason=None):
+        return {"event_id": ok(await self.client.room_redact(room, event, reason)).event_id}
+
+    async def typing(self, room, typing=True):
+        ok(await self.client.room_typing(room, typing))
+
+    async def receipt(self, room, event):
+        ok(await self.client.update_receipt_marker(room, event))
+
+    async def upload(self, text, mimetype, filename):
+        data = text.encode()
+        answer, _ = await self.client.upload(lambda *_: io.BytesIO(data), mimetype, filename, filesize=len(data))
+        return {"mxc": ok(answer).content_uri}
+
+    async def download(self, mxc):
+        return {"text": ok(await self.client.download(mxc)).body.decode(errors="replace")}
+
+    # --- profile
+
+    async def displayname(self, name):
+        ok(await self.client.set_displayname(name))
+
+    async def profile(self, user):
+        profile = ok(await self.client.get_profile(user))
+        return {"displayname": profile.displayname, "avatar_url": profile.avatar_url}
+
+
+async def handle(driver, request):
+    try:
+        result = await getattr(driver, request["do"])(**request.get("args", {}))
+        write({"id": request["id"], "ok": result or {}})
+    except Exception as error:
+        write({"id": request["id"], "error": str(error) if isinstance(error, Refused) else repr(error)})
+
+
+async def main():
+    driver = Driver(sys.argv[1], sys.argv[2])
+    reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    tasks = set()
+    while line := await reader.readline():
+        task = asyncio.create_task(handle(driver, json.loads(line)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    if driver.syncing:
+        driver.syncing.cancel()
+    await driver.client.close()
+
+
+asyncio.run(main())

@@ -1,0 +1,3 @@
+//! Scenarios over real servers and real clients; see the crate's documentation.
+
+mod fixtures;
