@@ -6,7 +6,10 @@
 //! where a [`Mention`] says so, never because of what the text looks like.
 
 pub mod html;
+mod lines;
 mod plain;
+
+pub use self::lines::{Line, wrap};
 
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
