@@ -12,7 +12,9 @@
 //!
 //! Modules in reading order: the seam ([`network`]), what crosses it as text ([`rich_text`]), then the rooms of the house.
 
+pub mod bridge;
 pub mod clock;
+pub mod dispatch;
 pub mod network;
 pub mod rich_text;
 

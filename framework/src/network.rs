@@ -21,7 +21,7 @@ pub use self::{
     caps::{Caps, Idempotency, Level},
     error::{ConfigIssue, ConnectionError, Reject, SendError},
     event::{Body, Direction, MatrixKind, Media, Membership, Profile, Sender, Target},
-    host::{ConnectionState, Dedupe, Host, Ingested},
+    host::{ConnectionState, Dedupe, Host, Ingested, Receipt},
     ids::{IdempotencyKey, RemoteId, SessionId},
     op::{Delivered, Landed, MatrixOpKind, OpKind, Upload},
 };

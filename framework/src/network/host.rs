@@ -1,6 +1,12 @@
 //! What a session says to the framework.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -32,6 +38,16 @@ pub trait Backend<N: Network>: Send + Sync + 'static {
         event: RemoteEvent<N>,
         dedupe: Dedupe<N::Message>,
     ) -> Result<Ingested, Closed>;
+    /// See [`Host::offer`].
+    async fn offer(
+        &self,
+        session: &SessionId,
+        event: RemoteEvent<N>,
+        dedupe: Dedupe<N::Message>,
+    ) -> Result<Receipt, Closed> {
+        let ingested = self.ingest(session, event, dedupe).await?;
+        Ok(Receipt::new(std::future::ready(Ok(ingested))))
+    }
     /// See [`Host::state`].
     fn state(&self, session: &SessionId, state: ConnectionState);
     /// See [`Host::typing`].
@@ -60,6 +76,20 @@ impl<N: Network> Host<N> {
         self.0.ingest(session, event, dedupe).await
     }
 
+    /// As [`Host::ingest`], in two steps: this one waits until the event has its place in the order, the [`Receipt`] until it is
+    /// durable. A session that has nothing to acknowledge need not wait for the receipt before it reads on; it may drop it.
+    ///
+    /// # Errors
+    /// [`Closed`] when the bridge is stopping.
+    pub async fn offer(
+        &self,
+        session: &SessionId,
+        event: RemoteEvent<N>,
+        dedupe: Dedupe<N::Message>,
+    ) -> Result<Receipt, Closed> {
+        self.0.offer(session, event, dedupe).await
+    }
+
     /// Says how the connection is. `Connected` makes the framework enter the mapped rooms and deliver what waits.
     pub fn state(&self, session: &SessionId, state: ConnectionState) {
         self.0.state(session, state);
@@ -76,6 +106,29 @@ impl<N: Network> Host<N> {
     /// [`Closed`] when the bridge is stopping.
     pub async fn rooms(&self) -> Result<Vec<N::Room>, Closed> {
         self.0.rooms().await
+    }
+}
+
+/// What an event that has its place in the order will become once it is durable.
+pub struct Receipt(Pin<Box<dyn Future<Output = Result<Ingested, Closed>> + Send>>);
+
+impl Receipt {
+    /// A receipt that is decided by `future`. It must not be the future that does the work: a receipt may be dropped.
+    pub fn new(future: impl Future<Output = Result<Ingested, Closed>> + Send + 'static) -> Self {
+        Self(Box::pin(future))
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receipt")
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Ingested, Closed>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
     }
 }
 

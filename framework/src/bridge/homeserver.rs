@@ -1,0 +1,159 @@
+//! What the bridge asks of a homeserver. The client over HTTP or in-process stands behind it in production.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
+use serde_json::Value as Json;
+
+use crate::clock::Millis;
+
+/// Why the homeserver did not do what it was asked, sorted by what must be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HomeserverError {
+    /// `M_LIMIT_EXCEEDED`: wait (this long, where it says so) and repeat.
+    #[error("asked to wait")]
+    Limited(Option<Duration>),
+    /// No answer, a 5xx answer, or `M_UNKNOWN_TOKEN`, which means that it does not know the registration (yet): keep everything,
+    /// wait and repeat.
+    #[error("the homeserver cannot be reached: {0}")]
+    Unavailable(String),
+    /// `M_FORBIDDEN`.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// `M_NOT_FOUND`.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// `M_USER_IN_USE` or `M_ROOM_IN_USE`.
+    #[error("in use already")]
+    InUse,
+    /// Anything else with 4xx: repeating it is pointless.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// What somebody is asked to be in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// `invite`.
+    Invite,
+    /// `leave`: leaves, or is kicked when somebody else asks.
+    Leave,
+    /// `ban`.
+    Ban,
+    /// `unban`.
+    Unban,
+}
+
+/// A room to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewRoom {
+    /// The local part of its alias, without `#` and server: the creation lock.
+    pub alias_localpart: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its topic.
+    pub topic: Option<String>,
+    /// Whether anybody may join; otherwise by invitation only.
+    pub public: bool,
+    /// Whether it is listed in the public directory.
+    pub listed: bool,
+    /// Whom to invite.
+    pub invite: Vec<OwnedUserId>,
+    /// Whether it is a conversation of two.
+    pub is_direct: bool,
+    /// Power levels other than the default.
+    pub power: Vec<(OwnedUserId, i64)>,
+}
+
+/// A homeserver, as seen by an application service. `as_user` is the user asserted (`?user_id=`); every method repeats nothing by
+/// itself: whoever calls it owns the waiting.
+#[async_trait]
+pub trait Homeserver: Send + Sync + 'static {
+    /// Registers a virtual user. [`HomeserverError::InUse`] means that it is there.
+    async fn register(&self, localpart: &str) -> Result<(), HomeserverError>;
+    /// Sends an event and returns its id; the same `txn_id` by the same user sends once.
+    async fn send(&self, event: &Outgoing<'_>) -> Result<OwnedEventId, HomeserverError>;
+    /// Redacts an event.
+    async fn redact(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        event: &ruma::EventId,
+        txn_id: &str,
+        reason: Option<&str>,
+    ) -> Result<OwnedEventId, HomeserverError>;
+    /// Sets state.
+    async fn set_state(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        kind: &str,
+        state_key: &str,
+        content: &Json,
+    ) -> Result<OwnedEventId, HomeserverError>;
+    /// Reads state; `None` where there is none.
+    async fn state(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        kind: &str,
+        state_key: &str,
+    ) -> Result<Option<Json>, HomeserverError>;
+    /// Joins a room and returns its id.
+    async fn join(&self, as_user: &UserId, room: &RoomId) -> Result<(), HomeserverError>;
+    /// Invites, kicks, bans or unbans `whom`; or leaves, where `whom` is `as_user`.
+    async fn set_membership(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        whom: &UserId,
+        membership: Membership,
+        reason: Option<&str>,
+    ) -> Result<(), HomeserverError>;
+    /// Who is joined: id and display name.
+    async fn joined_members(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+    ) -> Result<Vec<(OwnedUserId, Option<String>)>, HomeserverError>;
+    /// Makes a room. [`HomeserverError::InUse`] means that the alias is taken.
+    async fn create_room(&self, as_user: &UserId, room: &NewRoom) -> Result<OwnedRoomId, HomeserverError>;
+    /// The room of an alias; `None` where there is none.
+    async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, HomeserverError>;
+    /// Sets a display name.
+    async fn set_display_name(&self, user: &UserId, name: &str) -> Result<(), HomeserverError>;
+    /// Sets a picture.
+    async fn set_avatar(&self, user: &UserId, avatar: &ruma::MxcUri) -> Result<(), HomeserverError>;
+    /// Stores a file and returns its address.
+    async fn upload(
+        &self,
+        as_user: &UserId,
+        name: &str,
+        mime: &str,
+        bytes: Vec<u8>,
+    ) -> Result<OwnedMxcUri, HomeserverError>;
+    /// Where anybody can fetch a file over HTTP, if anywhere.
+    fn public_url(&self, mxc: &ruma::MxcUri, name: &str) -> Option<String>;
+    /// Says whether somebody types.
+    async fn typing(&self, as_user: &UserId, room: &RoomId, typing: bool) -> Result<(), HomeserverError>;
+    /// Asks the homeserver to ping us.
+    async fn ping(&self, txn_id: &str) -> Result<(), HomeserverError>;
+}
+
+/// An event to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// By whom.
+    pub as_user: &'a UserId,
+    /// Where.
+    pub room: &'a RoomId,
+    /// Its type.
+    pub kind: &'a str,
+    /// Its content.
+    pub content: &'a Json,
+    /// The transaction id: the same in every attempt.
+    pub txn_id: &'a str,
+    /// When it happened (`?ts=`), if not now.
+    pub at: Option<Millis>,
+}

@@ -1,0 +1,28 @@
+//! Who speaks on the network for a Matrix user.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ruma::UserId;
+
+use crate::network::{ConnectionState, Network, SessionId};
+
+/// The running sessions, as the dispatcher sees them.
+#[async_trait]
+pub trait Speakers<N: Network>: Send + Sync + 'static {
+    /// Which session speaks for a Matrix user; makes and starts one where the mode says so. Falls back to the relay for a user whose
+    /// session was refused (banned, bad credentials) or who is over the budget.
+    async fn speaker(&self, user_id: &UserId, display_name: &str) -> SessionId;
+
+    /// A session by its id; starts it where it is not running. `None` where it cannot be had any more.
+    async fn session(&self, id: &SessionId) -> Option<Arc<N::Session>>;
+
+    /// Waits until a session is connected (at once, if it is). Returns also when it is certain that it will not be.
+    async fn connected(&self, id: &SessionId);
+
+    /// The names that Matrix users with a session of their own go by on the network, for mentions.
+    fn names(&self) -> Vec<(ruma::OwnedUserId, String)>;
+
+    /// What a session says of its connection.
+    fn heard(&self, id: &SessionId, state: ConnectionState);
+}
