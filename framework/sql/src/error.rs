@@ -29,6 +29,9 @@ pub enum SqlError {
     /// A value could not be turned into the rows of a batch.
     #[error("rows cannot be encoded: {0}")]
     Encode(#[source] serde_json::Error),
+    /// The one who applies an operation, or reads a row, refused. The text says why.
+    #[error("{0}")]
+    Refused(&'static str),
     /// The address of a database is not one we know.
     #[error("{0:?} is not a database address; expected sqlite:PATH or postgres://…")]
     Address(String),

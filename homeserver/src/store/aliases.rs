@@ -1,0 +1,60 @@
+//! The table `room_alias`.
+
+use async_trait::async_trait;
+use landbridge_sql::{SqlError, Tx, Value};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId};
+
+use super::{Store, Write};
+use crate::{rooms::RoomNid, stream::Position};
+
+const BAD: SqlError = SqlError::Refused("an alias's row cannot be read");
+
+pub(crate) const INSERT: &str = "INSERT INTO room_alias (alias, room, creator) VALUES ($1, $2, $3)";
+
+/// Adds an alias; a conflict where there is one.
+pub(crate) struct AddAlias {
+    pub(crate) alias: OwnedRoomAliasId,
+    pub(crate) room: RoomNid,
+    pub(crate) creator: OwnedUserId,
+}
+
+#[async_trait]
+impl Write for AddAlias {
+    async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
+        let values = [Value::from(self.alias.as_str()), Value::from(self.room.0), Value::from(self.creator.as_str())];
+        tx.execute(INSERT, &values).await.map(drop)
+    }
+}
+
+/// Removes an alias, if it is there.
+pub(crate) struct RemoveAlias(pub(crate) OwnedRoomAliasId);
+
+#[async_trait]
+impl Write for RemoveAlias {
+    async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
+        tx.execute("DELETE FROM room_alias WHERE alias = $1", &[Value::from(self.0.as_str())]).await.map(drop)
+    }
+}
+
+impl Store {
+    /// The room an alias points at, and who made the alias.
+    pub(crate) async fn alias(&self, alias: &RoomAliasId) -> Result<Option<(OwnedRoomId, OwnedUserId)>, SqlError> {
+        let row = self
+            .db
+            .fetch_optional(
+                "SELECT r.room_id, a.creator FROM room_alias a JOIN room r ON r.nid = a.room WHERE a.alias = $1",
+                &[Value::from(alias.as_str())],
+            )
+            .await?;
+        row.map(|row| Ok((row.text(0)?.try_into().map_err(|_| BAD)?, row.text(1)?.try_into().map_err(|_| BAD)?)))
+            .transpose()
+    }
+
+    pub(crate) async fn aliases(&self, room: RoomNid) -> Result<Vec<OwnedRoomAliasId>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all("SELECT alias FROM room_alias WHERE room = $1 ORDER BY alias", &[Value::from(room.0)])
+            .await?;
+        rows.iter().map(|row| row.text(0)?.try_into().map_err(|_| BAD)).collect()
+    }
+}

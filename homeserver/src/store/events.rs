@@ -1,0 +1,230 @@
+//! The tables `event` and `event_edge`.
+
+use std::sync::{Arc, LazyLock};
+
+use landbridge_sql::{BatchSql, Row, SqlError, Value};
+use ruma::{EventId, OwnedEventId};
+
+use super::Store;
+use crate::{
+    rooms::{Event, EventFlags, EventMeta, EventNid, EventTxn, KeyIndex, RoomNid, Root},
+    stream::Position,
+};
+
+pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO event (nid, event_id, room, position, flags, root, resolved, key_idx, replaces, device, txn_id, json) \
+         SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
+         CAST(value->>4 AS BIGINT), {bytes:5}, {bytes:6}, CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
+         value->>9, value->>10, value->>11 FROM {rows} WHERE true",
+    )
+});
+
+pub(super) static INSERT_EDGE: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO event_edge (child, parent) \
+         SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM {rows} WHERE true",
+    )
+});
+
+pub(super) static REDACT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "UPDATE event SET redacted_by = new.redacted_by FROM (\
+         SELECT CAST(value->>0 AS BIGINT) AS nid, CAST(value->>1 AS BIGINT) AS redacted_by FROM {rows}) AS new \
+         WHERE event.nid = new.nid",
+    )
+});
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT e.nid, e.event_id, e.room, r.room_id, e.position, e.flags, e.root, e.key_idx, e.replaces, e.device, ",
+            "e.txn_id, e.redacted_by, e.json FROM event e JOIN room r ON r.nid = e.room ",
+            $rest
+        )
+    };
+}
+
+static BY_NIDS: LazyLock<BatchSql> =
+    LazyLock::new(|| BatchSql::new(select!("WHERE e.nid IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})")));
+
+static BY_IDS: LazyLock<BatchSql> =
+    LazyLock::new(|| BatchSql::new(select!("WHERE e.event_id IN (SELECT value->>0 FROM {rows})")));
+
+/// What a row holds that is no event.
+const BAD: SqlError = SqlError::Refused("an event's row cannot be read");
+
+fn read_event(row: &Row) -> Result<Event, SqlError> {
+    let key = row.opt_int(7)?.map(|index| u32::try_from(index).map(KeyIndex)).transpose().map_err(|_| BAD)?;
+    let txn = match (row.opt_text(9)?, row.opt_text(10)?) {
+        (Some(device), Some(txn_id)) => Some(EventTxn { device, txn_id }),
+        _ => None,
+    };
+    let meta = EventMeta {
+        nid: EventNid(row.int(0)?),
+        event_id: OwnedEventId::try_from(row.text(1)?).map_err(|_| BAD)?,
+        room: RoomNid(row.int(2)?),
+        room_id: row.text(3)?.try_into().map_err(|_| BAD)?,
+        position: row.opt_int(4)?.map(Position),
+        flags: EventFlags::from_bits(row.int(5)?),
+        state_before: Root::from_bytes(&row.bytes(6)?).ok_or(BAD)?,
+        key,
+        replaces: row.opt_int(8)?.map(EventNid),
+        txn,
+        redacted_by: row.opt_int(11)?.map(EventNid),
+    };
+    Event::from_json(row.text(12)?.into_boxed_str(), meta).map_err(|_| BAD)
+}
+
+impl Store {
+    /// Events by number, in the order asked for.
+    pub(crate) async fn events(&self, nids: &[EventNid]) -> Result<Vec<Arc<Event>>, SqlError> {
+        let mut found: Vec<Option<Arc<Event>>> = nids.iter().map(|nid| self.log.events.get(*nid)).collect();
+        let missing: Vec<[i64; 1]> =
+            nids.iter().zip(&found).filter(|(_, event)| event.is_none()).map(|(nid, _)| [nid.0]).collect();
+        if missing.is_empty() {
+            return Ok(found.into_iter().flatten().collect());
+        }
+        let mut read = std::collections::HashMap::with_capacity(missing.len());
+        for row in self.db.fetch_rows(&BY_NIDS, &missing).await? {
+            let event = self.log.events.insert_read(Arc::new(read_event(&row)?));
+            read.insert(event.nid, event);
+        }
+        for (slot, nid) in found.iter_mut().zip(nids) {
+            if slot.is_none() {
+                *slot = read.get(nid).cloned();
+            }
+        }
+        found
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or(SqlError::Refused("an event that the state names is missing"))
+    }
+
+    /// One event by number.
+    pub(crate) async fn event_by_nid(&self, nid: EventNid) -> Result<Arc<Event>, SqlError> {
+        self.events(&[nid]).await?.pop().ok_or(BAD)
+    }
+
+    /// Events by id; those that are not known are left out.
+    pub(crate) async fn events_by_id(&self, ids: &[OwnedEventId]) -> Result<Vec<Arc<Event>>, SqlError> {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut missing = Vec::new();
+        for id in ids {
+            match self.log.events.get_by_id(id) {
+                Some(event) => found.push(event),
+                None => missing.push([id.as_str()]),
+            }
+        }
+        if !missing.is_empty() {
+            for row in self.db.fetch_rows(&BY_IDS, &missing).await? {
+                found.push(self.log.events.insert_read(Arc::new(read_event(&row)?)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// One event by id.
+    pub(crate) async fn event(&self, event_id: &EventId) -> Result<Option<Arc<Event>>, SqlError> {
+        Ok(self.events_by_id(&[event_id.to_owned()]).await?.pop())
+    }
+
+    /// The log after `after`, up to and including `up_to`, oldest first.
+    pub(crate) async fn log(
+        &self,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, super::StoreError> {
+        // What is not committed yet must not be seen, though its position may be given out already.
+        let up_to = up_to.min(self.head());
+        if let Some(events) = self.log.recent(after, up_to, limit) {
+            return Ok(events);
+        }
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self
+            .db
+            .fetch_all(
+                select!("WHERE e.position > $1 AND e.position <= $2 ORDER BY e.position LIMIT $3"),
+                &[Value::from(after.0), Value::from(up_to.0), Value::from(limit)],
+            )
+            .await?;
+        Ok(self.read_events(&rows)?)
+    }
+
+    /// A room's timeline after `after`, up to and including `up_to`, oldest first.
+    pub(crate) async fn room_log_forward(
+        &self,
+        room: RoomNid,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position LIMIT $4"),
+                &[
+                    Value::from(room.0),
+                    Value::from(after.0),
+                    Value::from(up_to.min(self.head()).0),
+                    Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
+                ],
+            )
+            .await?;
+        self.read_events(&rows)
+    }
+
+    /// A room's timeline after `after`, up to and including `up_to`, newest first.
+    pub(crate) async fn room_log_backward(
+        &self,
+        room: RoomNid,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position DESC LIMIT $4"),
+                &[
+                    Value::from(room.0),
+                    Value::from(after.0),
+                    Value::from(up_to.min(self.head()).0),
+                    Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
+                ],
+            )
+            .await?;
+        self.read_events(&rows)
+    }
+
+    /// The last event of a room up to and including `position`, and the room's state then where that is not simply the state
+    /// after the event.
+    pub(crate) async fn last_event_at(
+        &self,
+        room: RoomNid,
+        position: Position,
+    ) -> Result<Option<(EventNid, Option<Root>)>, SqlError> {
+        let row = self
+            .db
+            .fetch_optional(
+                "SELECT nid, resolved FROM event WHERE room = $1 AND position <= $2 ORDER BY position DESC LIMIT 1",
+                &[Value::from(room.0), Value::from(position.0)],
+            )
+            .await?;
+        row.map(|row| {
+            let resolved = row.opt_bytes(1)?.map(|bytes| Root::from_bytes(&bytes).ok_or(BAD)).transpose()?;
+            Ok((EventNid(row.int(0)?), resolved))
+        })
+        .transpose()
+    }
+
+    fn read_events(&self, rows: &[Row]) -> Result<Vec<Arc<Event>>, SqlError> {
+        rows.iter()
+            .map(|row| match self.log.events.get(EventNid(row.int(0)?)) {
+                Some(event) => Ok(event),
+                None => Ok(self.log.events.insert_read(Arc::new(read_event(row)?))),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,16 @@
+//! The steps of the schema, in order. A step is never edited once merged.
+
+use landbridge_sql::Migration;
+
+macro_rules! step {
+    ($version:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $name, ".sql")),
+            postgres: include_str!(concat!("../migrations/postgres/", $name, ".sql")),
+        }
+    };
+}
+
+pub(crate) const STEPS: &[Migration] = &[step!(1, "0001_rooms")];

@@ -1,0 +1,115 @@
+//! The table `room`: what rooms there are, and where each stands.
+
+use std::sync::{Arc, LazyLock};
+
+use landbridge_sql::{BatchSql, Row, SqlError, Value};
+use parking_lot::RwLock;
+use ruma::{OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules};
+
+use super::Store;
+use crate::rooms::{EventNid, RoomNid, Root};
+
+pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO room (nid, room_id, version, root, extremities) \
+         SELECT CAST(value->>0 AS BIGINT), value->>1, value->>2, {bytes:3}, value->>4 FROM {rows} WHERE true",
+    )
+});
+
+pub(super) static UPDATE: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "UPDATE room SET root = new.root, extremities = new.extremities FROM (\
+         SELECT CAST(value->>0 AS BIGINT) AS nid, {bytes:1} AS root, value->>2 AS extremities FROM {rows}) AS new \
+         WHERE room.nid = new.nid",
+    )
+});
+
+/// Where a room stands: its forward extremities and the state after them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct CurrentState {
+    pub(crate) root: Root,
+    pub(crate) extremities: Vec<EventNid>,
+}
+
+/// A room, as it was last committed. There is one of these per room that anyone holds on to.
+#[derive(Debug)]
+pub(crate) struct RoomInfo {
+    pub(crate) nid: RoomNid,
+    pub(crate) room_id: OwnedRoomId,
+    pub(crate) version: RoomVersionId,
+    pub(crate) rules: RoomVersionRules,
+    current: RwLock<CurrentState>,
+}
+
+impl RoomInfo {
+    pub(crate) fn new(
+        nid: RoomNid,
+        room_id: OwnedRoomId,
+        version: RoomVersionId,
+        rules: RoomVersionRules,
+        current: CurrentState,
+    ) -> Self {
+        Self { nid, room_id, version, rules, current: RwLock::new(current) }
+    }
+
+    /// Where the room stood after the last commit.
+    pub(crate) fn current(&self) -> CurrentState {
+        self.current.read().clone()
+    }
+
+    /// The state of the room after the last commit.
+    pub(crate) fn root(&self) -> Root {
+        self.current.read().root
+    }
+
+    pub(super) fn set_current(&self, current: CurrentState) {
+        *self.current.write() = current;
+    }
+}
+
+fn read_room(row: &Row) -> Result<RoomInfo, SqlError> {
+    const BAD: SqlError = SqlError::Refused("a room's row cannot be read");
+    let room_id = OwnedRoomId::try_from(row.text(1)?).map_err(|_| BAD)?;
+    let version = RoomVersionId::try_from(row.text(2)?).map_err(|_| BAD)?;
+    let rules = version.rules().ok_or(BAD)?;
+    let root = Root::from_bytes(&row.bytes(3)?).ok_or(BAD)?;
+    let extremities: Vec<i64> = serde_json::from_str(&row.text(4)?).map_err(|_| BAD)?;
+    let current = CurrentState { root, extremities: extremities.into_iter().map(EventNid).collect() };
+    Ok(RoomInfo::new(RoomNid(row.int(0)?), room_id, version, rules, current))
+}
+
+impl Store {
+    /// A room, or `None` where it is not known here.
+    pub(crate) async fn room(&self, room_id: &RoomId) -> Result<Option<Arc<RoomInfo>>, SqlError> {
+        if let Some(room) = self.log.rooms.get(room_id) {
+            return Ok(Some(room));
+        }
+        let row = self
+            .db
+            .fetch_optional(
+                "SELECT nid, room_id, version, root, extremities FROM room WHERE room_id = $1",
+                &[Value::from(room_id.as_str())],
+            )
+            .await?;
+        self.known_room(row)
+    }
+
+    /// A room by the server's own number.
+    pub(crate) async fn room_by_nid(&self, nid: RoomNid) -> Result<Option<Arc<RoomInfo>>, SqlError> {
+        if let Some(room) = self.log.rooms.get_by_nid(nid) {
+            return Ok(Some(room));
+        }
+        let row = self
+            .db
+            .fetch_optional(
+                "SELECT nid, room_id, version, root, extremities FROM room WHERE nid = $1",
+                &[Value::from(nid.0)],
+            )
+            .await?;
+        self.known_room(row)
+    }
+
+    fn known_room(&self, row: Option<Row>) -> Result<Option<Arc<RoomInfo>>, SqlError> {
+        row.map(|row| Ok(self.log.rooms.insert_read(Arc::new(read_room(&row)?)))).transpose()
+    }
+}

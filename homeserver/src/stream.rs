@@ -1,0 +1,126 @@
+//! One log for everything: every change a client, an appservice or another server may have to hear of has one place in it.
+//!
+//! A place is a [`Position`]. Positions are given out inside the commit, in commit order, and never go backwards, not even
+//! over a restart. Readers are woken after the commit, so whoever sees a position can read everything up to it.
+
+use std::{fmt, num::ParseIntError, str::FromStr, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    rooms::Event,
+    store::{Store, StoreError, Write},
+};
+
+/// A place in the log. Opaque to clients, who see it as `s123`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub i64);
+
+impl Position {
+    /// Before everything.
+    pub const START: Self = Self(0);
+    /// After everything.
+    pub const END: Self = Self(i64::MAX);
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.0)
+    }
+}
+
+/// A token that is not a position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a position in the log")]
+pub struct BadPosition;
+
+impl From<ParseIntError> for BadPosition {
+    fn from(_: ParseIntError) -> Self {
+        Self
+    }
+}
+
+impl FromStr for Position {
+    type Err = BadPosition;
+
+    fn from_str(token: &str) -> Result<Self, Self::Err> {
+        let digits = token.strip_prefix('s').ok_or(BadPosition)?;
+        if digits.starts_with('+') {
+            return Err(BadPosition);
+        }
+        let number: i64 = digits.parse()?;
+        if number < 0 { Err(BadPosition) } else { Ok(Self(number)) }
+    }
+}
+
+/// The log's reading side. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    store: Store,
+}
+
+impl Stream {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Where the log ends now. Everything up to here can be read.
+    pub fn position(&self) -> Position {
+        self.store.head()
+    }
+
+    /// A receiver that is told of each new end of the log.
+    pub fn subscribe(&self) -> watch::Receiver<Position> {
+        self.store.subscribe()
+    }
+
+    /// Returns as soon as the log is longer than `position`, with its new end; at once where it is so already.
+    pub async fn wait_past(&self, position: Position) -> Position {
+        let mut head = self.store.subscribe();
+        match head.wait_for(|head| *head > position).await {
+            Ok(head) => *head,
+            // The store is closing: nothing more will ever come.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Reads room events after `after`, up to and including `up_to`, oldest first, at most `limit`.
+    ///
+    /// Fewer than `limit` means there are no more. Events that are outliers, rejected or soft-failed are not in the log.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub async fn read(&self, after: Position, up_to: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.store.log(after, up_to, limit).await
+    }
+
+    /// Commits `write` together with everybody else's and returns its place in the log.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing of `write` was written.
+    pub async fn write(&self, write: Box<dyn Write>) -> Result<Position, StoreError> {
+        self.store.write(write).await
+    }
+
+    /// Takes one place in the log for something that is not stored (typing, presence) and wakes the readers.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] after shutdown.
+    pub async fn tick(&self) -> Result<Position, StoreError> {
+        self.store.tick().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_survive_a_round_trip_and_nothing_else_is_one() {
+        assert_eq!("s42".parse(), Ok(Position(42)));
+        assert_eq!(Position(42).to_string(), "s42");
+        for bad in ["", "s", "42", "s-1", "s+1", "s1x", "s99999999999999999999", "t1"] {
+            assert_eq!(bad.parse::<Position>(), Err(BadPosition), "{bad:?}");
+        }
+    }
+}
