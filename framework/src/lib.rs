@@ -15,6 +15,7 @@
 pub mod bridge;
 pub mod clock;
 pub mod dispatch;
+pub mod matrix;
 pub mod network;
 pub mod rich_text;
 

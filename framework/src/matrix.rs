@@ -1,0 +1,23 @@
+//! Us → homeserver: the transport, the client with [identity assertion], media, and waiting between attempts.
+//!
+//! [identity assertion]: https://spec.matrix.org/v1.19/application-service-api/#identity-assertion
+
+pub mod assertion;
+pub mod backoff;
+pub mod client;
+pub mod error;
+pub mod media;
+mod profiles;
+mod rooms;
+mod timeline;
+pub mod transport;
+
+pub use self::{
+    assertion::Assertion,
+    backoff::Backoff,
+    client::{Client, Registered},
+    error::ClientError,
+    media::Download,
+    rooms::{Member, NewRoom},
+    transport::{HttpTransport, InProcess, Transport, TransportError},
+};

@@ -1,0 +1,44 @@
+//! Profiles of virtual users.
+
+use ruma::{
+    MxcUri, UserId,
+    api::client::profile::{get_profile, set_avatar_url, set_display_name},
+};
+
+use super::{Assertion, Client, ClientError, client::Repeat, rooms::found};
+use crate::network::Profile;
+
+impl Client {
+    /// What a user shows of themselves; empty for one that is not known.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn profile(&self, user_id: &UserId) -> Result<Profile, ClientError> {
+        let request = get_profile::v3::Request::new(user_id.to_owned());
+        let Some(response) = found(self.send(&Assertion::BOT, request, Repeat::Safe).await)? else {
+            return Ok(Profile::default());
+        };
+        let text = |name: &str| response.get(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
+        Ok(Profile { name: text("displayname").map(str::to_owned), avatar: text("avatar_url").map(Into::into) })
+    }
+
+    /// Gives one of our users a display name, or takes it away.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    #[expect(deprecated, reason = "the successor needs a homeserver of v1.16; this one works everywhere")]
+    pub async fn set_display_name(&self, user_id: &UserId, name: Option<&str>) -> Result<(), ClientError> {
+        let request = set_display_name::v3::Request::new(user_id.to_owned(), name.map(str::to_owned));
+        self.send(&Assertion::user(user_id), request, Repeat::Safe).await.map(drop)
+    }
+
+    /// Gives one of our users a picture, or takes it away.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    #[expect(deprecated, reason = "the successor needs a homeserver of v1.16; this one works everywhere")]
+    pub async fn set_avatar(&self, user_id: &UserId, avatar: Option<&MxcUri>) -> Result<(), ClientError> {
+        let request = set_avatar_url::v3::Request::new(user_id.to_owned(), avatar.map(ToOwned::to_owned));
+        self.send(&Assertion::user(user_id), request, Repeat::Safe).await.map(drop)
+    }
+}
