@@ -95,6 +95,7 @@ fn check(tree: &Node) -> Vec<Fault> {
             (None, None) => {}
         }
     }
+    faults.sort_by_key(|fault| fault.at);
     faults
 }
 

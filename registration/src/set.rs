@@ -32,11 +32,15 @@ impl RegistrationSet {
     /// # Errors
     /// All duplicates, and all namespaces that do not compile.
     pub fn new(registrations: Vec<Registration>, server_name: &ServerName) -> Result<Self, Faults> {
-        let mut set = Self::empty(server_name);
         let mut faults = Vec::new();
+        for (index, registration) in registrations.iter().enumerate() {
+            duplicates(registration, &mut registrations[..index].iter(), &mut faults);
+        }
+        let mut set = Self::empty(server_name);
         for registration in registrations {
-            if let Err(Faults(more)) = set.add(registration) {
-                faults.extend(more);
+            match NamespaceMatcher::new(&registration, server_name) {
+                Ok(matcher) => set.members.push(Member { registration, matcher }),
+                Err(Faults(more)) => faults.extend(more),
             }
         }
         if faults.is_empty() { Ok(set) } else { Err(Faults(faults)) }
@@ -48,14 +52,7 @@ impl RegistrationSet {
     /// If its id or `as_token` is taken, or its namespaces do not compile; then it is not added.
     pub fn add(&mut self, registration: Registration) -> Result<(), Faults> {
         let mut faults = Vec::new();
-        for Member { registration: other, .. } in &self.members {
-            if other.id == registration.id {
-                faults.push(duplicate("id", &registration, other, "Give each its own id; one may be a stale copy."));
-            }
-            if other.as_token == registration.as_token {
-                faults.push(duplicate("as_token", &registration, other, "Give each tokens of its own."));
-            }
-        }
+        duplicates(&registration, &mut self.members.iter().map(|member| &member.registration), &mut faults);
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
@@ -120,6 +117,17 @@ impl RegistrationSet {
 
     fn exclusive(&self, find: impl Fn(&NamespaceMatcher) -> Match) -> Option<&Member> {
         self.members.iter().find(|member| find(&member.matcher).is_exclusive())
+    }
+}
+
+fn duplicates(registration: &Registration, others: &mut dyn Iterator<Item = &Registration>, faults: &mut Vec<Fault>) {
+    for other in others {
+        if other.id == registration.id {
+            faults.push(duplicate("id", registration, other, "Give each its own id; one may be a stale copy."));
+        }
+        if other.as_token == registration.as_token {
+            faults.push(duplicate("as_token", registration, other, "Give each tokens of its own."));
+        }
     }
 }
 

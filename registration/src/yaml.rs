@@ -42,14 +42,18 @@ impl Value {
     }
 }
 
-/// How deep a file may be nested; a registration has four levels.
-const MAX_DEPTH: usize = 64;
+/// How deep a file may be nested; a registration has four levels. Each takes some 40 kB of stack in an unoptimised build.
+const MAX_DEPTH: usize = 16;
+
+/// How many values may be copies by alias, so that a small file does not become a large one.
+const MAX_COPIES: usize = 20_000;
 
 fn options() -> serde_yaml::Options {
     // The default error text shows neighbouring lines, which are tokens.
     serde_yaml::options! {
         with_snippet: false,
         budget: serde_yaml::budget! { max_depth: MAX_DEPTH, max_events: 2_000_000, flow_nesting_limit: MAX_DEPTH },
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: MAX_COPIES },
     }
 }
 
@@ -67,13 +71,19 @@ pub(crate) fn print<T: serde::Serialize>(value: &T) -> Result<String, String> {
 fn fault(error: &serde_yaml::Error) -> Fault {
     let at = error.location().map(|place| Position { line: place.line(), column: place.column() });
     let message = error.to_string();
-    let problem = message.lines().next().unwrap_or_default().trim_end_matches('.');
+    let problem = without_advice(message.lines().next().unwrap_or_default());
     Fault {
         at,
         path: String::new(),
         problem: format!("not valid YAML: {problem}"),
         fix: "Correct it; indent with spaces, and put text with special characters between single quotes.".to_owned(),
     }
+}
+
+/// The place is told apart, and how to set the reader's options is not for the reader of this.
+fn without_advice(message: &str) -> &str {
+    let end = [" at line ", ", set "].iter().filter_map(|tail| message.find(tail)).min();
+    message[..end.unwrap_or(message.len())].trim_end_matches('.')
 }
 
 impl<'de> Deserialize<'de> for Node {
