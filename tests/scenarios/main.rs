@@ -1,3 +1,8 @@
 //! Scenarios over real servers and real clients; see the crate's documentation.
 
+mod everywhere;
 mod fixtures;
+mod messages;
+mod people;
+mod restarts;
+mod rooms;

@@ -8,18 +8,22 @@
 //! Fixtures fail the test that uses them, so they panic; nothing outside tests depends on this crate.
 #![expect(clippy::expect_used, clippy::panic, reason = "a fixture that fails fails its test")]
 
+mod deployment;
 mod files;
 mod http;
 mod irc_user;
+mod landbridge;
 mod matrix_user;
 mod ports;
 mod process;
 mod servers;
 mod transcript;
 
+pub use deployment::{Deployment, Irc, On, Over, With};
 pub use files::Workdir;
 pub use http::http;
 pub use irc_user::{IrcUser, Line, Sasl};
+pub use landbridge::Landbridge;
 pub use matrix_user::{MatrixUser, Room, RoomEvent};
 pub use ports::Port;
 pub use process::Process;

@@ -1,0 +1,243 @@
+//! What people say crosses once, in order, and looks as it should on the other side.
+
+use landbridge_tests::Deployment;
+use serde_json::json;
+
+use crate::everywhere::{LOBBY, everywhere, said};
+
+everywhere! {
+    people_talk_both_ways_without_echo_or_doubles,
+    formatting_crosses_both_ways,
+    actions_and_notices_stay_what_they_are,
+    the_order_of_a_burst_is_kept_p4,
+    a_long_line_is_split_and_nothing_is_cut_p10,
+    a_very_long_text_becomes_a_link,
+    several_lines_are_several_messages,
+    a_reply_names_whom_it_answers,
+    an_edit_is_told,
+    reactions_and_redactions_do_no_harm,
+    a_file_crosses_as_a_link,
+}
+
+async fn people_talk_both_ways_without_echo_or_doubles(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let ghost = d.ghost("bob");
+
+    lobby.says("hello from Matrix").await;
+    bob.sees(LOBBY, "alice", "hello from Matrix").await;
+    bob.says(LOBBY, "hello from IRC");
+    lobby.sees(&ghost, "hello from IRC").await;
+    // Said twice is twice.
+    lobby.says("again").await;
+    lobby.says("again").await;
+    bob.says(LOBBY, "once more");
+    bob.says(LOBBY, "once more");
+    bob.sees(LOBBY, "alice", "again").await;
+    bob.sees(LOBBY, "alice", "again").await;
+    lobby.sees(&ghost, "once more").await;
+    lobby.sees(&ghost, "once more").await;
+    // Whatever came back would have come before these.
+    lobby.says("that was all").await;
+    bob.sees(LOBBY, "alice", "that was all").await;
+    bob.says(LOBBY, "here too");
+    lobby.sees(&ghost, "here too").await;
+
+    let from_matrix = ["hello from Matrix", "again", "again", "that was all"].map(|text| ("alice", text));
+    assert_eq!(bob.heard(LOBBY), said(from_matrix));
+    let hers: Vec<_> = lobby.heard().into_iter().filter(|(sender, _)| *sender == alice.id).collect();
+    assert_eq!(hers.len(), 4, "nothing of hers came back: {hers:?}");
+    let his: Vec<_> = lobby.heard().into_iter().filter(|(sender, _)| *sender != alice.id).collect();
+    let from_irc = ["hello from IRC", "once more", "once more", "here too"].map(|text| (ghost.as_str(), text));
+    assert_eq!(his, said(from_irc));
+}
+
+async fn formatting_crosses_both_ways(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    lobby.says_html("bold and code", "<b>bold</b> and <code>code</code>").await;
+    let line = bob.sees_some(LOBBY, "alice", "bold and code", |text| text.contains("bold")).await;
+    assert!(line.starts_with('\u{2}'), "bold begins with its code: {line:?}");
+    assert!(line.contains("and \u{11}code\u{11}"), "code is monospaced: {line:?}");
+
+    bob.says(LOBBY, "\u{2}bold\u{2} and \u{1d}italic\u{1d} and \u{3}04red\u{3} <b>");
+    let event = lobby.sees(&d.ghost("bob"), "bold and italic and red <b>").await;
+    let html = event.content()["formatted_body"].as_str().unwrap_or_default();
+    assert!(html.contains("<strong>bold</strong>") || html.contains("<b>bold</b>"), "{html}");
+    assert!(html.contains("<em>italic</em>") || html.contains("<i>italic</i>"), "{html}");
+    assert!(html.contains("data-mx-color=\"#"), "{html}");
+    assert!(html.contains("&lt;b&gt;"), "what looks like a tag is text: {html}");
+}
+
+async fn actions_and_notices_stay_what_they_are(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let ghost = d.ghost("bob");
+
+    lobby.does("waves").await;
+    bob.sees_action(LOBBY, "alice", "waves").await;
+    bob.does(LOBBY, "waves back");
+    let event = lobby.sees(&ghost, "waves back").await;
+    assert_eq!(event.content()["msgtype"], "m.emote");
+    lobby.notices("a notice").await;
+    bob.sees_notice(LOBBY, "alice", "a notice").await;
+    bob.notices(LOBBY, "another");
+    let event = lobby.sees(&ghost, "another").await;
+    assert_eq!(event.content()["msgtype"], "m.notice");
+}
+
+async fn the_order_of_a_burst_is_kept_p4(d: Deployment) {
+    const LINES: usize = 60;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let ghost = d.ghost("bob");
+    lobby.says("first").await;
+    bob.sees(LOBBY, "alice", "first").await;
+
+    // Every third line is an action: those must not overtake.
+    let wanted: Vec<_> = (0..LINES).map(|n| format!("line {n}")).collect();
+    for (n, line) in wanted.iter().enumerate() {
+        if n % 3 == 0 { bob.does(LOBBY, line) } else { bob.says(LOBBY, line) }
+    }
+    for (n, line) in wanted.iter().enumerate() {
+        if n % 3 == 0 {
+            lobby.does(line).await
+        } else {
+            lobby.says(line).await
+        };
+    }
+    bob.says(LOBBY, "the end");
+    lobby.says("the end").await;
+    lobby.sees(&ghost, "the end").await;
+    bob.sees(LOBBY, "alice", "the end").await;
+
+    let on_matrix = lobby.heard().into_iter().filter(|(sender, _)| *sender == ghost).map(|(_, text)| text);
+    let on_irc = bob.heard(LOBBY).into_iter().map(|(_, text)| plain_action(&text)).skip(1);
+    let wanted: Vec<_> = wanted.into_iter().chain(["the end".to_owned()]).collect();
+    assert_eq!(on_matrix.collect::<Vec<_>>(), wanted);
+    assert_eq!(on_irc.collect::<Vec<_>>(), wanted);
+}
+
+fn plain_action(text: &str) -> String {
+    text.trim_start_matches("\u{1}ACTION ").trim_end_matches('\u{1}').to_owned()
+}
+
+async fn a_long_line_is_split_and_nothing_is_cut_p10(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    // Over 512 bytes, with characters of several bytes wherever a split may fall.
+    let words: Vec<_> = (0..110).map(|n| format!("wört{n}")).collect();
+    let text = words.join(" ");
+    assert!(text.len() > 900 && text.len() < 1100);
+    lobby.says(&text).await;
+    lobby.says("the end").await;
+    bob.sees(LOBBY, "alice", "the end").await;
+
+    let mut heard: Vec<_> = bob.heard(LOBBY).into_iter().map(|(_, text)| text).collect();
+    heard.pop();
+    assert!(heard.len() > 1, "it takes more than one line");
+    assert!(heard.iter().all(|line| line.len() < 500), "each fits");
+    assert_eq!(heard.join(" ").split_whitespace().collect::<Vec<_>>(), words);
+}
+
+async fn a_very_long_text_becomes_a_link(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    let text = (0..400).map(|n| format!("line {n} of a paste")).collect::<Vec<_>>().join("\n");
+    lobby.says(&text).await;
+    lobby.says("the end").await;
+    bob.sees(LOBBY, "alice", "the end").await;
+
+    let heard = bob.heard(LOBBY);
+    assert!(heard.len() < 12, "the channel is spared: {} lines", heard.len());
+    let link = heard.iter().find_map(|(_, text)| link_in(text)).expect("a link");
+    let content = landbridge_tests::http().get(link).send().await.expect("an answer").text().await.expect("text");
+    assert_eq!(content, text);
+}
+
+/// The first web address in a line.
+fn link_in(text: &str) -> Option<String> {
+    let found =
+        text.split_whitespace().find_map(|word| word.find("http").map(|at| word.get(at..).unwrap_or_default()))?;
+    Some(found.trim_end_matches([')', ']', ',', '\u{f}']).to_owned())
+}
+
+async fn several_lines_are_several_messages(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    lobby.says("one\ntwo\n\nthree").await;
+    for line in ["one", "two", "three"] {
+        bob.sees(LOBBY, "alice", line).await;
+    }
+}
+
+async fn a_reply_names_whom_it_answers(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    bob.says(LOBBY, "who is there?");
+    let question = lobby.sees(&d.ghost("bob"), "who is there?").await;
+    lobby.replies(question.id(), "I am").await;
+    let line = bob.sees_some(LOBBY, "alice", "I am", |text| text.contains("I am")).await;
+    assert!(line.contains("bob"), "it says whom it answers: {line:?}");
+    assert_eq!(bob.heard(LOBBY).len(), 1, "in one line");
+}
+
+async fn an_edit_is_told(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    let message = lobby.says("I like cats").await;
+    bob.sees(LOBBY, "alice", "I like cats").await;
+    lobby.edits(&message, "I like dogs").await;
+    bob.sees_some(LOBBY, "alice", "the edit", |text| text.contains("dogs")).await;
+    assert_eq!(bob.heard(LOBBY).len(), 2, "the edit is told once");
+}
+
+async fn reactions_and_redactions_do_no_harm(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    bob.says(LOBBY, "a joke");
+    let joke = lobby.sees(&d.ghost("bob"), "a joke").await;
+    let reaction = lobby.reacts(joke.id(), "😀").await;
+    lobby.redacts(&reaction, "").await;
+    let slip = lobby.says("a slip").await;
+    bob.sees(LOBBY, "alice", "a slip").await;
+    lobby.redacts(&slip, "gone").await;
+    lobby.says("still here").await;
+    bob.sees(LOBBY, "alice", "still here").await;
+    bob.says(LOBBY, "me too");
+    lobby.sees(&d.ghost("bob"), "me too").await;
+    let repeated = bob.heard(LOBBY).iter().filter(|(_, text)| text == "a slip").count();
+    assert_eq!(repeated, 1, "what was taken back is not said again");
+}
+
+async fn a_file_crosses_as_a_link(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    let file = alice.uploads("what the file says", "text/plain", "notes.txt").await;
+    let info = json!({ "mimetype": "text/plain", "size": 18 });
+    lobby.sends(json!({ "msgtype": "m.file", "body": "notes.txt", "url": file, "info": info })).await;
+    let line = bob.sees_some(LOBBY, "alice", "a link", |text| text.contains("http")).await;
+    assert!(line.contains("notes.txt"), "the name is said: {line:?}");
+    let link = link_in(&line).expect("a link");
+    let answer = landbridge_tests::http().get(link).send().await.expect("an answer");
+    assert_eq!(answer.text().await.expect("text"), "what the file says");
+}

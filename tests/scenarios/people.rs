@@ -1,0 +1,197 @@
+//! Who is there: joins, parts, quits, kicks and nicks, on both sides.
+
+use landbridge_tests::{Deployment, eventually};
+
+use crate::everywhere::{LOBBY, everywhere, said};
+
+everywhere! {
+    who_is_on_irc_is_a_member,
+    people_on_irc_come_and_go,
+    a_nick_change_does_not_show_two_people,
+    who_leaves_on_matrix_leaves_on_irc,
+    a_kick_on_irc_reaches_matrix,
+    a_taken_nick_is_left_to_its_owner_p2,
+    a_name_longer_than_nicks_may_be_p12,
+    renaming_oneself_often_is_no_nick_flood_p16,
+    private_messages_cross_both_ways,
+    a_second_private_room_works_too_p17,
+}
+
+async fn who_is_on_irc_is_a_member(d: Deployment) {
+    let _bob = d.irc_in(LOBBY, "bob").await;
+    let _carol = d.irc_in(LOBBY, "Carol_[1]").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    d.until_member(&lobby, "bob").await;
+    // Upper case and brackets may not stand in a user id; the name that is shown keeps them.
+    eventually("Carol is a member under her own name", || async {
+        lobby.members().await.into_values().flatten().find(|name| name.starts_with("Carol_[1]"))
+    })
+    .await;
+    for id in lobby.members().await.into_keys() {
+        let localpart = id.trim_start_matches('@').split(':').next().unwrap_or_default();
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-/+".contains(c);
+        assert!(localpart.chars().all(allowed), "{id} is a valid user id");
+    }
+}
+
+async fn people_on_irc_come_and_go(d: Deployment) {
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    for (nick, how) in [("parter", "part"), ("quitter", "quit")] {
+        let person = d.irc_in(LOBBY, nick).await;
+        lobby.sees_membership(&d.ghost(nick), "join").await;
+        person.says(LOBBY, "hello");
+        lobby.sees(&d.ghost(nick), "hello").await;
+        match how {
+            "part" => person.parts(LOBBY, "bye"),
+            _ => person.quits("bye"),
+        }
+        lobby.sees_membership(&d.ghost(nick), "leave").await;
+    }
+}
+
+async fn a_nick_change_does_not_show_two_people(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    d.until_member(&lobby, "bob").await;
+    bob.is_now("robert").await;
+    bob.says(LOBBY, "under a new name");
+    let event = lobby.sees_event("the line", |event| event.body() == "under a new name").await;
+    let shown = eventually("only robert is shown", || async {
+        let mut names: Vec<_> = lobby.members().await.into_values().flatten().collect();
+        names.retain(|name| name.starts_with("bob") || name.starts_with("robert"));
+        (names.len() == 1 && names.iter().all(|name| name.starts_with("robert"))).then_some(names)
+    })
+    .await;
+    assert_eq!(shown.len(), 1);
+    assert!(lobby.members().await.contains_key(event.sender()), "who said it is a member");
+}
+
+async fn who_leaves_on_matrix_leaves_on_irc(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("hello").await;
+    bob.sees(LOBBY, "alice", "hello").await;
+    assert!(bob.names(LOBBY).await.contains(&"alice".to_owned()));
+    lobby.leaves().await;
+    bob.sees_line("alice leaves", |line| line.nick == "alice" && ["PART", "QUIT"].contains(&line.command.as_str()))
+        .await;
+}
+
+async fn a_kick_on_irc_reaches_matrix(d: Deployment) {
+    // Who is first in a channel is its operator: here the bridge's bot is, so the channel is another.
+    let bob = d.irc_in("#ops", "bob").await;
+    let carol = d.irc_in("#ops", "carol").await;
+    let alice = d.matrix("alice").await;
+    let ops = d.join(&alice, "#ops").await;
+    d.until_member(&ops, "carol").await;
+    ops.says("hello").await;
+    bob.sees("#ops", "alice", "hello").await;
+
+    bob.kicks("#ops", "carol", "enough");
+    carol.sees_line("the kick", |line| line.command == "KICK").await;
+    ops.sees_membership(&d.ghost("carol"), "leave").await;
+    bob.kicks("#ops", "alice", "you too");
+    ops.sees_membership(&alice.id, "leave").await;
+}
+
+async fn a_taken_nick_is_left_to_its_owner_p2(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let namesake = d.irc_in(LOBBY, "alice").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    lobby.says("I am on Matrix").await;
+    let line = bob.sees_line("the line", |line| line.command == "PRIVMSG").await;
+    assert_ne!(line.nick, "alice", "the nick is taken");
+    assert!(line.nick.starts_with("alice"), "but she is known by it: {}", line.nick);
+    // The namesake's lines are no echo of hers.
+    namesake.says(LOBBY, "I am on IRC");
+    lobby.sees(&d.ghost("alice"), "I am on IRC").await;
+    namesake.sees(LOBBY, &line.nick, "I am on Matrix").await;
+    // The namesake goes, somebody takes her own nick after that: still no echo.
+    namesake.is_now("alice2").await;
+    namesake.says(LOBBY, "renamed");
+    lobby.sees_event("the line", |event| event.body() == "renamed").await;
+    lobby.says("still me").await;
+    let line = bob.sees_line("the line", |line| line.params.get(1).is_some_and(|text| text == "still me")).await;
+    assert_eq!(bob.heard(LOBBY).iter().filter(|(_, text)| text == "still me").count(), 1);
+    assert_ne!(line.nick, "alice2");
+}
+
+async fn a_name_longer_than_nicks_may_be_p12(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let long = "a-user-with-a-name-of-more-than-thirty-characters";
+    let user = d.matrix(long).await;
+    let lobby = d.join(&user, LOBBY).await;
+    lobby.says("hello").await;
+    let line = bob.sees_line("hello", |line| line.params.get(1).is_some_and(|text| text == "hello")).await;
+    assert!(long.starts_with(line.nick.get(..10).unwrap_or("?")), "a short form of the name: {}", line.nick);
+}
+
+async fn renaming_oneself_often_is_no_nick_flood_p16(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("hello").await;
+    bob.sees(LOBBY, "alice", "hello").await;
+    for n in 0..20 {
+        alice.is_called(&format!("Alice the {n}th")).await;
+    }
+    lobby.says("that was fun").await;
+    bob.sees_line("the line", |line| line.params.get(1).is_some_and(|text| text == "that was fun")).await;
+    let changes = bob.lines().iter().filter(|line| line.command == "NICK").count();
+    assert!(changes <= 2, "{changes} nick changes");
+}
+
+async fn private_messages_cross_both_ways(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    d.until_member(&lobby, "bob").await;
+    let ghost = d.ghost("bob");
+
+    // She begins.
+    let chat = alice.chats_with(&ghost).await;
+    chat.sees_membership(&ghost, "join").await;
+    chat.says("psst").await;
+    bob.sees("bob", "alice", "psst").await;
+    bob.says("alice", "yes?");
+    chat.sees(&ghost, "yes?").await;
+    // He begins with somebody else.
+    let carol = d.matrix("carol").await;
+    let hers = d.join(&carol, LOBBY).await;
+    hers.says("I am carol").await;
+    bob.sees(LOBBY, "carol", "I am carol").await;
+    bob.says("carol", "hello carol");
+    let private = carol.accepts_invitation(&ghost).await;
+    private.sees(&ghost, "hello carol").await;
+    private.says("hello bob").await;
+    bob.sees("bob", "carol", "hello bob").await;
+    // Nothing of it is in the channel.
+    assert_eq!(bob.heard(LOBBY), said([("carol", "I am carol")]));
+    let secrets = ["psst", "yes?", "hello carol", "hello bob"];
+    assert!(lobby.heard().iter().all(|(_, text)| !secrets.contains(&text.as_str())));
+}
+
+async fn a_second_private_room_works_too_p17(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    d.until_member(&lobby, "bob").await;
+    let ghost = d.ghost("bob");
+    let first = alice.chats_with(&ghost).await;
+    first.sees_membership(&ghost, "join").await;
+    first.says("in the first").await;
+    bob.sees("bob", "alice", "in the first").await;
+
+    let second = alice.chats_with(&ghost).await;
+    second.sees_membership(&ghost, "join").await;
+    second.says("in the second").await;
+    bob.sees("bob", "alice", "in the second").await;
+    bob.says("alice", "I hear you");
+    alice.sees_event("the answer", |event| event.body() == "I hear you" && event.sender() == ghost).await;
+}

@@ -1,0 +1,120 @@
+//! Stops and starts of every part, in the middle of talk.
+
+use landbridge_tests::{Deployment, On, Over, With, eventually};
+
+use crate::everywhere::{LOBBY, everywhere, on, said, start};
+
+everywhere! {
+    a_restart_in_the_middle_loses_and_doubles_nothing,
+    the_irc_server_restarts,
+}
+on!(bridge_synapse_inspircd, Synapse, Inspircd, Sqlite, matrix_talks_while_the_bridge_is_down, the_homeserver_restarts,);
+on!(
+    bridge_synapse_ngircd_postgres,
+    Synapse,
+    Ngircd,
+    Postgres,
+    matrix_talks_while_the_bridge_is_down,
+    the_homeserver_restarts,
+);
+
+async fn a_restart_in_the_middle_loses_and_doubles_nothing(mut d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let ghost = d.ghost("bob");
+    lobby.says("before").await;
+    bob.sees(LOBBY, "alice", "before").await;
+    bob.says(LOBBY, "me too");
+    lobby.sees(&ghost, "me too").await;
+
+    let status = d.bridge.stop().await;
+    assert!(status.success(), "it stops cleanly: {status}");
+    bob.sees_quit("alice").await;
+    d.start_again().await;
+
+    lobby.says("after").await;
+    bob.sees_line("after", |line| line.params.get(1).is_some_and(|text| text == "after")).await;
+    // The bot is back in the channel once she is; but only its own return tells that it hears.
+    eventually("the bridge hears the channel again", || async { (bob.names(LOBBY).await.len() >= 3).then_some(()) })
+        .await;
+    bob.says(LOBBY, "good to see you");
+    lobby.sees(&ghost, "good to see you").await;
+    assert_eq!(bob.heard(LOBBY), said([("alice", "before"), ("alice", "after")]));
+    let his: Vec<_> = lobby.heard().into_iter().filter(|(sender, _)| *sender == ghost).collect();
+    assert_eq!(his, said([(ghost.as_str(), "me too"), (ghost.as_str(), "good to see you")]));
+}
+
+async fn the_irc_server_restarts(mut d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("before").await;
+    bob.sees(LOBBY, "alice", "before").await;
+
+    d.irc.kill();
+    bob.sees_line("the end", |line| line.command == "DISCONNECTED").await;
+    d.irc.start_again().await;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    // Said before or after the bridge is back: it waits for the connection.
+    lobby.says("after").await;
+    bob.sees_line("after", |line| line.params.get(1).is_some_and(|text| text == "after")).await;
+    eventually("the bridge is back", || async { (bob.names(LOBBY).await.len() >= 3).then_some(()) }).await;
+    bob.says(LOBBY, "welcome back");
+    lobby.sees(&d.ghost("bob"), "welcome back").await;
+    assert_eq!(bob.heard(LOBBY).len(), 1);
+}
+
+async fn matrix_talks_while_the_bridge_is_down(mut d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("before").await;
+    bob.sees(LOBBY, "alice", "before").await;
+
+    d.bridge.kill();
+    bob.sees_quit("alice").await;
+    let wanted: Vec<_> = (0..5).map(|n| format!("nobody hears {n}")).collect();
+    for line in &wanted {
+        lobby.says(line).await;
+    }
+    d.start_again().await;
+    for line in &wanted {
+        bob.sees_line(line, |seen| seen.params.get(1) == Some(line)).await;
+    }
+    let heard: Vec<_> = bob.heard(LOBBY).into_iter().map(|(_, text)| text).skip(1).collect();
+    assert_eq!(heard, wanted, "in order, once");
+}
+
+async fn the_homeserver_restarts(mut d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let ghost = d.ghost("bob");
+    bob.says(LOBBY, "before");
+    lobby.sees(&ghost, "before").await;
+
+    let synapse = d.synapse.as_mut().expect("a Synapse");
+    synapse.kill();
+    for n in 0..5 {
+        bob.says(LOBBY, &format!("nobody hears {n}"));
+    }
+    synapse.start_again().await;
+    bob.says(LOBBY, "after");
+    lobby.sees(&ghost, "after").await;
+    let heard: Vec<_> = lobby.heard().into_iter().map(|(_, text)| text).collect();
+    let missed = (0..5).map(|n| format!("nobody hears {n}"));
+    let wanted: Vec<_> = ["before".to_owned()].into_iter().chain(missed).chain(["after".to_owned()]).collect();
+    assert_eq!(heard, wanted, "in order, once");
+}
+
+/// What everybody else does at the first start: nothing is there yet.
+#[tokio::test]
+async fn up_starts_in_an_empty_folder_and_says_what_to_do() {
+    let mut d = start(On::Embedded, Over::Ngircd, With::Sqlite).await;
+    let log = d.bridge.log();
+    for wanted in [d.url().as_str().trim_end_matches('/'), d.alias(LOBBY).as_str()] {
+        assert!(log.contains(wanted), "{wanted} is said:\n{log}");
+    }
+    assert!(d.bridge.stop().await.success());
+}

@@ -1,0 +1,131 @@
+//! Rooms: portals by alias, plumbed rooms, topics.
+
+use landbridge_tests::{Deployment, Irc};
+
+use crate::everywhere::{LOBBY, everywhere};
+
+everywhere! {
+    an_alias_opens_a_portal,
+    the_case_of_a_channel_does_not_matter_p14,
+    a_topic_of_irc_reaches_matrix,
+    lines_that_try_to_break_out_stay_lines_p15,
+    nobody_is_told_of_server_wide_messages_p20,
+    a_ban_on_irc_is_told_and_stops_nobody_else_p1,
+    a_killed_puppet_returns_p19,
+}
+
+async fn an_alias_opens_a_portal(d: Deployment) {
+    let bob = d.irc_in("#other", "bob").await;
+    let alice = d.matrix("alice").await;
+    let carol = d.matrix("carol").await;
+    let hers = d.join(&alice, "#other").await;
+    let carols = d.join(&carol, "#other").await;
+    assert_eq!(hers.id, carols.id, "one room for one channel");
+    hers.says("hello").await;
+    carols.sees(&alice.id, "hello").await;
+    bob.sees("#other", "alice", "hello").await;
+    bob.says("#other", "hello both");
+    hers.sees(&d.ghost("bob"), "hello both").await;
+    carols.sees(&d.ghost("bob"), "hello both").await;
+    let refused = alice.tries_to_join(&d.alias("not a channel")).await;
+    assert!(refused.is_err(), "no room for what cannot be a channel");
+}
+
+async fn the_case_of_a_channel_does_not_matter_p14(d: Deployment) {
+    let bob = d.irc_in("#MixedCase", "bob").await;
+    let alice = d.matrix("alice").await;
+    let room = d.join(&alice, "#mixedcase").await;
+    room.says("hello").await;
+    bob.sees("#MixedCase", "alice", "hello").await;
+    bob.says("#mIXEDcASE", "hello you");
+    room.sees(&d.ghost("bob"), "hello you").await;
+}
+
+async fn a_topic_of_irc_reaches_matrix(d: Deployment) {
+    let bob = d.irc_in("#talk", "bob").await;
+    bob.sets_topic("#talk", "before anybody came");
+    bob.sees_topic("#talk", "before anybody came").await;
+    let alice = d.matrix("alice").await;
+    let room = d.join(&alice, "#talk").await;
+    room.sees_topic("before anybody came").await;
+    bob.sets_topic("#talk", "what we talk of");
+    room.sees_topic("what we talk of").await;
+}
+
+async fn lines_that_try_to_break_out_stay_lines_p15(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("hi\r\nQUIT :hacked\rPRIVMSG #lobby :x\u{0}y\u{85}z").await;
+    lobby.says("the end").await;
+    bob.sees(LOBBY, "alice", "the end").await;
+    assert!(bob.lines().iter().all(|line| line.command != "QUIT"), "nobody quit");
+    let heard: Vec<_> = bob.heard(LOBBY).into_iter().map(|(_, text)| text).collect();
+    assert!(heard.iter().any(|text| text.contains("QUIT :hacked")), "it was said, not done: {heard:?}");
+    assert!(!heard.contains(&"x".to_owned()), "{heard:?}");
+}
+
+async fn nobody_is_told_of_server_wide_messages_p20(d: Deployment) {
+    let oper = d.irc_in(LOBBY, "oper").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("hello").await;
+    oper.sees(LOBBY, "alice", "hello").await;
+    oper.sends("OPER", &["admin", "admin"]);
+    oper.sees_line("381, an operator", |line| line.command == "381").await;
+    let mask = if matches!(d.irc, Irc::Ngircd(_)) { "$*.ng.test" } else { "$*" };
+    for _ in 0..20 {
+        oper.says(mask, "to everybody");
+    }
+    oper.says(LOBBY, "the end");
+    lobby.sees(&d.ghost("oper"), "the end").await;
+    lobby.says("answered").await;
+    oper.sees(LOBBY, "alice", "answered").await;
+    let invitations = alice.events().into_iter().filter(|event| event.part == "invite").count();
+    assert!(invitations <= 1, "{invitations} invitations for a message to everybody");
+}
+
+async fn a_ban_on_irc_is_told_and_stops_nobody_else_p1(d: Deployment) {
+    let bob = d.irc_in("#ops", "bob").await;
+    let alice = d.matrix("alice").await;
+    let carol = d.matrix("carol").await;
+    bob.sets_mode("#ops", &["+b", "alice*!*@*"]).await;
+    let hers = d.join(&alice, "#ops").await;
+    let carols = d.join(&carol, "#ops").await;
+    hers.says("can you hear me?").await;
+    carols.says("I am heard").await;
+    bob.sees("#ops", "carol", "I am heard").await;
+    bob.says("#ops", "both hear me");
+    carols.sees(&d.ghost("bob"), "both hear me").await;
+    carols.says("the end").await;
+    bob.sees("#ops", "carol", "the end").await;
+    assert!(bob.heard("#ops").iter().all(|(nick, _)| nick != "alice"), "she is banned");
+    // She is told: by a notice in the room or by the status of her message.
+    let told = |event: &landbridge_tests::RoomEvent| {
+        let status = event.kind() == "com.beeper.message_send_status" && event.content()["status"] != "SUCCESS";
+        let notice = event.content()["msgtype"] == "m.notice" && event.sender() != alice.id;
+        event.part == "timeline" && (status || notice)
+    };
+    alice.sees_event("that it did not cross", told).await;
+}
+
+async fn a_killed_puppet_returns_p19(d: Deployment) {
+    let oper = d.irc_in(LOBBY, "oper").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("hello").await;
+    oper.sees(LOBBY, "alice", "hello").await;
+    oper.sends("OPER", &["admin", "admin"]);
+    oper.sees_line("381, an operator", |line| line.command == "381").await;
+    oper.sends("KILL", &["alice", "a mistake"]);
+    oper.sees_quit("alice").await;
+    for n in 0..5 {
+        lobby.says(&format!("after it {n}")).await;
+    }
+    for n in 0..5 {
+        let text = format!("after it {n}");
+        oper.sees_line(&text, |line| line.params.get(1).is_some_and(|said| *said == text)).await;
+    }
+    let heard: Vec<_> = oper.heard(LOBBY).into_iter().map(|(_, text)| text).skip(1).collect();
+    assert_eq!(heard, (0..5).map(|n| format!("after it {n}")).collect::<Vec<_>>());
+}
