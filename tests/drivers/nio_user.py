@@ -10,7 +10,9 @@ import io
 import json
 import logging
 import sys
+import uuid
 
+import aiohttp
 from nio import AsyncClient, AsyncClientConfig, responses
 
 logging.disable(logging.CRITICAL)
@@ -150,7 +152,18 @@ class Driver:
     # --- messages
 
     async def send(self, room, content, type="m.room.message", txn=None):
-        return {"event_id": ok(await self.client.room_send(room, type, content, txn)).event_id}
+        """Sends, and repeats with the same transaction id until the homeserver has given an answer."""
+        txn = txn or str(uuid.uuid4())
+        while True:
+            try:
+                return {"event_id": ok(await self.client.room_send(room, type, content, txn)).event_id}
+            except Refused as refused:
+                # An answer that was cut off in the middle has no errcode.
+                if "M_" in str(refused):
+                    raise
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
 
     async def redact(self, room, event, reason=None):
         return {"event_id": ok(await self.client.room_redact(room, event, reason)).event_id}
