@@ -1,0 +1,101 @@
+//! The client-server API as a load generator speaks it.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use url::Url;
+
+/// A homeserver to put load on.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    http: Client,
+    base: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) token: String,
+    /// The virtual user that an appservice asks for.
+    pub(crate) masquerade: Option<String>,
+}
+
+static TRANSACTION: AtomicU64 = AtomicU64::new(0);
+
+impl Api {
+    pub(crate) fn new(base: &str) -> Self {
+        let http = Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().expect("an HTTP client");
+        Self { http, base: base.trim_end_matches('/').to_owned() }
+    }
+
+    fn request(&self, method: Method, account: &Account, path: &str) -> RequestBuilder {
+        let mut url = Url::parse(&format!("{}{path}", self.base)).expect("a URL");
+        if let Some(user) = &account.masquerade {
+            url.query_pairs_mut().append_pair("user_id", user);
+        }
+        self.http.request(method, url).bearer_auth(&account.token)
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> Value {
+        let answer = request.send().await.expect("the homeserver answers");
+        let status = answer.status();
+        let body = answer.text().await.expect("a body");
+        assert!(status.is_success(), "{status}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    pub(crate) async fn register(&self, name: &str) -> Account {
+        let body =
+            json!({ "username": name, "password": format!("secret of {name}"), "auth": { "type": "m.login.dummy" } });
+        let request = self.http.post(format!("{}/_matrix/client/v3/register", self.base)).json(&body);
+        let made = self.ask(request).await;
+        Account { token: field(&made, "access_token"), masquerade: None }
+    }
+
+    /// Registers a virtual user of the appservice with this token.
+    pub(crate) async fn register_virtual(&self, token: &str, localpart: &str) -> Account {
+        let body = json!({ "type": "m.login.application_service", "username": localpart, "inhibit_login": true });
+        let request =
+            self.http.post(format!("{}/_matrix/client/v3/register", self.base)).bearer_auth(token).json(&body);
+        let made = self.ask(request).await;
+        Account { token: token.to_owned(), masquerade: Some(field(&made, "user_id")) }
+    }
+
+    pub(crate) async fn create_room(&self, account: &Account) -> String {
+        let request = self.request(Method::POST, account, "/_matrix/client/v3/createRoom");
+        field(&self.ask(request.json(&json!({ "preset": "public_chat" }))).await, "room_id")
+    }
+
+    pub(crate) async fn join(&self, account: &Account, room: &str) {
+        let request = self.request(Method::POST, account, &format!("/_matrix/client/v3/join/{room}"));
+        self.ask(request.json(&json!({}))).await;
+    }
+
+    pub(crate) async fn send(&self, account: &Account, room: &str, body: &str) {
+        let transaction = TRANSACTION.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/bench{transaction}");
+        let request = self.request(Method::PUT, account, &path);
+        self.ask(request.json(&json!({ "msgtype": "m.text", "body": body }))).await;
+    }
+
+    /// Syncs; the next batch and the answer come back.
+    pub(crate) async fn sync(&self, account: &Account, since: Option<&str>, timeout: u32) -> (String, Value) {
+        let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
+        let path = format!("/_matrix/client/v3/sync?timeout={timeout}&set_presence=offline{since}");
+        let answer = self.ask(self.request(Method::GET, account, &path)).await;
+        (field(&answer, "next_batch"), answer)
+    }
+
+    pub(crate) async fn is_up(&self) -> bool {
+        let versions = self.http.get(format!("{}/_matrix/client/versions", self.base));
+        versions.send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+}
+
+fn field(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
+}

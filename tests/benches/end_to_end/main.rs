@@ -1,0 +1,40 @@
+//! The figures of `docs/performance.md`, each beside its limit, and beside Synapse where the same work can be done there.
+//!
+//! ```text
+//! cargo build --release && cargo bench -p landbridge-tests --bench end_to_end            # everything
+//! cargo bench -p landbridge-tests --bench end_to_end -- homeserver synapse bridge        # some of it
+//! ```
+//!
+//! The load generator runs beside the server on the same machine.
+
+mod appservice;
+mod bridge;
+mod client;
+mod homeserver;
+mod report;
+
+use report::Report;
+
+fn main() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|argument| argument == name);
+    // `cargo test --benches` and `cargo nextest` run this too: then there is nothing to measure.
+    if (cfg!(debug_assertions) && std::env::var_os("LANDBRIDGE_BENCH_DEBUG").is_none()) || std::env::args().any(|argument| argument == "--test" || argument == "--list") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut report = Report::default();
+        if wants("homeserver") {
+            homeserver::embedded(&mut report).await;
+        }
+        if wants("synapse") {
+            homeserver::synapse(&mut report).await;
+        }
+        if wants("bridge") {
+            bridge::measure(&mut report).await;
+        }
+        println!("{report}");
+    });
+}
