@@ -1,5 +1,7 @@
 //! The YAML file: what it takes, keeps and gives back, and what it says about faults.
 
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
+
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use landbridge_registration::{Builder, Namespace, Overwrite, Registration, read, write};

@@ -1,5 +1,7 @@
 //! Who is interested in what, and who is in whose way.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use landbridge_registration::{
     Builder, Match, Namespace, NamespaceMatcher, Overlap, Overlapping, Registration, RegistrationSet, overlaps,
 };

@@ -1,5 +1,7 @@
 //! What the glue answers to good and bad requests.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use axum::{Router, body::Body, extract::RawQuery};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
