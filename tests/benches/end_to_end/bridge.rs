@@ -1,6 +1,181 @@
-//! The bridge's figures: homeserver and bridge in one process, a real IRC server beside it.
+//! The bridge's figures: homeserver and bridge in one process, a real InspIRCd without flood limits beside it.
 
-use crate::report::Report;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use landbridge_tests::{Deployment, On, Over, With};
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use crate::{
+    client::{Account, Api},
+    irc::Irc,
+    report::{self, Limit, Report, median},
+};
+
+const CHANNEL: &str = "#bench";
+const BURST: usize = 5_000;
+const PUPPETS: usize = 200;
 
 /// Measures it.
-pub(crate) async fn measure(_report: &mut Report) {}
+pub(crate) async fn measure(report: &mut Report) {
+    let mut d = Deployment::start(On::Embedded, Over::Inspircd, With::Sqlite, &[CHANNEL]).await;
+    let api = Api::new(d.url().as_str());
+    let bob = Irc::join(d.irc.address(), "bob", CHANNEL).await;
+    let mut people = Vec::new();
+    for n in 0..8 {
+        people.push(api.register(&format!("person{n}")).await);
+    }
+    let room = api.join(&people[0], &d.alias(CHANNEL)).await;
+    for person in &people[1..] {
+        api.join(person, &room).await;
+    }
+    // Everybody speaks once, so that their puppets are there.
+    for (n, person) in people.iter().enumerate() {
+        api.send(person, &room, "hello").await;
+        bob.hears(n + 1).await;
+    }
+    let mut heard = Listener::start(&api, &people[0], &room, &d.ghost("bob")).await;
+
+    use Limit::{AtLeast, AtMost};
+    let latency = to_irc_latency(&api, &people[0], &room, &bob).await;
+    report.ours("Matrix → IRC at 20/s, median", "ms", AtMost(5.0), latency);
+    let latency = to_matrix_latency(&bob, &mut heard).await;
+    report.ours("IRC → Matrix at 20/s, median", "ms", AtMost(5.0), latency);
+    let (rate, wrong) = to_irc_burst(&api, &people, &room, &bob).await;
+    report.ours("Matrix → IRC, burst", "/s", AtLeast(1500.0), rate);
+    report.ours("Matrix → IRC, burst, lost or reordered", "lines", AtMost(0.0), wrong);
+    let (rate, wrong) = to_matrix_burst(&bob, &mut heard).await;
+    report.ours("IRC → Matrix, burst", "/s", AtLeast(1500.0), rate);
+    report.ours("IRC → Matrix, burst, lost or reordered", "lines", AtMost(0.0), wrong);
+
+    let process = d.bridge.process().id();
+    let before = report::rss(process);
+    for n in 0..PUPPETS {
+        let person = api.register(&format!("puppet{n}")).await;
+        api.join(&person, &room).await;
+        let said = bob.heard().len();
+        api.send(&person, &room, "hello").await;
+        bob.hears(said + 1).await;
+    }
+    let each = (report::rss(process) - before) * 1024.0 / PUPPETS as f64;
+    report.ours("memory per IRC puppet", "kB", AtMost(40.0), each);
+}
+
+async fn to_irc_latency(api: &Api, alice: &Account, room: &str, bob: &Irc) -> f64 {
+    let mut times = Vec::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    for n in 0..100 {
+        tick.tick().await;
+        let before = bob.heard().len();
+        let began = Instant::now();
+        api.send(alice, room, &format!("latency {n}")).await;
+        bob.hears(before + 1).await;
+        times.extend(bob.heard().last().map(|(_, _, at)| at.duration_since(began)));
+    }
+    median(&mut times)
+}
+
+async fn to_matrix_latency(bob: &Irc, heard: &mut Listener) -> f64 {
+    let mut times = Vec::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    for n in 0..100 {
+        tick.tick().await;
+        let began = Instant::now();
+        bob.write(&format!("PRIVMSG {CHANNEL} :latency {n}\r\n")).await;
+        let (_, at) = heard.next().await;
+        times.push(at - began);
+    }
+    median(&mut times)
+}
+
+async fn to_irc_burst(api: &Api, people: &[Account], room: &str, bob: &Irc) -> (f64, f64) {
+    let before = bob.heard().len();
+    let began = Instant::now();
+    let each = BURST / people.len();
+    let tasks: Vec<_> = people
+        .iter()
+        .cloned()
+        .map(|person| {
+            let (api, room) = (api.clone(), room.to_owned());
+            tokio::spawn(async move {
+                for n in 0..each {
+                    api.send(&person, &room, &n.to_string()).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("a sender");
+    }
+    let all = each * people.len();
+    let complete = tokio::time::timeout(Duration::from_secs(60), bob.hears(before + all)).await.is_ok();
+    let heard = bob.heard().split_off(before);
+    let last = heard.last().map_or(began, |(_, _, at)| *at);
+    let mut next = HashMap::<String, usize>::new();
+    let mut wrong = if complete { 0 } else { all - heard.len() };
+    for (nick, text, _) in heard {
+        let expected = next.entry(nick).or_default();
+        wrong += usize::from(text != expected.to_string());
+        *expected += 1;
+    }
+    (all as f64 / (last - began).as_secs_f64(), wrong as f64)
+}
+
+async fn to_matrix_burst(bob: &Irc, heard: &mut Listener) -> (f64, f64) {
+    let lines: String = (0..BURST).map(|n| format!("PRIVMSG {CHANNEL} :{n}\r\n")).collect();
+    let began = Instant::now();
+    bob.write(&lines).await;
+    let (mut wrong, mut last) = (0, began);
+    for n in 0..BURST {
+        let Ok((text, at)) = tokio::time::timeout(Duration::from_secs(60), heard.next()).await else {
+            wrong += BURST - n;
+            break;
+        };
+        wrong += usize::from(text != n.to_string());
+        last = at;
+    }
+    (BURST as f64 / (last - began).as_secs_f64(), wrong as f64)
+}
+
+/// A client that syncs all the time, and what it hears from one sender in one room.
+#[derive(Debug)]
+struct Listener {
+    heard: mpsc::UnboundedReceiver<(String, Instant)>,
+    task: AbortHandle,
+}
+
+impl Listener {
+    async fn start(api: &Api, account: &Account, room: &str, sender: &str) -> Self {
+        let (found, heard) = mpsc::unbounded_channel();
+        let (api, account, room, sender) = (api.clone(), account.clone(), room.to_owned(), sender.to_owned());
+        let (mut since, _) = api.sync(&account, None, 0).await;
+        let task = tokio::spawn(async move {
+            loop {
+                let (next, answer) = api.sync(&account, Some(&since), 30_000).await;
+                let at = Instant::now();
+                since = next;
+                let timeline = &answer["rooms"]["join"][&room]["timeline"];
+                assert_ne!(timeline["limited"], true, "the timeline is complete");
+                for event in timeline["events"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                    if event["type"] == "m.room.message" && event["sender"] == sender.as_str() {
+                        let body = event["content"]["body"].as_str().unwrap_or_default();
+                        let _ = found.send((body.to_owned(), at));
+                    }
+                }
+            }
+        });
+        Self { heard, task: task.abort_handle() }
+    }
+
+    async fn next(&mut self) -> (String, Instant) {
+        self.heard.recv().await.expect("the listener lives")
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

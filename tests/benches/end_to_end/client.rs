@@ -70,9 +70,11 @@ impl Api {
         field(&self.ask(request.json(&json!({ "preset": "public_chat" }))).await, "room_id")
     }
 
-    pub(crate) async fn join(&self, account: &Account, room: &str) {
+    /// Joins a room by id or alias; its id comes back.
+    pub(crate) async fn join(&self, account: &Account, room: &str) -> String {
+        let room = room.replace('#', "%23");
         let request = self.request(Method::POST, account, &format!("/_matrix/client/v3/join/{room}"));
-        self.ask(request.json(&json!({}))).await;
+        field(&self.ask(request.json(&json!({}))).await, "room_id")
     }
 
     pub(crate) async fn send(&self, account: &Account, room: &str, body: &str) {
@@ -85,7 +87,9 @@ impl Api {
     /// Syncs; the next batch and the answer come back.
     pub(crate) async fn sync(&self, account: &Account, since: Option<&str>, timeout: u32) -> (String, Value) {
         let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
-        let path = format!("/_matrix/client/v3/sync?timeout={timeout}&set_presence=offline{since}");
+        let filter = "%7B%22room%22%3A%7B%22timeline%22%3A%7B%22limit%22%3A10000%7D%7D%7D";
+        let filter = if since.is_empty() { String::new() } else { format!("&filter={filter}") };
+        let path = format!("/_matrix/client/v3/sync?timeout={timeout}&set_presence=offline{since}{filter}");
         let answer = self.ask(self.request(Method::GET, account, &path)).await;
         (field(&answer, "next_batch"), answer)
     }

@@ -11,6 +11,7 @@ mod appservice;
 mod bridge;
 mod client;
 mod homeserver;
+mod irc;
 mod report;
 
 use report::Report;
@@ -20,7 +21,9 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|argument| argument == name);
     // `cargo test --benches` and `cargo nextest` run this too: then there is nothing to measure.
-    if (cfg!(debug_assertions) && std::env::var_os("LANDBRIDGE_BENCH_DEBUG").is_none()) || std::env::args().any(|argument| argument == "--test" || argument == "--list") {
+    if (cfg!(debug_assertions) && std::env::var_os("LANDBRIDGE_BENCH_DEBUG").is_none())
+        || std::env::args().any(|argument| argument == "--test" || argument == "--list")
+    {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

@@ -1,0 +1,90 @@
+//! A bare IRC client that notes when each line came: nothing of its own between the socket and the clock.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::Notify,
+};
+
+/// A person on IRC.
+#[derive(Debug)]
+pub(crate) struct Irc {
+    out: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
+    heard: Arc<Mutex<Vec<(String, String, Instant)>>>,
+    more: Arc<Notify>,
+}
+
+impl Irc {
+    /// Connects and joins a channel.
+    pub(crate) async fn join(server: SocketAddr, nick: &str, channel: &str) -> Self {
+        let socket = TcpStream::connect(server).await.expect("the IRC server accepts");
+        socket.set_nodelay(true).expect("a socket option");
+        let (read, write) = socket.into_split();
+        let irc = Self { out: Arc::new(write.into()), heard: Arc::default(), more: Arc::default() };
+        let joined = Arc::new(Notify::new());
+        tokio::spawn(listen(
+            BufReader::new(read),
+            irc.out.clone(),
+            irc.heard.clone(),
+            irc.more.clone(),
+            joined.clone(),
+        ));
+        irc.write(&format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\nJOIN {channel}\r\n")).await;
+        joined.notified().await;
+        irc
+    }
+
+    pub(crate) async fn write(&self, lines: &str) {
+        self.out.lock().await.write_all(lines.as_bytes()).await.expect("connected");
+    }
+
+    /// What was said so far: nick, text, when.
+    pub(crate) fn heard(&self) -> Vec<(String, String, Instant)> {
+        self.heard.lock().clone()
+    }
+
+    /// Waits until `count` lines were said in all.
+    pub(crate) async fn hears(&self, count: usize) {
+        loop {
+            let more = self.more.notified();
+            if self.heard.lock().len() >= count {
+                return;
+            }
+            more.await;
+        }
+    }
+}
+
+async fn listen(
+    mut read: BufReader<OwnedReadHalf>,
+    out: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
+    heard: Arc<Mutex<Vec<(String, String, Instant)>>>,
+    more: Arc<Notify>,
+    joined: Arc<Notify>,
+) {
+    let mut line = Vec::new();
+    while read.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+        let at = Instant::now();
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        let mut words = text.splitn(4, ' ');
+        let (source, command) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if source == "PING" {
+            let _ = out.lock().await.write_all(format!("PONG {command}\r\n").as_bytes()).await;
+        } else if command == "366" {
+            joined.notify_one();
+        } else if command == "PRIVMSG" {
+            let nick = source.trim_start_matches(':').split('!').next().unwrap_or_default().to_owned();
+            let said = words.nth(1).unwrap_or_default().trim_start_matches(':').to_owned();
+            heard.lock().push((nick, said, at));
+            more.notify_waiters();
+        }
+        line.clear();
+    }
+}
