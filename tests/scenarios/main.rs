@@ -1,5 +1,6 @@
 //! Scenarios over real servers and real clients; see the crate's documentation.
 
+mod bad_input;
 mod everywhere;
 mod fixtures;
 mod messages;

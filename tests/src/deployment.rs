@@ -238,4 +238,11 @@ impl Deployment {
         })
         .await;
     }
+
+    /// Waits until somebody with this nick is on the IRC server.
+    pub async fn until_on_irc(&self, nick: &str) {
+        let asker = IrcUser::connect(self.irc.address(), "whoasks").await;
+        eventually(&format!("{nick} is on IRC"), || async { asker.is_on(nick).await.then_some(()) }).await;
+        asker.quits("");
+    }
 }

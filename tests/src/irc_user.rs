@@ -281,6 +281,13 @@ impl IrcUser {
         names
     }
 
+    /// Whether somebody with this nick is connected.
+    pub async fn is_on(&self, nick: &str) -> bool {
+        self.sends("ISON", &[nick]);
+        let answer = self.sees_line("the answer to ISON", |line| line.command == "303").await;
+        answer.params.last().is_some_and(|there| there.split(' ').any(|found| same(found, nick)))
+    }
+
     /// Everything heard so far in `target` (a channel, or one's own nick), as nick and text, in order.
     pub fn heard(&self, target: &str) -> Vec<(String, String)> {
         self.seen.all(|line| {
