@@ -219,10 +219,15 @@ impl RichText {
         walk(&self.blocks, visit);
     }
 
+    /// Changes every span, in order.
+    pub fn for_each_span_mut(&mut self, change: &mut dyn FnMut(&mut Span)) {
+        walk_mut(&mut self.blocks, change);
+    }
+
     /// Replaces every mention target, for example a virtual user's Matrix id by the remote user's; `None` leaves just the text.
     #[must_use]
     pub fn map_mentions(mut self, map: &mut dyn FnMut(Mention) -> Option<Mention>) -> Self {
-        walk_mut(&mut self.blocks, &mut |span| {
+        self.for_each_span_mut(&mut |span| {
             let Inline::Mention { target, text } = &mut span.content else { return };
             if let Some(mapped) = map(target.clone()) {
                 *target = mapped;

@@ -12,3 +12,6 @@ pub mod numerics;
 
 pub mod session;
 pub mod wire;
+
+pub mod config;
+pub mod convert;
