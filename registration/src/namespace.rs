@@ -69,9 +69,20 @@ impl Namespace {
         Self::with_prefix('#', prefix, server_name)
     }
 
+    /// Exclusively all users whose localpart starts with `prefix`, for a server whose name is not known.
+    #[must_use]
+    pub fn any_users_with_prefix(prefix: &str) -> Self {
+        Self::new(true, format!("^@{}.*", regex_syntax::escape(prefix)))
+    }
+
+    /// Exclusively all aliases whose localpart starts with `prefix`, of any server.
+    #[must_use]
+    pub fn any_aliases_with_prefix(prefix: &str) -> Self {
+        Self::new(true, format!("^#{}.*", regex_syntax::escape(prefix)))
+    }
+
     fn with_prefix(sigil: char, prefix: &str, server_name: &ServerName) -> Self {
         let (prefix, server) = (regex_syntax::escape(prefix), regex_syntax::escape(server_name.as_str()));
-        let sigil = regex_syntax::escape(&sigil.to_string());
         Self::new(true, format!("^{sigil}{prefix}.*:{server}$"))
     }
 }

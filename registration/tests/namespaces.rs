@@ -91,7 +91,7 @@ fn matching_takes_linear_time() {
 fn helpers_escape_what_they_are_given() {
     let namespace = Namespace::users_with_prefix("i.c_", here());
     assert_eq!(namespace.regex, r"^@i\.c_.*:example\.org$");
-    assert_eq!(Namespace::aliases_with_prefix("irc_", here()).regex, r"^\#irc_.*:example\.org$");
+    assert_eq!(Namespace::aliases_with_prefix("irc_", here()).regex, r"^#irc_.*:example\.org$");
 }
 
 fn bridge(id: &str, regex: &str) -> Registration {

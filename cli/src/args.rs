@@ -1,0 +1,183 @@
+//! What can be said on the command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use ruma::OwnedServerName;
+
+/// Bridges IRC into Matrix; loses nothing and doubles nothing.
+///
+/// `landbridge up` is all that a first look needs: a homeserver and a bridge in one process, without any configuration.
+/// Beside a homeserver of your own (such as Synapse), make a registration with `landbridge registration generate`, let the
+/// homeserver read it, write a configuration after landbridge.example.yaml, look it over with `landbridge check`, and start
+/// the bridge with `landbridge run`.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// How to log.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// What to log, for example `info`, `warn`, or `info,landbridge=debug`.
+    #[arg(long, global = true, value_name = "FILTER", env = "LANDBRIDGE_LOG", help_heading = "Log")]
+    pub(crate) log: Option<String>,
+    /// Log one JSON object a line, for machines.
+    #[arg(long, global = true, help_heading = "Log")]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a homeserver and, with --irc, a bridge in one process; no configuration needed.
+    ///
+    /// Everything is kept in the data directory; the next start carries on where this one stopped. Ctrl-C stops cleanly.
+    ///
+    /// Example: landbridge up --irc irc.example.org:6667 --channel '#lobby'
+    Up(UpArgs),
+    /// Start the bridge beside a homeserver that is there already.
+    Run(ConfigArg),
+    /// Explain every fault of a configuration and its registration, and ask the homeserver whether it agrees.
+    ///
+    /// Nothing is changed and nothing is connected but the homeserver. Exits with 1 if the bridge could not start.
+    Check(CheckArgs),
+    /// Make and check registrations, by which a homeserver and a bridge know each other.
+    #[command(subcommand)]
+    Registration(RegistrationCommand),
+    /// See and settle what could not be delivered. Nothing is thrown away before you say so.
+    #[command(subcommand, name = "deadletters")]
+    DeadLetters(DeadLettersCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The IRC server to bridge: host, or host:port.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) irc: Option<String>,
+    /// Speak TLS with the IRC server (its port is then 6697 unless given).
+    #[arg(long, requires = "irc")]
+    pub(crate) irc_tls: bool,
+    /// The nick of the bridge's own connection to IRC.
+    #[arg(long, value_name = "NICK", requires = "irc")]
+    pub(crate) irc_nick: Option<String>,
+    /// A channel to bridge; more than one may be given. In a shell, put it between quotes.
+    #[arg(long = "channel", value_name = "CHANNEL", requires = "irc")]
+    pub(crate) channels: Vec<String>,
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", default_value = "landbridge-data")]
+    pub(crate) data: PathBuf,
+    /// Where Matrix clients connect.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8008")]
+    pub(crate) listen: SocketAddr,
+    /// The name in all Matrix ids; it cannot be changed later. Without it: localhost, or the name of the first start.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<OwnedServerName>,
+    /// The registration of a further application service that the homeserver shall serve; more than one may be given.
+    #[arg(long = "appservice", value_name = "FILE")]
+    pub(crate) appservices: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArg {
+    /// The configuration; see landbridge.example.yaml.
+    #[arg(long, value_name = "FILE", default_value = "landbridge.yaml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArg,
+    /// Do not speak to the homeserver.
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistrationCommand {
+    /// Write a new registration, with fresh tokens, that Synapse and others accept.
+    ///
+    /// Example: landbridge registration generate --url http://127.0.0.1:9000 --server-name example.org --output irc.yaml
+    Generate(GenerateArgs),
+    /// Explain every fault of registrations, and where two of them are in each other's way.
+    Check {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The homeserver's name, to be exact about whose users are meant.
+        #[arg(long, value_name = "NAME")]
+        server_name: Option<OwnedServerName>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// A name that is unique on the homeserver and never changes.
+    #[arg(long, default_value = "irc")]
+    pub(crate) id: String,
+    /// Where the homeserver reaches the bridge: the `listen` of its configuration, as seen from the homeserver.
+    #[arg(long, default_value = "http://127.0.0.1:9000")]
+    pub(crate) url: String,
+    /// The localpart of the bridge's own user.
+    #[arg(long, value_name = "LOCALPART", default_value = "ircbot")]
+    pub(crate) sender: String,
+    /// What the localparts of virtual users and of aliases start with.
+    #[arg(long, default_value = "irc_")]
+    pub(crate) prefix: String,
+    /// The homeserver's name. Without it the namespaces say nothing of the server.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<OwnedServerName>,
+    /// Where to write it, readable by you alone; without it, it is printed.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the file if it exists. Its old tokens are then no longer valid.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// One line for each.
+    List(StoreArgs),
+    /// All that is known about one: what it was, why it failed, how often it was tried.
+    Show(LetterArgs),
+    /// Try one again.
+    Retry(LetterArgs),
+    /// Forget one. It will never be delivered.
+    Drop(LetterArgs),
+}
+
+/// Whose dead letters.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct StoreArgs {
+    /// Those of a bridge that is started with `run`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Those of a bridge that is started with `up`.
+    #[arg(long, value_name = "DIR", default_value = "landbridge-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LetterArgs {
+    /// Its number, as `list` shows it.
+    pub(crate) id: i64,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}
