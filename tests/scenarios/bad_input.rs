@@ -1,6 +1,6 @@
 //! What nobody should send, sent to the real process: it answers as the specification says, and goes on.
 
-use landbridge_tests::{Deployment, MatrixUser, On, Over, With, http};
+use landbridge_tests::{Deployment, HostileIrcd, Irc, MatrixUser, On, Over, With, eventually, http};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -191,7 +191,24 @@ async fn lines_of_any_bytes_cross(d: Deployment) {
     lobby.sees(&d.ghost("latin"), "the end").await;
 }
 
-/// A homeserver with no network is of use too.
+#[tokio::test]
+async fn an_irc_server_that_sends_junk_is_endured_p8() {
+    let server = HostileIrcd::start().await;
+    let mut d = Deployment::beside(Irc::Hostile(server), On::Embedded, With::Sqlite, &[LOBBY]).await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    // The bot joined before her: what came then is in the room's past.
+    lobby.says("hello").await;
+    eventually("bob's line is in the room", || async {
+        let past = lobby.past().await;
+        past.into_iter().find(|event| event["content"]["body"] == HostileIrcd::AFTERWARDS)
+    })
+    .await;
+    assert!(d.bridge.process().ended().is_none(), "it lives");
+    let Irc::Hostile(server) = &d.irc else { return };
+    assert!(server.connections() <= 2, "the bot's connection held, hers too: {}", server.connections());
+}
+
 #[tokio::test]
 async fn bodies_of_every_size_leave_the_process_alive() {
     let mut d = start(On::Embedded, Over::Ngircd, With::Sqlite).await;

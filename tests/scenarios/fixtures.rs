@@ -93,3 +93,23 @@ async fn postgres_gives_each_test_a_database() {
     assert_eq!(server.query("one", "SELECT n FROM t"), "7");
     assert_eq!(server.query("two", "SELECT count(*) FROM pg_tables WHERE tablename = 't'"), "0");
 }
+
+#[tokio::test]
+async fn two_inspircds_split_and_link_again() {
+    let first = Inspircd::start().await;
+    let second = first.start_second().await;
+    let near = IrcUser::connect(first.address(), "near").await;
+    let far = IrcUser::connect(second.address(), "far").await;
+    near.joins("#lobby").await;
+    far.joins("#lobby").await;
+    near.sees_join("#lobby", "far").await;
+    near.says("#lobby", "there?");
+    far.sees("#lobby", "near", "there?").await;
+    far.says("#lobby", "yes");
+    near.sees("#lobby", "far", "yes").await;
+    near.sends("OPER", &["admin", "admin"]);
+    near.sees_line("381, an operator", |line| line.command == "381").await;
+    near.sends("SQUIT", &["irc2.insp.test", "a split"]);
+    near.sees_quit("far").await;
+    near.sees_join("#lobby", "far").await;
+}

@@ -1,6 +1,6 @@
 //! Who is there: joins, parts, quits, kicks and nicks, on both sides.
 
-use landbridge_tests::{Deployment, eventually};
+use landbridge_tests::{Deployment, Inspircd, Irc, IrcUser, On, With, eventually};
 
 use crate::everywhere::{LOBBY, everywhere, said};
 
@@ -194,4 +194,52 @@ async fn a_second_private_room_works_too_p17(d: Deployment) {
     bob.sees("bob", "alice", "in the second").await;
     bob.says("alice", "I hear you");
     alice.sees_event("the answer", |event| event.body() == "I hear you" && event.sender() == ghost).await;
+}
+
+#[tokio::test]
+async fn a_netsplit_leaves_no_zombies_p5() {
+    let first = Inspircd::start().await;
+    let second = first.start_second().await;
+    let d = Deployment::beside(Irc::Inspircd(first), On::Embedded, With::Sqlite, &[LOBBY]).await;
+    let far: Vec<_> = in_the_lobby(&second, ["carol", "dave", "erin"]).await;
+    let near = d.irc_in(LOBBY, "bob").await;
+    eventually("the servers are linked", || async { near.is_on("carol").await.then_some(()) }).await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    for nick in ["carol", "dave", "erin"] {
+        d.until_member(&lobby, nick).await;
+    }
+
+    // A server in the middle of its first burst does not hear of a split.
+    near.says(LOBBY, "there?");
+    far[0].sees(LOBBY, "bob", "there?").await;
+    near.sends("OPER", &["admin", "admin"]);
+    near.sees_line("381, an operator", |line| line.command == "381").await;
+    near.sends("SQUIT", &["irc2.insp.test", "a split"]);
+    near.sees_quit("carol").await;
+    // They link again by themselves.
+    near.sees_join(LOBBY, "carol").await;
+    far[0].says(LOBBY, "was I away?");
+    lobby.sees(&d.ghost("carol"), "was I away?").await;
+    // Now the far server is gone for good.
+    drop(far);
+    drop(second);
+    near.sees_quit("carol").await;
+    near.says(LOBBY, "they are gone");
+    lobby.sees(&d.ghost("bob"), "they are gone").await;
+    eventually("none of them is a member", || async {
+        let members = lobby.members().await;
+        ["carol", "dave", "erin"].iter().all(|nick| !members.contains_key(&d.ghost(nick))).then_some(())
+    })
+    .await;
+}
+
+async fn in_the_lobby<const N: usize>(server: &Inspircd, nicks: [&str; N]) -> Vec<IrcUser> {
+    let mut people = Vec::new();
+    for nick in nicks {
+        let person = IrcUser::connect(server.address(), nick).await;
+        person.joins(LOBBY).await;
+        people.push(person);
+    }
+    people
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    Inspircd, IrcUser, Landbridge, MatrixUser, Ngircd, Port, Postgres, Room, Synapse, Workdir, http,
+    HostileIrcd, Inspircd, IrcUser, Landbridge, MatrixUser, Ngircd, Port, Postgres, Room, Synapse, Workdir, http,
     transcript::eventually,
 };
 
@@ -44,6 +44,8 @@ pub enum Irc {
     Ngircd(Ngircd),
     /// InspIRCd.
     Inspircd(Inspircd),
+    /// One that misbehaves.
+    Hostile(HostileIrcd),
 }
 
 impl Irc {
@@ -52,6 +54,7 @@ impl Irc {
         match self {
             Self::Ngircd(server) => server.address(),
             Self::Inspircd(server) => server.address(),
+            Self::Hostile(server) => server.address(),
         }
     }
 
@@ -60,6 +63,7 @@ impl Irc {
         match self {
             Self::Ngircd(server) => server.kill(),
             Self::Inspircd(server) => server.kill(),
+            Self::Hostile(_) => {}
         }
     }
 
@@ -68,6 +72,7 @@ impl Irc {
         match self {
             Self::Ngircd(server) => server.start_again().await,
             Self::Inspircd(server) => server.start_again().await,
+            Self::Hostile(_) => {}
         }
     }
 }

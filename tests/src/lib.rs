@@ -27,5 +27,5 @@ pub use landbridge::Landbridge;
 pub use matrix_user::{MatrixUser, Room, RoomEvent};
 pub use ports::Port;
 pub use process::Process;
-pub use servers::{Atheme, Certificates, Inspircd, Ngircd, Postgres, Synapse};
+pub use servers::{Atheme, Certificates, HostileIrcd, Inspircd, Ngircd, Postgres, Synapse};
 pub use transcript::{PATIENCE, Transcript, eventually};

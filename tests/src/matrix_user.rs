@@ -348,6 +348,11 @@ impl Room<'_> {
         heard.map(|event| (event.sender().to_owned(), event.body().to_owned())).collect()
     }
 
+    /// The last hundred events of the room as `/messages` gives them, oldest first.
+    pub async fn past(&self) -> Vec<Value> {
+        self.ask("messages", json!({ "limit": 100 })).await["events"].as_array().cloned().unwrap_or_default()
+    }
+
     async fn ask(&self, what: &str, arguments: Value) -> Value {
         self.try_ask(what, arguments).await.unwrap_or_else(|error| panic!("{}: {what}: {error}", self.user.id))
     }

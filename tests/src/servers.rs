@@ -2,6 +2,7 @@
 
 mod atheme;
 mod certificates;
+mod hostile;
 mod inspircd;
 mod ngircd;
 mod postgres;
@@ -9,6 +10,7 @@ mod synapse;
 
 pub use atheme::Atheme;
 pub use certificates::Certificates;
+pub use hostile::HostileIrcd;
 pub use inspircd::Inspircd;
 pub use ngircd::Ngircd;
 pub use postgres::Postgres;

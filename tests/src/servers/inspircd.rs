@@ -27,6 +27,22 @@ pub struct Inspircd {
 impl Inspircd {
     /// Starts it and waits until it accepts clients.
     pub async fn start() -> Self {
+        let accepts =
+            r#"<link name="irc2.insp.test" ipaddr="127.0.0.1" allowmask="127.0.0.1/8" sendpass="s2s" recvpass="s2s">"#;
+        Self::start_as("irc.insp.test", "97K", accepts).await
+    }
+
+    /// Starts a second server of the network, which links to this one by itself.
+    pub async fn start_second(&self) -> Self {
+        let link = format!(
+            r#"<link name="irc.insp.test" ipaddr="127.0.0.1" port="{}" allowmask="127.0.0.1/8" sendpass="s2s" recvpass="s2s">
+<autoconnect period="2s" server="irc.insp.test">"#,
+            self.link_port.number()
+        );
+        Self::start_as("irc2.insp.test", "98K", &link).await
+    }
+
+    async fn start_as(name: &str, id: &str, link: &str) -> Self {
         let dir = Workdir::new("inspircd");
         let (port, tls_port, link_port) = (Port::free(), Port::free(), Port::free());
         for folder in ["data", "logs", "run"] {
@@ -35,13 +51,16 @@ impl Inspircd {
         }
         Certificates::new().write(dir.path());
         let folder = dir.path().display().to_string();
-        let (plain, tls, link) = (port.text(), tls_port.text(), link_port.text());
+        let (plain, tls, server) = (port.text(), tls_port.text(), link_port.text());
         let values = [
             ("DIR", folder.as_str()),
             ("PORT", plain.as_str()),
             ("TLS_PORT", tls.as_str()),
-            ("LINK_PORT", link.as_str()),
+            ("LINK_PORT", server.as_str()),
             ("MODULES", modules()),
+            ("NAME", name),
+            ("ID", id),
+            ("LINK", link),
         ];
         dir.write("inspircd.conf", &files::template("servers/inspircd.conf", &values));
         let process = spawn(&dir);
