@@ -14,10 +14,14 @@
 
 pub mod bridge;
 pub mod clock;
+pub mod config;
 pub mod dispatch;
+pub mod http;
 pub mod matrix;
+pub mod metrics;
 pub mod network;
 pub mod rich_text;
+pub mod sessions;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use network::{Network, Session, host::Host};

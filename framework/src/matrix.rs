@@ -15,7 +15,7 @@ pub mod transport;
 pub use self::{
     assertion::Assertion,
     backoff::Backoff,
-    client::{Client, Registered},
+    client::{Client, Registered, RetryPolicy},
     error::ClientError,
     media::Download,
     rooms::{Member, NewRoom},

@@ -8,6 +8,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use landbridge_registration::Token;
 use ruma::{
     OwnedUserId,
     api::{
@@ -24,7 +25,6 @@ use ruma::{
 };
 
 use super::{Assertion, Backoff, ClientError, Transport, TransportError};
-use crate::network::Secret;
 
 /// Talks to the homeserver as the application service: as the bot, or as one of its virtual users. Cheap to clone.
 ///
@@ -35,7 +35,7 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     transport: Arc<dyn Transport>,
-    as_token: Secret,
+    as_token: Token,
     policy: RetryPolicy,
     versions: SupportedVersions,
 }
@@ -57,6 +57,13 @@ pub struct RetryPolicy {
     pub longest_limit: Duration,
     /// How long one attempt may take until its answer is whole.
     pub timeout: Duration,
+}
+
+impl RetryPolicy {
+    /// One attempt: for callers that do the waiting themselves.
+    pub fn once() -> Self {
+        Self { attempts: 1, ..Self::default() }
+    }
 }
 
 impl Default for RetryPolicy {
@@ -93,12 +100,12 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 impl Client {
     /// Talks over this transport, with this token.
-    pub fn new(transport: Arc<dyn Transport>, as_token: Secret) -> Self {
+    pub fn new(transport: Arc<dyn Transport>, as_token: Token) -> Self {
         Self::with_policy(transport, as_token, RetryPolicy::default())
     }
 
     /// As [`Client::new`], with other patience.
-    pub fn with_policy(transport: Arc<dyn Transport>, as_token: Secret, policy: RetryPolicy) -> Self {
+    pub fn with_policy(transport: Arc<dyn Transport>, as_token: Token, policy: RetryPolicy) -> Self {
         // The paths of v1.11 are the oldest that have authenticated media; media falls back by itself.
         let versions = SupportedVersions { versions: [MatrixVersion::V1_11].into(), features: [].into() };
         Self(Arc::new(Inner { transport, as_token, policy, versions }))
@@ -181,7 +188,7 @@ impl Client {
         for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
         for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
     {
-        let token = SendAccessToken::Appservice(&self.0.as_token.0);
+        let token = SendAccessToken::Appservice(self.0.as_token.reveal());
         let versions = Cow::Borrowed(&self.0.versions);
         let request = match &who.user_id {
             None => request.try_into_http_request::<BytesMut>("", token, versions),
@@ -263,7 +270,7 @@ impl Client {
         Err(refused(head.status, &head.headers, &body).error)
     }
 
-    pub(super) fn as_token(&self) -> &Secret {
+    pub(super) fn as_token(&self) -> &Token {
         &self.0.as_token
     }
 }

@@ -112,7 +112,7 @@ impl Client {
         Request::builder()
             .method(method)
             .uri(path)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.as_token().0))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.as_token().reveal()))
     }
 
     fn upload_request(&self, who: &Assertion, name: &str, mime: &str) -> http::request::Builder {

@@ -1,0 +1,5 @@
+//! The configuration file.
+
+mod names;
+
+pub use self::names::Names;
