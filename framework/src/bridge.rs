@@ -2,8 +2,10 @@
 
 pub mod dead_letters;
 pub mod homeserver;
+pub mod names;
 pub mod speakers;
 
 pub use dead_letters::DeadLetter;
 pub use homeserver::{Homeserver, HomeserverError};
+pub use names::Names;
 pub use speakers::Speakers;

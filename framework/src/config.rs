@@ -1,5 +1,1 @@
 //! The configuration file.
-
-mod names;
-
-pub use self::names::Names;

@@ -2,6 +2,7 @@
 //!
 //! [identity assertion]: https://spec.matrix.org/v1.19/application-service-api/#identity-assertion
 
+mod as_homeserver;
 pub mod assertion;
 pub mod backoff;
 pub mod client;
@@ -13,6 +14,7 @@ mod timeline;
 pub mod transport;
 
 pub use self::{
+    as_homeserver::ClientHomeserver,
     assertion::Assertion,
     backoff::Backoff,
     client::{Client, Registered, RetryPolicy},

@@ -12,7 +12,7 @@ use ruma::{
 use serde_json::json;
 
 use crate::{
-    config::Names,
+    bridge::Names,
     network::{Network, RemoteId as _},
 };
 

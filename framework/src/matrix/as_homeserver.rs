@@ -1,0 +1,195 @@
+//! The client as the bridge sees it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ruma::{
+    EventId, MxcUri, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, TransactionId, UserId,
+};
+use serde_json::{Value, json, value::RawValue};
+
+use super::{Assertion, Client, ClientError, NewRoom};
+use crate::{
+    bridge::{
+        Homeserver, HomeserverError,
+        homeserver::{Membership, NewRoom as Wanted, Outgoing},
+    },
+    http::MediaLinks,
+};
+
+/// A [`Homeserver`] behind a [`Client`]. Give it a client that repeats nothing
+/// ([`RetryPolicy::once`](super::RetryPolicy::once)): the lanes do the waiting.
+#[derive(Clone, Debug)]
+pub struct ClientHomeserver {
+    client: Client,
+    links: Option<MediaLinks>,
+    registration_id: String,
+    bot: OwnedUserId,
+}
+
+/// How long somebody types unless they say so again.
+const TYPING: Duration = Duration::from_secs(30);
+
+impl ClientHomeserver {
+    /// Behind this client, for the registration of this id, whose bot is `bot`.
+    pub fn new(client: Client, links: Option<MediaLinks>, registration_id: String, bot: OwnedUserId) -> Self {
+        Self { client, links, registration_id, bot }
+    }
+
+    /// The bot needs no assertion, and some homeservers refuse one.
+    fn assert(&self, user_id: &UserId) -> Assertion {
+        if user_id == self.bot { Assertion::BOT } else { Assertion::user(user_id) }
+    }
+}
+
+impl From<ClientError> for HomeserverError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::LimitExceeded { after } => Self::Limited(Some(after)),
+            ClientError::UnknownToken => Self::Unavailable(error.to_string()),
+            ClientError::Unavailable(reason) => Self::Unavailable(reason),
+            ClientError::Forbidden(reason) => Self::Forbidden(reason),
+            ClientError::NotFound(reason) => Self::NotFound(reason),
+            ClientError::InUse(_) => Self::InUse,
+            ClientError::Rejected { .. } | ClientError::TooLarge(_) => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+#[async_trait]
+impl Homeserver for ClientHomeserver {
+    async fn register(&self, localpart: &str) -> Result<(), HomeserverError> {
+        match self.client.register(localpart).await? {
+            super::Registered::New => Ok(()),
+            super::Registered::Existing => Err(HomeserverError::InUse),
+        }
+    }
+
+    async fn send(&self, event: &Outgoing<'_>) -> Result<OwnedEventId, HomeserverError> {
+        let content = raw(event.content)?;
+        let txn_id: &TransactionId = event.txn_id.into();
+        let who = self.assert(event.as_user);
+        Ok(self.client.send_event(&who, event.room, event.kind, txn_id, &content, event.at).await?)
+    }
+
+    async fn redact(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        event: &EventId,
+        txn_id: &str,
+        reason: Option<&str>,
+    ) -> Result<OwnedEventId, HomeserverError> {
+        Ok(self.client.redact(&self.assert(as_user), room, event, txn_id.into(), reason).await?)
+    }
+
+    async fn set_state(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        kind: &str,
+        state_key: &str,
+        content: &Value,
+    ) -> Result<OwnedEventId, HomeserverError> {
+        Ok(self.client.send_state(&self.assert(as_user), room, kind, state_key, &*raw(content)?, None).await?)
+    }
+
+    async fn state(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        kind: &str,
+        state_key: &str,
+    ) -> Result<Option<Value>, HomeserverError> {
+        Ok(self.client.state(&self.assert(as_user), room, kind, state_key).await?)
+    }
+
+    async fn join(&self, as_user: &UserId, room: &RoomId) -> Result<(), HomeserverError> {
+        self.client.join(&self.assert(as_user), room.into(), &[]).await?;
+        Ok(())
+    }
+
+    async fn set_membership(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+        whom: &UserId,
+        membership: Membership,
+        reason: Option<&str>,
+    ) -> Result<(), HomeserverError> {
+        let who = self.assert(as_user);
+        match membership {
+            Membership::Invite => self.client.invite(&who, room, whom).await?,
+            Membership::Leave if as_user == whom => self.client.leave(&who, room, reason).await?,
+            Membership::Leave => self.client.kick(&who, room, whom, reason).await?,
+            Membership::Ban => self.client.ban(&who, room, whom, reason).await?,
+            Membership::Unban => self.client.unban(&who, room, whom, reason).await?,
+        }
+        Ok(())
+    }
+
+    async fn joined_members(
+        &self,
+        as_user: &UserId,
+        room: &RoomId,
+    ) -> Result<Vec<(OwnedUserId, Option<String>)>, HomeserverError> {
+        let members = self.client.joined_members(&self.assert(as_user), room).await?;
+        Ok(members.into_iter().map(|member| (member.user_id, member.profile.name)).collect())
+    }
+
+    async fn create_room(&self, as_user: &UserId, room: &Wanted) -> Result<OwnedRoomId, HomeserverError> {
+        let power: serde_json::Map<_, _> =
+            room.power.iter().map(|(user_id, level)| (user_id.to_string(), json!(level))).collect();
+        let wanted = NewRoom {
+            alias_localpart: (!room.alias_localpart.is_empty()).then(|| room.alias_localpart.clone()),
+            name: room.name.clone(),
+            topic: room.topic.clone(),
+            listed: room.listed,
+            public: room.public,
+            is_direct: room.is_direct,
+            invite: room.invite.clone(),
+            power_levels: (!power.is_empty()).then(|| json!({ "users": power })),
+            ..NewRoom::default()
+        };
+        Ok(self.client.create_room(&self.assert(as_user), wanted).await?)
+    }
+
+    async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, HomeserverError> {
+        Ok(self.client.resolve_alias(alias).await?)
+    }
+
+    async fn set_display_name(&self, user: &UserId, name: &str) -> Result<(), HomeserverError> {
+        Ok(self.client.set_display_name(user, Some(name)).await?)
+    }
+
+    async fn set_avatar(&self, user: &UserId, avatar: &MxcUri) -> Result<(), HomeserverError> {
+        Ok(self.client.set_avatar(user, Some(avatar)).await?)
+    }
+
+    async fn upload(
+        &self,
+        as_user: &UserId,
+        name: &str,
+        mime: &str,
+        bytes: Vec<u8>,
+    ) -> Result<OwnedMxcUri, HomeserverError> {
+        Ok(self.client.upload(&self.assert(as_user), name, mime, bytes.into()).await?)
+    }
+
+    fn public_url(&self, mxc: &MxcUri, name: &str) -> Option<String> {
+        self.links.as_ref()?.url(mxc, name)
+    }
+
+    async fn typing(&self, as_user: &UserId, room: &RoomId, typing: bool) -> Result<(), HomeserverError> {
+        Ok(self.client.typing(as_user, room, typing.then_some(TYPING)).await?)
+    }
+
+    async fn ping(&self, txn_id: &str) -> Result<(), HomeserverError> {
+        self.client.ping(&self.registration_id, Some(txn_id)).await?;
+        Ok(())
+    }
+}
+
+fn raw(content: &Value) -> Result<Box<RawValue>, HomeserverError> {
+    serde_json::value::to_raw_value(content).map_err(|error| HomeserverError::Refused(error.to_string()))
+}
