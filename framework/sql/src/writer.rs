@@ -135,9 +135,9 @@ async fn run<A: Apply>(db: Db, apply: Arc<A>, mut queue: mpsc::Receiver<Job<A>>,
                 }
             }
             Err(error) if ops.len() == 1 => {
+                let error = WriteError::from(error);
                 for answer in answers {
-                    let _ = answer.send(Err(WriteError::from(error)));
-                    break;
+                    let _ = answer.send(Err(error.clone()));
                 }
             }
             Err(error) => {
