@@ -32,6 +32,13 @@ pub struct Config {
     pub database: Option<String>,
 }
 
+impl Config {
+    /// A homeserver that keeps everything in one directory.
+    pub fn new(server_name: OwnedServerName, data_dir: impl Into<PathBuf>) -> Self {
+        Self { server_name, data_dir: data_dir.into(), database: None }
+    }
+}
+
 /// Why a homeserver does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -9,6 +9,7 @@ mod aliases;
 mod authorize;
 mod build;
 mod client_event;
+mod core;
 mod create;
 mod directory;
 mod error;
@@ -40,6 +41,7 @@ pub use self::{
     members::{JoinedMember, RoomMembership},
     membership::{MemberProfile, Membership, MembershipChange},
     messages::{Direction, MessagesPage, MessagesQuery, TimelineSlice},
+    redact::Redaction,
     send::{Outgoing, Sent, Txn},
     state_tree::Root,
     version::{DEFAULT_ROOM_VERSION, SUPPORTED_ROOM_VERSIONS},
@@ -49,26 +51,28 @@ use crate::{clock::Clock, signing::ServerKey, store::Store};
 /// The service of rooms. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Rooms {
-    inner: Arc<Inner>,
+    context: Arc<Context>,
+    tasks: Arc<actor::RoomTasks>,
 }
 
+/// What every part of the service needs.
 #[derive(Debug)]
-struct Inner {
+struct Context {
     server_name: OwnedServerName,
     key: ServerKey,
     clock: Arc<dyn Clock>,
     store: Store,
-    tasks: actor::RoomTasks,
 }
 
 impl Rooms {
     pub(crate) fn new(server_name: OwnedServerName, key: ServerKey, clock: Arc<dyn Clock>, store: Store) -> Self {
-        Self { inner: Arc::new(Inner { server_name, key, clock, store, tasks: actor::RoomTasks::default() }) }
+        let context = Arc::new(Context { server_name, key, clock, store });
+        Self { tasks: Arc::new(actor::RoomTasks::new(context.clone())), context }
     }
 
     /// The name of this server.
     pub fn server_name(&self) -> &ServerName {
-        &self.inner.server_name
+        &self.context.server_name
     }
 
     /// The version of a room, or `None` where there is no such room here.
@@ -76,6 +80,6 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn version(&self, room_id: &RoomId) -> Result<Option<RoomVersionId>, RoomError> {
-        Ok(self.inner.store.room(room_id).await?.map(|room| room.version.clone()))
+        Ok(self.context.store.room(room_id).await?.map(|room| room.version.clone()))
     }
 }

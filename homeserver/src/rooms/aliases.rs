@@ -3,6 +3,10 @@
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId};
 
 use super::{RoomError, Rooms};
+use crate::store::{
+    StoreError,
+    aliases::{AddAlias, RemoveAlias},
+};
 
 impl Rooms {
     /// Points a local alias at a room.
@@ -11,8 +15,16 @@ impl Rooms {
     /// [`RoomError::AliasTaken`] (409) where the alias is there already, [`RoomError::InvalidParam`] where it is not of this
     /// server.
     pub async fn create_alias(&self, alias: &RoomAliasId, room_id: &RoomId, by: &UserId) -> Result<(), RoomError> {
-        let _ = (alias, room_id, by);
-        Err(RoomError::Internal("in construction".into()))
+        if alias.server_name() != self.server_name() {
+            return Err(RoomError::InvalidParam("The alias is not of this server".into()));
+        }
+        let room = self.known_room(room_id).await?;
+        let add = AddAlias { alias: alias.to_owned(), room: room.nid, creator: by.to_owned() };
+        match self.context.store.write(Box::new(add)).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Conflict) => Err(RoomError::AliasTaken),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes a local alias. Its maker may, and who may send `m.room.canonical_alias` in the room; with `force` anyone (an
@@ -21,8 +33,13 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::NotFound`], [`RoomError::Forbidden`].
     pub async fn delete_alias(&self, alias: &RoomAliasId, by: &UserId, force: bool) -> Result<(), RoomError> {
-        let _ = (alias, by, force);
-        Err(RoomError::Internal("in construction".into()))
+        let (room_id, creator) =
+            self.context.store.alias(alias).await?.ok_or(RoomError::NotFound("There is no such alias"))?;
+        if !force && creator != by && !self.may_send_state(&room_id, by, "m.room.canonical_alias").await? {
+            return Err(RoomError::Forbidden("You may not remove this alias".into()));
+        }
+        self.context.store.write(Box::new(RemoveAlias(alias.to_owned()))).await?;
+        Ok(())
     }
 
     /// The room that an alias points at.
@@ -30,8 +47,7 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, RoomError> {
-        let _ = alias;
-        Err(RoomError::Internal("in construction".into()))
+        Ok(self.context.store.alias(alias).await?.map(|(room_id, _)| room_id))
     }
 
     /// The local aliases of a room.
@@ -39,7 +55,7 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn aliases(&self, room_id: &RoomId) -> Result<Vec<OwnedRoomAliasId>, RoomError> {
-        let _ = room_id;
-        Err(RoomError::Internal("in construction".into()))
+        let room = self.known_room(room_id).await?;
+        Ok(self.context.store.aliases(room.nid).await?)
     }
 }

@@ -1,9 +1,15 @@
 //! The form in which clients and appservices see an event.
 
-use ruma::UserId;
+use std::{collections::HashMap, sync::Arc};
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, EventId, UserId, canonical_json::redact_content_in_place,
+    room_version_rules::RedactionRules,
+};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Event, RoomError, Rooms};
+use super::{Event, EventNid, RoomError, Rooms};
 
 /// Which fields an event is shown with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +29,39 @@ pub struct ClientEventOptions<'a> {
     pub reader: Option<(&'a UserId, &'a str)>,
 }
 
+/// <https://spec.matrix.org/v1.19/client-server-api/#room-event-format>
+#[derive(Serialize)]
+struct ClientEvent<'a> {
+    content: &'a RawValue,
+    event_id: &'a str,
+    origin_server_ts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redacts: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_id: Option<&'a str>,
+    sender: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_key: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: String,
+    unsigned: Unsigned<'a>,
+}
+
+#[derive(Serialize)]
+struct Unsigned<'a> {
+    age: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_content: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_sender: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redacted_because: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces_state: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<&'a str>,
+}
+
 impl Rooms {
     /// Shows events to a client: redacted where they were redacted, with `unsigned` filled in (`age`, `prev_content`,
     /// `replaces_state`, `redacted_because`, `transaction_id`).
@@ -31,10 +70,97 @@ impl Rooms {
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn client_events(
         &self,
-        events: &[std::sync::Arc<Event>],
+        events: &[Arc<Event>],
         options: ClientEventOptions<'_>,
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
-        let _ = (events, options);
-        Err(RoomError::Internal("in construction".into()))
+        let related = self.related(events).await?;
+        let now = i64::from(self.context.clock.now().0);
+        let mut shown = Vec::with_capacity(events.len());
+        for event in events {
+            let rules = match event.redacted_by() {
+                Some(_) => self.context.store.room_by_nid(event.room).await?.map(|room| room.rules.redaction.clone()),
+                None => None,
+            };
+            shown.push(show(event, &related, rules.as_ref(), options, now)?);
+        }
+        Ok(shown)
     }
+
+    /// The content of an event as clients see it: without what a redaction took away.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn client_content(&self, event: &Event) -> Result<Box<RawValue>, RoomError> {
+        if event.redacted_by().is_none() {
+            return Ok(event.content.clone());
+        }
+        match self.context.store.room_by_nid(event.room).await? {
+            Some(room) => redacted_content(event, &room.rules.redaction),
+            None => Err(RoomError::Internal("an event without a room".into())),
+        }
+    }
+
+    /// The events that others refer to: what they replaced, and what redacted them.
+    async fn related(&self, events: &[Arc<Event>]) -> Result<HashMap<EventNid, Arc<Event>>, RoomError> {
+        let mut nids: Vec<EventNid> =
+            events.iter().flat_map(|event| [event.replaces, event.redacted_by()]).flatten().collect();
+        nids.sort_unstable();
+        nids.dedup();
+        let found = self.context.store.events(&nids).await?;
+        Ok(found.into_iter().map(|event| (event.nid, event)).collect())
+    }
+}
+
+fn show(
+    event: &Event,
+    related: &HashMap<EventNid, Arc<Event>>,
+    redaction: Option<&RedactionRules>,
+    options: ClientEventOptions<'_>,
+    now: i64,
+) -> Result<Box<RawValue>, RoomError> {
+    let redacted = redaction.map(|rules| redacted_content(event, rules)).transpose()?;
+    let redacted_because = match event.redacted_by().and_then(|nid| related.get(&nid)) {
+        Some(redaction) => {
+            Some(show(redaction, &HashMap::new(), None, ClientEventOptions { reader: None, ..options }, now)?)
+        }
+        None => None,
+    };
+    let replaced = event.replaces.and_then(|nid| related.get(&nid)).filter(|_| redaction.is_none());
+    let txn = event
+        .txn
+        .as_ref()
+        .filter(|txn| options.reader.is_some_and(|(user, device)| event.sender == user && txn.device == device));
+    let shown = ClientEvent {
+        content: redacted.as_deref().unwrap_or(&event.content),
+        event_id: event.event_id.as_str(),
+        origin_server_ts: u64::from(event.origin_server_ts.0),
+        redacts: event.redacts.as_deref().map(EventId::as_str),
+        room_id: (options.format == ClientEventFormat::Full).then_some(event.room_id.as_str()),
+        sender: event.sender.as_str(),
+        state_key: event.state_key.as_deref(),
+        kind: event.kind.to_string(),
+        unsigned: Unsigned {
+            age: now.saturating_sub(i64::from(event.origin_server_ts.0)),
+            prev_content: replaced
+                .filter(|replaced| replaced.redacted_by().is_none())
+                .map(|replaced| &*replaced.content),
+            prev_sender: replaced.map(|replaced| replaced.sender.as_str()),
+            redacted_because,
+            replaces_state: replaced.map(|replaced| replaced.event_id.as_str()),
+            transaction_id: txn.map(|txn| txn.txn_id.as_str()),
+        },
+    };
+    serde_json::value::to_raw_value(&shown).map_err(|error| RoomError::Internal(error.to_string()))
+}
+
+/// What a redaction leaves of a content.
+fn redacted_content(event: &Event, rules: &RedactionRules) -> Result<Box<RawValue>, RoomError> {
+    let bad = |error: serde_json::Error| RoomError::Internal(error.to_string());
+    let content: CanonicalJsonValue = serde_json::from_str(event.content.get()).map_err(bad)?;
+    let mut content = match content {
+        CanonicalJsonValue::Object(content) => content,
+        _ => CanonicalJsonObject::new(),
+    };
+    redact_content_in_place(&mut content, rules, event.kind.to_string());
+    serde_json::value::to_raw_value(&content).map_err(bad)
 }

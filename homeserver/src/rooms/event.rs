@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use ruma::{
-    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
-    events::TimelineEventType, serde::Raw,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::TimelineEventType,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -142,7 +141,16 @@ impl Event {
     /// # Errors
     /// Where the bytes are not an event.
     pub(crate) fn from_json(json: Box<str>, meta: EventMeta) -> Result<Self, serde_json::Error> {
-        let parsed: Parsed = serde_json::from_str(&json)?;
+        /// Where a redaction says what it redacts since room version 11.
+        #[derive(Deserialize)]
+        struct Content {
+            redacts: Option<OwnedEventId>,
+        }
+        let mut parsed: Parsed = serde_json::from_str(&json)?;
+        if parsed.kind == TimelineEventType::RoomRedaction && parsed.redacts.is_none() {
+            parsed.redacts =
+                serde_json::from_str(parsed.content.get()).ok().and_then(|content: Content| content.redacts);
+        }
         Ok(Self::from_parsed(json, parsed, meta))
     }
 

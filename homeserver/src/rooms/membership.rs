@@ -1,11 +1,22 @@
 //! Joining, leaving, inviting, kicking, banning, knocking.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
+    RoomId, UserId, events::StateEventType, state_res::events::RoomPowerLevelsIntField,
+};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{RoomError, Rooms, Txn};
+use super::{
+    Event, EventTxn, RoomError, Rooms, Txn,
+    actor::Command,
+    authorize,
+    build::{self, Draft},
+    core::{Batch, Core},
+};
+use crate::store::TxnKey;
 
 /// How a user stands to a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +92,8 @@ pub struct MembershipChange {
     pub ts: Option<MilliSecondsSinceUnixEpoch>,
     /// The transaction it is asked under, if any.
     pub txn: Option<Txn>,
+    /// Who lets the user into a restricted room; found by [`Rooms::change_membership`].
+    pub(super) authoriser: Option<OwnedUserId>,
 }
 
 impl MembershipChange {
@@ -103,6 +116,7 @@ impl MembershipChange {
             content: None,
             ts: None,
             txn: None,
+            authoriser: None,
         }
     }
 }
@@ -113,7 +127,137 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::NotFound`] where there is no such room, [`RoomError::Forbidden`] where its rules refuse.
     pub async fn change_membership(&self, change: MembershipChange) -> Result<OwnedEventId, RoomError> {
-        let _ = change;
-        Err(RoomError::Internal("in construction".into()))
+        let room_id = change.room_id.clone();
+        if let Some(sent) = self.answered(&room_id, &change.sender, MEMBER, change.txn.as_ref()).await? {
+            return Ok(sent.event_id);
+        }
+        let authoriser = match change.membership {
+            Membership::Join => self.authoriser(&room_id, &change.target).await?,
+            _ => None,
+        };
+        let change = MembershipChange { authoriser, ..change };
+        Ok(self.tasks.ask(&room_id, Command::Membership(Box::new(change))).await?.event_id)
     }
+
+    /// Who lets a user into a restricted room: a local member who may invite, where the user is in one of the rooms that the
+    /// join rule names (<https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms>).
+    async fn authoriser(&self, room_id: &RoomId, user: &UserId) -> Result<Option<OwnedUserId>, RoomError> {
+        let Some(join_rules) = self.state_event(room_id, &StateEventType::RoomJoinRules, "").await? else {
+            return Ok(None);
+        };
+        let rule: JoinRule = serde_json::from_str(join_rules.content.get()).unwrap_or_default();
+        if !matches!(rule.join_rule.as_str(), "restricted" | "knock_restricted") {
+            return Ok(None);
+        }
+        if let Some(known) = self.membership(room_id, user).await?
+            && matches!(known.membership, Membership::Join | Membership::Invite)
+        {
+            return Ok(None);
+        }
+        for allowed in rule.allow.iter().filter(|allow| allow.kind == "m.room_membership") {
+            let Ok(other) = RoomId::parse(allowed.room_id.as_str()) else { continue };
+            let known = self.membership(&other, user).await?;
+            if known.is_some_and(|known| known.membership == Membership::Join) {
+                return self.who_may_invite(room_id).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// A joined member of this server with the power to invite.
+    async fn who_may_invite(&self, room_id: &RoomId) -> Result<Option<OwnedUserId>, RoomError> {
+        let Some(room) = self.context.store.room(room_id).await? else { return Ok(None) };
+        let Some(create) = self.state_event(room_id, &StateEventType::RoomCreate, "").await? else { return Ok(None) };
+        let power_levels = self.state_event(room_id, &StateEventType::RoomPowerLevels, "").await?;
+        let members = self.context.store.joined_users(room.nid).await?;
+        Ok(members.into_iter().filter(|member| member.server_name() == self.server_name()).find(|member| {
+            let field = RoomPowerLevelsIntField::Invite;
+            authorize::has_power(&room.rules.authorization, member, field, power_levels.as_ref(), &create)
+                .unwrap_or(false)
+        }))
+    }
+}
+
+/// A member event's type.
+pub(super) const MEMBER: &str = "m.room.member";
+
+#[derive(Default, Deserialize)]
+struct JoinRule {
+    join_rule: String,
+    #[serde(default)]
+    allow: Vec<Allow>,
+}
+
+#[derive(Deserialize)]
+struct Allow {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    room_id: String,
+}
+
+impl Core {
+    /// Changes a membership, or returns the event that stands where nothing would change.
+    pub(super) async fn change_membership(
+        &mut self,
+        change: MembershipChange,
+        batch: &mut Batch,
+    ) -> Result<Arc<Event>, RoomError> {
+        let key = change.txn.as_ref().map(|txn| TxnKey::new(&change.sender, &change.room_id, MEMBER, txn));
+        if let Some(event) = key.as_ref().and_then(|key| self.known_txn(key)) {
+            return Ok(event);
+        }
+        let stands = self.state_event(&StateEventType::RoomMember, change.target.as_str()).await?;
+        let stands = stands.as_ref().and_then(|event| event.membership());
+        refuse_wrong_word(&change, stands)?;
+        let content = member_content(&change)?;
+        let ts = change.ts.unwrap_or_else(|| self.context.clock.now());
+        let mut draft = Draft::new(MEMBER, Some(change.target.as_str()), &change.sender, content, ts)?;
+        draft.txn = change.txn.map(|txn| EventTxn { device: txn.device, txn_id: txn.id });
+        batch.txn = key;
+        self.append(draft, batch).await
+    }
+}
+
+/// What the authorization rules let pass, but the endpoint that was called does not mean.
+fn refuse_wrong_word(change: &MembershipChange, stands: Option<Membership>) -> Result<(), RoomError> {
+    let own = change.sender == change.target;
+    match (change.membership, stands) {
+        (Membership::Leave, stands) if change.unban && stands != Some(Membership::Ban) => {
+            Err(RoomError::Forbidden("The user is not banned".into()))
+        }
+        (Membership::Leave, None | Some(Membership::Leave | Membership::Ban)) if !change.unban && !own => {
+            Err(RoomError::Forbidden("The user is not in the room".into()))
+        }
+        (Membership::Invite, Some(Membership::Ban)) => Err(RoomError::Forbidden("The user is banned".into())),
+        _ => Ok(()),
+    }
+}
+
+fn member_content(change: &MembershipChange) -> Result<CanonicalJsonObject, RoomError> {
+    let mut content = match &change.content {
+        Some(content) => build::canonical(content)?,
+        None => CanonicalJsonObject::new(),
+    };
+    let mut set =
+        |key: &str, value: &str| drop(content.insert(key.to_owned(), CanonicalJsonValue::String(value.into())));
+    set("membership", change.membership.as_str());
+    if let Some(reason) = &change.reason {
+        set("reason", reason);
+    }
+    if matches!(change.membership, Membership::Join | Membership::Invite | Membership::Knock) {
+        if let Some(displayname) = &change.profile.displayname {
+            set("displayname", displayname);
+        }
+        if let Some(avatar_url) = &change.profile.avatar_url {
+            set("avatar_url", avatar_url);
+        }
+    }
+    if let Some(authoriser) = &change.authoriser {
+        set("join_authorised_via_users_server", authoriser.as_str());
+    }
+    if change.is_direct && change.membership == Membership::Invite {
+        content.insert("is_direct".to_owned(), CanonicalJsonValue::Bool(true));
+    }
+    Ok(content)
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use ruma::{EventId, OwnedRoomId, RoomId, UserId};
 
-use super::{Event, RoomError, Rooms};
-use crate::stream::Position;
+use super::{Event, Membership, RoomError, Rooms};
+use crate::{store::RoomInfo, stream::Position};
+
+/// The most events that one page holds.
+const MAX_PAGE: usize = 1000;
 
 /// Which way to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +64,28 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Forbidden`] where the user may read nothing of the room, also where there is no such room.
     pub async fn messages(&self, query: MessagesQuery) -> Result<MessagesPage, RoomError> {
-        let _ = query;
-        Err(RoomError::Internal("in construction".into()))
+        let MessagesQuery { room_id, user, from, to, direction, limit } = query;
+        let refused = || RoomError::Forbidden("You are not in the room".into());
+        let room = self.context.store.room(&room_id).await?.ok_or_else(refused)?;
+        let last = self.readable_up_to(&room, &user).await?.ok_or_else(refused)?;
+        let limit = limit.clamp(1, MAX_PAGE);
+        let store = &self.context.store;
+        let (start, found) = match direction {
+            Direction::Backward => {
+                let start = from.unwrap_or(last).min(last);
+                (start, store.room_log_backward(room.nid, to.unwrap_or(Position::START), start, limit).await?)
+            }
+            Direction::Forward => {
+                let start = from.unwrap_or(Position::START);
+                (start, store.room_log_forward(room.nid, start, to.unwrap_or(last).min(last), limit).await?)
+            }
+        };
+        let end = found.last().filter(|_| found.len() == limit).map(|event| match direction {
+            Direction::Backward => Position(event.position().0 - 1),
+            Direction::Forward => event.position(),
+        });
+        let events = self.filter_visible(&room_id, &user, found).await?;
+        Ok(MessagesPage { events, start: from.unwrap_or(start), end })
     }
 
     /// The newest `limit` events of a room after `after`, up to and including `up_to`. Visibility is not looked at: see
@@ -77,8 +100,14 @@ impl Rooms {
         up_to: Position,
         limit: usize,
     ) -> Result<TimelineSlice, RoomError> {
-        let _ = (room_id, after, up_to, limit);
-        Err(RoomError::Internal("in construction".into()))
+        let room = self.known_room(room_id).await?;
+        let limit = limit.min(MAX_PAGE);
+        let mut events = self.context.store.room_log_backward(room.nid, after, up_to, limit + 1).await?;
+        let limited = events.len() > limit;
+        events.truncate(limit);
+        events.reverse();
+        let prev_batch = events.first().map_or(up_to, |event| Position(event.position().0 - 1));
+        Ok(TimelineSlice { events, limited, prev_batch })
     }
 
     /// An event, whatever room it is in and however it stands. Visibility is not looked at.
@@ -86,8 +115,7 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn event(&self, event_id: &EventId) -> Result<Option<Arc<Event>>, RoomError> {
-        let _ = event_id;
-        Err(RoomError::Internal("in construction".into()))
+        Ok(self.context.store.event(event_id).await?)
     }
 
     /// An event of a room that the user may see.
@@ -100,7 +128,20 @@ impl Rooms {
         event_id: &EventId,
         user: &UserId,
     ) -> Result<Arc<Event>, RoomError> {
-        let _ = (room_id, event_id, user);
-        Err(RoomError::Internal("in construction".into()))
+        let hidden = RoomError::NotFound("There is no such event in the room");
+        let event = self.event(event_id).await?.filter(|event| event.room_id == room_id && event.flags.in_timeline());
+        let Some(event) = event else { return Err(hidden) };
+        self.filter_visible(room_id, user, vec![event]).await?.pop().ok_or(hidden)
+    }
+
+    /// How far into the log of a room a user may read at all; `None`: nothing.
+    async fn readable_up_to(&self, room: &RoomInfo, user: &UserId) -> Result<Option<Position>, RoomError> {
+        let head = self.context.store.head();
+        Ok(match self.membership(&room.room_id, user).await? {
+            Some(known) if known.membership == Membership::Join => Some(head),
+            _ if self.is_world_readable(room).await? => Some(head),
+            Some(known) if !known.forgotten && self.was_in(room, &known, user).await? => Some(known.position),
+            _ => None,
+        })
     }
 }

@@ -1,10 +1,20 @@
 //! Sending: message events and state events.
 
-use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId};
+use std::sync::Arc;
+
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
+    RoomId, UserId,
+};
 use serde_json::value::RawValue;
 
-use super::{RoomError, Rooms};
-use crate::stream::Position;
+use super::{
+    Event, EventTxn, RoomError, Rooms,
+    actor::Command,
+    build::{self, Draft},
+    core::{Batch, Core},
+};
+use crate::{store::TxnKey, stream::Position};
 
 /// The transaction id of a request, which makes it safe to repeat.
 ///
@@ -97,7 +107,70 @@ impl Rooms {
     /// [`RoomError::BadJson`] where the content is not an object of canonical JSON, [`RoomError::TooLarge`],
     /// [`RoomError::Unavailable`] where nothing could be written.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Sent, RoomError> {
-        let _ = outgoing;
-        Err(RoomError::Internal("in construction".into()))
+        if let Some(event) =
+            self.answered(&outgoing.room_id, &outgoing.sender, &outgoing.kind, outgoing.txn.as_ref()).await?
+        {
+            return Ok(event);
+        }
+        let room_id = outgoing.room_id.clone();
+        self.tasks.ask(&room_id, Command::Send(Box::new(outgoing))).await
+    }
+
+    /// The answer to an earlier repetition of a request, where that is in the database already.
+    pub(super) async fn answered(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        kind: &str,
+        txn: Option<&Txn>,
+    ) -> Result<Option<Sent>, RoomError> {
+        let Some(txn) = txn else { return Ok(None) };
+        let store = &self.context.store;
+        let Some(nid) = store.txn(&TxnKey::new(sender, room_id, kind, txn)).await? else { return Ok(None) };
+        let event = store.event_by_nid(nid).await?;
+        Ok(Some(Sent { event_id: event.event_id.clone(), position: event.position() }))
+    }
+}
+
+impl Core {
+    /// Sends an event, or finds the one that an earlier repetition of the request led to.
+    pub(super) async fn send(&mut self, outgoing: Outgoing, batch: &mut Batch) -> Result<Arc<Event>, RoomError> {
+        let key =
+            outgoing.txn.as_ref().map(|txn| TxnKey::new(&outgoing.sender, &outgoing.room_id, &outgoing.kind, txn));
+        if let Some(event) = key.as_ref().and_then(|key| self.known_txn(key)) {
+            return Ok(event);
+        }
+        let mut content = build::canonical(&outgoing.content)?;
+        let mut redacts = None;
+        if outgoing.kind == REDACTION && outgoing.state_key.is_none() {
+            redacts = redacted_id(&outgoing, &content)?;
+            if let Some(redacts) = &redacts
+                && self.room.rules.redaction.content_field_redacts
+            {
+                content.insert("redacts".to_owned(), CanonicalJsonValue::String(redacts.to_string()));
+            }
+        }
+        let ts = outgoing.ts.unwrap_or_else(|| self.context.clock.now());
+        let mut draft = Draft::new(&outgoing.kind, outgoing.state_key.as_deref(), &outgoing.sender, content, ts)?;
+        draft.redacts = redacts;
+        draft.txn = outgoing.txn.map(|txn| EventTxn { device: txn.device, txn_id: txn.id });
+        batch.txn = key;
+        self.append(draft, batch).await
+    }
+}
+
+const REDACTION: &str = "m.room.redaction";
+
+/// What a redaction redacts: said beside the content, or in it.
+fn redacted_id(outgoing: &Outgoing, content: &CanonicalJsonObject) -> Result<Option<OwnedEventId>, RoomError> {
+    if outgoing.redacts.is_some() {
+        return Ok(outgoing.redacts.clone());
+    }
+    match content.get("redacts") {
+        Some(CanonicalJsonValue::String(id)) => OwnedEventId::try_from(id.as_str())
+            .map(Some)
+            .map_err(|_| RoomError::BadJson("redacts is no event id".into())),
+        Some(_) => Err(RoomError::BadJson("redacts is no event id".into())),
+        None => Ok(None),
     }
 }

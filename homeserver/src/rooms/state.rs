@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use ruma::{OwnedEventId, RoomId, UserId, events::StateEventType};
+use serde_json::value::RawValue;
 
-use super::{Event, RoomError, Rooms, Root};
-use crate::stream::Position;
+use super::{
+    Event, EventNid, Membership, RoomError, RoomMembership, Rooms, Root, authorize, directory::text_field, state_tree,
+};
+use crate::{store::RoomInfo, stream::Position};
 
 impl Rooms {
     /// One state event of a room, now. Visibility is not looked at.
@@ -18,8 +21,8 @@ impl Rooms {
         kind: &StateEventType,
         state_key: &str,
     ) -> Result<Option<Arc<Event>>, RoomError> {
-        let _ = (room_id, kind, state_key);
-        Err(RoomError::Internal("in construction".into()))
+        let Some(room) = self.context.store.room(room_id).await? else { return Ok(None) };
+        self.state_event_in(&room, room.root(), kind, state_key).await
     }
 
     /// The whole state of a room, now. Visibility is not looked at.
@@ -27,8 +30,8 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::NotFound`] where there is no such room.
     pub async fn state(&self, room_id: &RoomId) -> Result<Vec<Arc<Event>>, RoomError> {
-        let _ = room_id;
-        Err(RoomError::Internal("in construction".into()))
+        let room = self.known_room(room_id).await?;
+        self.state_at(room.root()).await
     }
 
     /// The state of a room as `user` may read it: now while joined (or where the room is world readable), as it was on leaving
@@ -37,8 +40,16 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Forbidden`] for anyone else, also where there is no such room.
     pub async fn readable_state(&self, room_id: &RoomId, user: &UserId) -> Result<Root, RoomError> {
-        let _ = (room_id, user);
-        Err(RoomError::Internal("in construction".into()))
+        let refused = || RoomError::Forbidden("You are not in the room".into());
+        let room = self.context.store.room(room_id).await?.ok_or_else(refused)?;
+        match self.membership(room_id, user).await? {
+            Some(known) if known.membership == Membership::Join => Ok(room.root()),
+            Some(known) if !known.forgotten && self.was_in(&room, &known, user).await? => {
+                self.root_at(room_id, known.position).await
+            }
+            _ if self.is_world_readable(&room).await? => Ok(room.root()),
+            _ => Err(refused()),
+        }
     }
 
     /// One event of a state.
@@ -52,8 +63,8 @@ impl Rooms {
         kind: &StateEventType,
         state_key: &str,
     ) -> Result<Option<Arc<Event>>, RoomError> {
-        let _ = (room_id, root, kind, state_key);
-        Err(RoomError::Internal("in construction".into()))
+        let Some(room) = self.context.store.room(room_id).await? else { return Ok(None) };
+        self.state_event_in(&room, root, kind, state_key).await
     }
 
     /// All events of a state.
@@ -61,8 +72,9 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn state_at(&self, root: Root) -> Result<Vec<Arc<Event>>, RoomError> {
-        let _ = root;
-        Err(RoomError::Internal("in construction".into()))
+        let entries = state_tree::entries(&self.context.store, root).await?;
+        let nids: Vec<EventNid> = entries.into_iter().map(|(_, nid)| nid).collect();
+        Ok(self.context.store.events(&nids).await?)
     }
 
     /// The state of a room after everything up to and including `position`; the empty state before the room was made.
@@ -70,8 +82,17 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::NotFound`] where there is no such room.
     pub async fn root_at(&self, room_id: &RoomId, position: Position) -> Result<Root, RoomError> {
-        let _ = (room_id, position);
-        Err(RoomError::Internal("in construction".into()))
+        let room = self.known_room(room_id).await?;
+        let store = &self.context.store;
+        let Some((nid, resolved)) = store.last_event_at(room.nid, position).await? else { return Ok(Root::EMPTY) };
+        if let Some(resolved) = resolved {
+            return Ok(resolved);
+        }
+        let event = store.event_by_nid(nid).await?;
+        match event.key {
+            Some(key) => Ok(state_tree::set(store, event.state_before, key, Some(nid)).await?.0),
+            None => Ok(event.state_before),
+        }
     }
 
     /// The events of `to` that are not the same in `from`. Costs what differs, not what exists.
@@ -79,8 +100,9 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn state_changes(&self, from: Root, to: Root) -> Result<Vec<Arc<Event>>, RoomError> {
-        let _ = (from, to);
-        Err(RoomError::Internal("in construction".into()))
+        let changes = state_tree::diff(&self.context.store, from, to).await?;
+        let nids: Vec<EventNid> = changes.into_iter().filter_map(|change| change.new).collect();
+        Ok(self.context.store.events(&nids).await?)
     }
 
     /// The stripped state that an invited or knocking user is shown, as JSON objects:
@@ -88,13 +110,19 @@ impl Rooms {
     ///
     /// # Errors
     /// [`RoomError::NotFound`] where there is no such room.
-    pub async fn stripped_state(
-        &self,
-        room_id: &RoomId,
-        user: &UserId,
-    ) -> Result<Vec<Box<serde_json::value::RawValue>>, RoomError> {
-        let _ = (room_id, user);
-        Err(RoomError::Internal("in construction".into()))
+    pub async fn stripped_state(&self, room_id: &RoomId, user: &UserId) -> Result<Vec<Box<RawValue>>, RoomError> {
+        let mut found = Vec::new();
+        for kind in STRIPPED {
+            found.extend(self.state_event(room_id, &StateEventType::from(kind), "").await?);
+        }
+        found.extend(self.state_event(room_id, &StateEventType::RoomMember, user.as_str()).await?);
+        if let Some(sender) = found.last().filter(|event| event.state_key.as_deref() == Some(user.as_str()))
+            && sender.sender != user
+        {
+            let sender = sender.sender.clone();
+            found.extend(self.state_event(room_id, &StateEventType::RoomMember, sender.as_str()).await?);
+        }
+        found.iter().map(|event| stripped(event)).collect()
     }
 
     /// The forward extremities of a room: what the next event will follow.
@@ -102,7 +130,98 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::NotFound`] where there is no such room.
     pub async fn forward_extremities(&self, room_id: &RoomId) -> Result<Vec<OwnedEventId>, RoomError> {
-        let _ = room_id;
-        Err(RoomError::Internal("in construction".into()))
+        let room = self.known_room(room_id).await?;
+        let events = self.context.store.events(&room.current().extremities).await?;
+        Ok(events.iter().map(|event| event.event_id.clone()).collect())
     }
+
+    /// A room that must be there.
+    pub(super) async fn known_room(&self, room_id: &RoomId) -> Result<Arc<RoomInfo>, RoomError> {
+        self.context.store.room(room_id).await?.ok_or(RoomError::NotFound("There is no such room"))
+    }
+
+    pub(super) async fn state_event_in(
+        &self,
+        room: &RoomInfo,
+        root: Root,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        let store = &self.context.store;
+        let Some(index) = store.key_index(room.nid, &kind.to_string(), state_key).await? else { return Ok(None) };
+        match state_tree::get(store, root, index).await? {
+            Some(nid) => Ok(Some(store.event_by_nid(nid).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether those outside may read a room now.
+    pub(super) async fn is_world_readable(&self, room: &RoomInfo) -> Result<bool, RoomError> {
+        let kind = StateEventType::RoomHistoryVisibility;
+        let event = self.state_event_in(room, room.root(), &kind, "").await?;
+        let visibility = event.and_then(|event| text_field(&event, "history_visibility"));
+        Ok(visibility.as_deref() == Some("world_readable"))
+    }
+
+    /// Whether one who is out of a room now was in it before: not merely invited.
+    pub(super) async fn was_in(
+        &self,
+        room: &RoomInfo,
+        known: &RoomMembership,
+        user: &UserId,
+    ) -> Result<bool, RoomError> {
+        if !matches!(known.membership, Membership::Leave | Membership::Ban) {
+            return Ok(false);
+        }
+        let Some(mut event) =
+            self.state_event_in(room, room.root(), &StateEventType::RoomMember, user.as_str()).await?
+        else {
+            return Ok(false);
+        };
+        // A kick may be followed by a ban: what counts is what was there before both.
+        for _ in 0..16 {
+            match event.membership() {
+                Some(Membership::Join) => return Ok(true),
+                Some(Membership::Leave | Membership::Ban) => {}
+                _ => return Ok(false),
+            }
+            let Some(before) = event.replaces else { return Ok(false) };
+            event = self.context.store.event_by_nid(before).await?;
+        }
+        Ok(false)
+    }
+
+    /// Whether a user may send a type of state event into a room.
+    pub(super) async fn may_send_state(&self, room_id: &RoomId, user: &UserId, kind: &str) -> Result<bool, RoomError> {
+        let room = self.known_room(room_id).await?;
+        let joined = self.membership(room_id, user).await?.is_some_and(|known| known.membership == Membership::Join);
+        let create = self.state_event_in(&room, room.root(), &StateEventType::RoomCreate, "").await?;
+        let (true, Some(create)) = (joined, create) else { return Ok(false) };
+        let power_levels = self.state_event_in(&room, room.root(), &StateEventType::RoomPowerLevels, "").await?;
+        let rules = &room.rules.authorization;
+        authorize::may_send_state(rules, user, kind, power_levels.as_ref(), &create).map_err(RoomError::Internal)
+    }
+}
+
+/// What an invited user is shown of a room.
+const STRIPPED: [&str; 8] = [
+    "m.room.create",
+    "m.room.name",
+    "m.room.avatar",
+    "m.room.topic",
+    "m.room.join_rules",
+    "m.room.canonical_alias",
+    "m.room.encryption",
+    "m.room.tombstone",
+];
+
+/// An event without what the invited need not know.
+fn stripped(event: &Event) -> Result<Box<RawValue>, RoomError> {
+    let stripped = serde_json::json!({
+        "type": event.kind.to_string(),
+        "state_key": event.state_key,
+        "sender": event.sender,
+        "content": event.content,
+    });
+    serde_json::value::to_raw_value(&stripped).map_err(|error| RoomError::Internal(error.to_string()))
 }

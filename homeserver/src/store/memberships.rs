@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, Row, SqlError, Value};
+use async_trait::async_trait;
+use landbridge_sql::{BatchSql, Row, SqlError, Tx, Value};
 use ruma::{OwnedUserId, RoomId, UserId};
 
-use super::Store;
+use super::{Store, Write};
 use crate::{
     rooms::{EventNid, Membership, RoomMembership, RoomNid},
     stream::Position,
@@ -28,6 +29,25 @@ pub(crate) struct MembershipRow {
     pub(crate) membership: Membership,
     pub(crate) sender: OwnedUserId,
     pub(crate) event: EventNid,
+}
+
+/// Marks a left room as one that its user wants to hear no more of.
+pub(crate) struct Forget {
+    pub(crate) room: RoomNid,
+    pub(crate) user: OwnedUserId,
+}
+
+#[async_trait]
+impl Write for Forget {
+    async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
+        let sql =
+            "UPDATE membership SET forgotten = 1 WHERE room = $1 AND user_id = $2 AND membership IN ('leave', 'ban')";
+        tx.execute(sql, &[Value::from(self.room.0), Value::from(self.user.as_str())]).await.map(drop)
+    }
+
+    fn wakes(&self) -> bool {
+        false
+    }
 }
 
 const BAD: SqlError = SqlError::Refused("a membership's row cannot be read");

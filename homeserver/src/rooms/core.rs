@@ -1,0 +1,427 @@
+//! What a room's task knows of its room, and how it adds an event.
+//!
+//! All of this is ahead of the database: an event is built on the one before while that one is still being committed. When a
+//! commit fails, the core is thrown away and read again.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use landbridge_sql::SqlError;
+use ruma::{
+    OwnedEventId,
+    events::{StateEventType, TimelineEventType},
+    state_res::events::RoomPowerLevelsIntField,
+};
+
+use super::{
+    Context, Event, EventFlags, EventMeta, EventNid, KeyIndex, Membership, RoomError, Root, authorize,
+    build::{self, Draft, MAX_PREV_EVENTS, Place},
+    key_index::KeyTable,
+    state_tree::{self, Node, NodeId, Nodes},
+};
+use crate::store::{CurrentState, MembershipRow, NewEvent, RoomInfo, RoomWrite, Store, TxnKey};
+
+/// How many state events a room's task keeps at hand.
+const STATE_AT_HAND: usize = 4096;
+/// How many transaction ids a room's task remembers.
+const TXNS_AT_HAND: usize = 1024;
+
+/// A room, as far as its task has come.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) context: Arc<Context>,
+    pub(super) room: Arc<RoomInfo>,
+    pub(super) keys: KeyTable,
+    /// The state after all forward extremities.
+    pub(super) root: Root,
+    /// The forward extremities.
+    pub(super) heads: Vec<Arc<Event>>,
+    pub(super) create: Option<Arc<Event>>,
+    state: HashMap<KeyIndex, Arc<Event>>,
+    fresh: Fresh,
+    number: u64,
+    txns: HashMap<TxnKey, Arc<Event>>,
+    txn_order: VecDeque<TxnKey>,
+}
+
+/// What was built and may not be in the database yet. Two generations: the old one is dropped when all of it is committed.
+#[derive(Debug, Default)]
+struct Fresh {
+    young: FreshHalf,
+    old: FreshHalf,
+    /// The last write of the old generation.
+    mark: u64,
+}
+
+#[derive(Debug, Default)]
+struct FreshHalf {
+    nodes: HashMap<NodeId, Arc<Node>>,
+    events: HashMap<EventNid, Arc<Event>>,
+    by_id: HashMap<OwnedEventId, Arc<Event>>,
+}
+
+impl Fresh {
+    fn node(&self, id: NodeId) -> Option<Arc<Node>> {
+        self.young.nodes.get(&id).or_else(|| self.old.nodes.get(&id)).cloned()
+    }
+
+    fn event(&self, nid: EventNid) -> Option<Arc<Event>> {
+        self.young.events.get(&nid).or_else(|| self.old.events.get(&nid)).cloned()
+    }
+
+    fn event_by_id(&self, id: &ruma::EventId) -> Option<Arc<Event>> {
+        self.young.by_id.get(id).or_else(|| self.old.by_id.get(id)).cloned()
+    }
+
+    /// Everything up to write `committed` is durable; `last` is the last that was queued.
+    fn committed(&mut self, committed: u64, last: u64) {
+        if committed >= self.mark {
+            self.old = std::mem::take(&mut self.young);
+            self.mark = last;
+        }
+    }
+}
+
+/// Reads nodes that are not stored yet from memory, and all others from the store.
+struct FreshNodes<'a> {
+    fresh: &'a Fresh,
+    store: &'a Store,
+}
+
+impl Nodes for FreshNodes<'_> {
+    type Error = SqlError;
+
+    async fn load(&self, ids: &[NodeId]) -> Result<Vec<Arc<Node>>, SqlError> {
+        let found: Option<Vec<_>> = ids.iter().map(|id| self.fresh.node(*id)).collect();
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let stored: Vec<NodeId> = ids.iter().copied().filter(|id| self.fresh.node(*id).is_none()).collect();
+        let mut stored = self.store.load(&stored).await?.into_iter();
+        let missing = SqlError::Refused("a node of a state tree is missing");
+        ids.iter().map(|id| self.fresh.node(*id).or_else(|| stored.next())).collect::<Option<Vec<_>>>().ok_or(missing)
+    }
+}
+
+/// What one command adds, until it is queued.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) creates: bool,
+    keys: Vec<(KeyIndex, String, String)>,
+    nodes: Vec<(NodeId, Arc<Node>)>,
+    pub(super) events: Vec<NewEvent>,
+    memberships: Vec<MembershipRow>,
+    redactions: Vec<(Arc<Event>, EventNid)>,
+    pub(super) txn: Option<TxnKey>,
+    pub(super) aliases: Vec<(ruma::OwnedRoomAliasId, ruma::OwnedUserId)>,
+    pub(super) publish: bool,
+}
+
+impl Core {
+    /// A room that is being made: nothing is in it yet.
+    pub(super) fn new(context: Arc<Context>, room: Arc<RoomInfo>) -> Self {
+        let number = context.store.last_write(room.nid);
+        Self {
+            context,
+            room,
+            keys: KeyTable::default(),
+            root: Root::EMPTY,
+            heads: Vec::new(),
+            create: None,
+            state: HashMap::new(),
+            fresh: Fresh::default(),
+            number,
+            txns: HashMap::new(),
+            txn_order: VecDeque::new(),
+        }
+    }
+
+    /// A room as it was last committed.
+    pub(super) async fn load(context: Arc<Context>, room: Arc<RoomInfo>) -> Result<Self, RoomError> {
+        let mut core = Self::new(context, room);
+        let current = core.room.current();
+        core.keys = KeyTable::from_stored(core.context.store.room_keys(core.room.nid).await?);
+        core.root = current.root;
+        core.heads = core.context.store.events(&current.extremities).await?;
+        core.create = core.state_event(&StateEventType::RoomCreate, "").await?;
+        if core.create.is_none() {
+            return Err(RoomError::Internal("a room without a create event".into()));
+        }
+        Ok(core)
+    }
+
+    /// Where an earlier repetition of a request led.
+    pub(super) fn known_txn(&self, key: &TxnKey) -> Option<Arc<Event>> {
+        self.txns.get(key).cloned()
+    }
+
+    /// One event of the current state.
+    pub(super) async fn state_event(
+        &mut self,
+        kind: &StateEventType,
+        state_key: &str,
+    ) -> Result<Option<Arc<Event>>, RoomError> {
+        let Some(index) = self.keys.find(&kind.to_string(), state_key) else { return Ok(None) };
+        if let Some(event) = self.state.get(&index) {
+            return Ok(Some(event.clone()));
+        }
+        let Some(nid) = self.entry(self.root, index).await? else { return Ok(None) };
+        let event = self.event_by_nid(nid).await?;
+        self.keep_at_hand(index, event.clone());
+        Ok(Some(event))
+    }
+
+    /// One entry of any state of this room.
+    pub(super) async fn entry(&self, root: Root, index: KeyIndex) -> Result<Option<EventNid>, RoomError> {
+        Ok(state_tree::get(&self.nodes(), root, index).await?)
+    }
+
+    /// A state after one entry changed. The new nodes join `batch`.
+    pub(super) async fn with_entry(
+        &mut self,
+        root: Root,
+        index: KeyIndex,
+        value: Option<EventNid>,
+        batch: &mut Batch,
+    ) -> Result<Root, RoomError> {
+        let (root, nodes) = state_tree::set(&self.nodes(), root, index, value).await?;
+        self.fresh.young.nodes.extend(nodes.iter().cloned());
+        batch.nodes.extend(nodes);
+        Ok(root)
+    }
+
+    /// Where two states of this room differ.
+    pub(super) async fn difference(&self, old: Root, new: Root) -> Result<Vec<state_tree::Change>, RoomError> {
+        Ok(state_tree::diff(&self.nodes(), old, new).await?)
+    }
+
+    /// All entries of a state.
+    pub(super) async fn entries(&self, root: Root) -> Result<Vec<(KeyIndex, EventNid)>, RoomError> {
+        Ok(state_tree::entries(&self.nodes(), root).await?)
+    }
+
+    fn nodes(&self) -> FreshNodes<'_> {
+        FreshNodes { fresh: &self.fresh, store: &self.context.store }
+    }
+
+    pub(super) async fn event_by_nid(&self, nid: EventNid) -> Result<Arc<Event>, RoomError> {
+        match self.fresh.event(nid) {
+            Some(event) => Ok(event),
+            None => Ok(self.context.store.event_by_nid(nid).await?),
+        }
+    }
+
+    /// An event of this room by its id, however it stands.
+    pub(super) async fn event_by_id(&self, id: &ruma::EventId) -> Result<Option<Arc<Event>>, RoomError> {
+        if let Some(event) = self.fresh.event_by_id(id) {
+            return Ok(Some(event));
+        }
+        Ok(self.context.store.event(id).await?.filter(|event| event.room == self.room.nid))
+    }
+
+    fn keep_at_hand(&mut self, index: KeyIndex, event: Arc<Event>) {
+        if self.state.len() >= STATE_AT_HAND {
+            self.state.clear();
+        }
+        self.state.insert(index, event);
+    }
+
+    /// The state events that decide about a draft.
+    async fn auth_events(&mut self, draft: &Draft) -> Result<Vec<Arc<Event>>, RoomError> {
+        let rules = self.room.rules.authorization.clone();
+        let keys = authorize::auth_keys(&draft.kind, &draft.sender, draft.state_key.as_deref(), &draft.raw, &rules)
+            .map_err(RoomError::BadJson)?;
+        let mut found = Vec::with_capacity(keys.len());
+        for (kind, state_key) in keys {
+            found.extend(self.state_event(&kind, &state_key).await?);
+        }
+        Ok(found)
+    }
+
+    /// Adds an event to the end of the room, or returns the state event that stands where it would change nothing.
+    ///
+    /// Where this fails, nothing has changed.
+    pub(super) async fn append(&mut self, draft: Draft, batch: &mut Batch) -> Result<Arc<Event>, RoomError> {
+        let stands = match &draft.state_key {
+            Some(state_key) => self.state_event(&StateEventType::from(draft.kind.to_string()), state_key).await?,
+            None => None,
+        };
+        if let Some(stands) = &stands
+            && stands.sender == draft.sender
+            && stands.content.get() == draft.raw.get()
+            && stands.redacted_by().is_none()
+        {
+            return Ok(stands.clone());
+        }
+        let auth = self.auth_events(&draft).await?;
+        let built = self.build(draft, &auth)?;
+        let event = self.place(built, stands.as_deref());
+        let rules = &self.room.rules.authorization;
+        authorize::check_itself(rules, &event, &auth, self.create.as_ref()).map_err(RoomError::Forbidden)?;
+        authorize::check_against(rules, &event, &auth, self.create.as_ref()).map_err(RoomError::Forbidden)?;
+        let redacted = self.may_redact(&event).await?;
+        let event = Arc::new(event);
+        let root = match event.key {
+            Some(key) => self.with_entry(self.root, key, Some(event.nid), batch).await?,
+            None => self.root,
+        };
+        let parents = self.heads.iter().take(MAX_PREV_EVENTS).map(|head| head.nid).collect();
+        self.heads.drain(..self.heads.len().min(MAX_PREV_EVENTS));
+        self.heads.push(event.clone());
+        self.root = root;
+        self.took(&event, batch);
+        batch.redactions.extend(redacted.map(|target| (target, event.nid)));
+        batch.events.push(NewEvent { event: event.clone(), parents, resolved: None });
+        Ok(event)
+    }
+
+    fn build(&self, draft: Draft, auth: &[Arc<Event>]) -> Result<build::Built, RoomError> {
+        let prev = self.heads.iter().take(MAX_PREV_EVENTS);
+        let is_create = draft.kind == TimelineEventType::RoomCreate;
+        let rules = &self.room.rules;
+        let mut auth: Vec<OwnedEventId> = auth.iter().map(|event| event.event_id.clone()).collect();
+        if !rules.authorization.room_create_event_id_as_room_id
+            && !is_create
+            && let Some(create) = &self.create
+        {
+            auth.insert(0, create.event_id.clone());
+        }
+        let place = Place {
+            room_id: (!is_create || rules.event_format.require_room_create_room_id).then_some(&*self.room.room_id),
+            depth: prev.clone().map(|head| head.depth).max().unwrap_or(0).saturating_add(1),
+            prev: prev.map(|head| head.event_id.clone()).collect(),
+            auth,
+        };
+        build::build(&self.context, rules, draft, place)
+    }
+
+    /// Gives an event its numbers.
+    fn place(&self, built: build::Built, stands: Option<&Event>) -> Event {
+        let parsed = built.parsed;
+        let key = parsed
+            .state_key
+            .as_deref()
+            .map(|state_key| self.keys.find(&parsed.kind.to_string(), state_key).unwrap_or_else(|| self.keys.next()));
+        let meta = EventMeta {
+            nid: self.context.store.next_event_nid(),
+            event_id: built.event_id,
+            room: self.room.nid,
+            room_id: built.room_id,
+            flags: EventFlags::default(),
+            state_before: self.root,
+            key,
+            replaces: stands.map(|event| event.nid),
+            txn: built.txn,
+            position: None,
+            redacted_by: None,
+        };
+        Event::from_parsed(built.json, parsed, meta)
+    }
+
+    /// What follows in memory from an event that became part of the room.
+    pub(super) fn took(&mut self, event: &Arc<Event>, batch: &mut Batch) {
+        self.fresh.young.events.insert(event.nid, event.clone());
+        self.fresh.young.by_id.insert(event.event_id.clone(), event.clone());
+        let Some(state_key) = &event.state_key else { return };
+        self.key_used(event, batch);
+        if event.kind == TimelineEventType::RoomCreate {
+            self.create = Some(event.clone());
+        }
+        if let Some(key) = event.key {
+            self.keep_at_hand(key, event.clone());
+        }
+        if let Some(membership) = event.membership()
+            && let Ok(user) = ruma::UserId::parse(state_key.as_str())
+        {
+            self.member_became(user, membership, event, batch);
+        }
+    }
+
+    pub(super) fn member_became(
+        &mut self,
+        user: ruma::OwnedUserId,
+        membership: Membership,
+        event: &Event,
+        batch: &mut Batch,
+    ) {
+        batch.memberships.push(MembershipRow { user, membership, sender: event.sender.clone(), event: event.nid });
+    }
+
+    /// Adds the event's pair to the index, where it is new.
+    pub(super) fn key_used(&mut self, event: &Event, batch: &mut Batch) {
+        let Some(state_key) = &event.state_key else { return };
+        let kind = event.kind.to_string();
+        if self.keys.find(&kind, state_key).is_none() {
+            let index = self.keys.add(&kind, state_key);
+            batch.keys.push((index, kind, state_key.clone()));
+        }
+    }
+
+    /// The event that a redaction takes the content of: its sender's own, or any for one with the power.
+    async fn may_redact(&mut self, redaction: &Event) -> Result<Option<Arc<Event>>, RoomError> {
+        let Some(target) = &redaction.redacts else { return Ok(None) };
+        if redaction.kind != TimelineEventType::RoomRedaction {
+            return Ok(None);
+        }
+        let Some(target) = self.event_by_id(target).await? else { return Ok(None) };
+        if target.sender != redaction.sender {
+            let power_levels = self.state_event(&StateEventType::RoomPowerLevels, "").await?;
+            let create = self.create.as_ref().ok_or(RoomError::NotFound("There is no such room"))?;
+            let rules = &self.room.rules.authorization;
+            let field = RoomPowerLevelsIntField::Redact;
+            if !authorize::has_power(rules, &redaction.sender, field, power_levels.as_ref(), create)
+                .map_err(RoomError::Forbidden)?
+            {
+                return Err(RoomError::Forbidden("You may not redact the events of others".into()));
+            }
+        }
+        Ok(Some(target))
+    }
+
+    /// The current state was replaced as a whole.
+    pub(super) fn forget_state_at_hand(&mut self) {
+        self.state.clear();
+    }
+
+    /// Turns what was gathered into a write, and gives it its number.
+    pub(super) fn finish(&mut self, batch: Batch) -> RoomWrite {
+        let after = self.number;
+        self.number += 1;
+        let txn = batch.txn.and_then(|key| batch.events.last().map(|new| (key, new.event.clone())));
+        if let Some((key, event)) = &txn {
+            self.remember_txn(*key, event.clone());
+        }
+        RoomWrite {
+            room: self.room.clone(),
+            number: self.number,
+            after,
+            creates: batch.creates,
+            keys: batch.keys,
+            nodes: batch.nodes,
+            events: batch.events,
+            memberships: batch.memberships,
+            redactions: batch.redactions,
+            txn: txn.map(|(key, event)| (key, event.nid)),
+            aliases: batch.aliases,
+            publish: batch.publish,
+            current: CurrentState { root: self.root, extremities: self.heads.iter().map(|head| head.nid).collect() },
+        }
+    }
+
+    /// Write `number` and all before it are durable.
+    pub(super) fn committed(&mut self, number: u64) {
+        self.fresh.committed(number, self.number);
+    }
+
+    fn remember_txn(&mut self, key: TxnKey, event: Arc<Event>) {
+        self.txns.insert(key, event);
+        self.txn_order.push_back(key);
+        if self.txn_order.len() > TXNS_AT_HAND
+            && let Some(oldest) = self.txn_order.pop_front()
+        {
+            self.txns.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What happens in rooms, through the service, over real databases.
+
+mod support;
+
+mod rooms;
