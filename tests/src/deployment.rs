@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
@@ -56,6 +56,17 @@ impl Irc {
             Self::Inspircd(server) => server.address(),
             Self::Hostile(server) => server.address(),
         }
+    }
+
+    /// The bridge's `irc:` section. InspIRCd is set up without flood limits, so the bridge needs none there.
+    fn config(&self, channels: &[&str]) -> Value {
+        let address = self.address();
+        let channels: Vec<_> = channels.iter().map(|channel| json!({ "channel": channel })).collect();
+        json!({
+            "servers": [{ "host": address.ip(), "port": address.port(), "tls": false }],
+            "channels": channels,
+            "flood": { "enabled": !matches!(self, Self::Inspircd(_)) },
+        })
     }
 
     /// Kills the server.
@@ -128,13 +139,10 @@ impl Deployment {
 
     async fn beside_synapse(irc: Irc, with: With, channels: &[&str], dir: Workdir, port: Port) -> Self {
         let registration = dir.path().join("registration.yaml");
-        let made = Landbridge::run(
-            dir.path(),
-            ["registration", "generate", "--url", &format!("http://{}", port.address()), "--output"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([registration.display().to_string()]),
-        );
+        let url = format!("http://{}", port.address());
+        let (url, file) = (url.as_str(), registration.display().to_string());
+        let arguments = ["registration", "generate", "--url", url, "--server-name", "localhost", "--output", &file];
+        let made = Landbridge::run(dir.path(), arguments);
         assert!(made.status.success(), "registration generate: {}", String::from_utf8_lossy(&made.stderr));
         let synapse = Synapse::start(&[&registration]).await;
         let postgres = match with {
@@ -142,7 +150,7 @@ impl Deployment {
             With::Postgres => Some(Postgres::start().await),
         };
         let store = match &postgres {
-            None => format!("sqlite://{}", dir.path().join("bridge.db").display()),
+            None => format!("sqlite:{}", dir.path().join("bridge.db").display()),
             Some(cluster) => cluster.database("bridge"),
         };
         let config = json!({
@@ -150,7 +158,7 @@ impl Deployment {
             "listen": port.address(),
             "registration": registration,
             "database": store,
-            "irc": { "server": irc.address(), "channels": channels },
+            "irc": irc.config(channels),
         });
         dir.write("landbridge.yaml", &config.to_string());
         let config = dir.path().join("landbridge.yaml");

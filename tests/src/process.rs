@@ -100,9 +100,9 @@ impl Process {
         }
     }
 
-    /// Whether it ended by SIGKILL.
+    /// Whether it ended from one instruction to the next: by SIGKILL, or by aborting itself.
     pub fn was_killed(status: ExitStatus) -> bool {
-        status.signal() == Some(9)
+        [Some(9), Some(6)].contains(&status.signal())
     }
 
     fn signal(&self, signal: &str) {
