@@ -1,8 +1,9 @@
 //! Rooms: portals by alias, plumbed rooms, topics.
 
-use landbridge_tests::{Deployment, Irc};
+use landbridge_tests::{Atheme, Deployment, Inspircd, Irc, IrcUser, On, With};
+use serde_json::json;
 
-use crate::everywhere::{LOBBY, everywhere};
+use crate::everywhere::{LOBBY, everywhere, on};
 
 everywhere! {
     an_alias_opens_a_portal,
@@ -13,6 +14,9 @@ everywhere! {
     a_ban_on_irc_is_told_and_stops_nobody_else_p1,
     a_killed_puppet_returns_p19,
 }
+on!(plumbed_synapse_ngircd, Synapse, Ngircd, Sqlite, a_plumbed_room_carries_talk_and_topics,);
+on!(plumbed_synapse_inspircd, Synapse, Inspircd, Postgres, a_plumbed_room_carries_talk_and_topics,);
+on!(forward_inspircd, Embedded, Inspircd, Sqlite, a_forward_to_another_channel_carries_nothing_there_p13,);
 
 async fn an_alias_opens_a_portal(d: Deployment) {
     let bob = d.irc_in("#other", "bob").await;
@@ -128,4 +132,74 @@ async fn a_killed_puppet_returns_p19(d: Deployment) {
     }
     let heard: Vec<_> = oper.heard(LOBBY).into_iter().map(|(_, text)| text).skip(1).collect();
     assert_eq!(heard, (0..5).map(|n| format!("after it {n}")).collect::<Vec<_>>());
+}
+
+async fn a_plumbed_room_carries_talk_and_topics(mut d: Deployment) {
+    const CHANNEL: &str = "#plumbed";
+    let bob = d.irc_in(CHANNEL, "bob").await;
+    // Everybody may set the topic (ngIRCd's channels are so from the start).
+    bob.sends("MODE", &[CHANNEL, "-t"]);
+    let alice = d.matrix("alice").await;
+    let room = alice.creates_room(json!({ "name": "Her room" })).await;
+    room.invites(&d.bot()).await;
+    let id = room.id.clone();
+    d.reconfigure(|config| config["irc"]["channels"] = json!([{ "channel": CHANNEL, "room": id }])).await;
+    room.sees_membership(&d.bot(), "join").await;
+
+    room.says("hello").await;
+    bob.sees(CHANNEL, "alice", "hello").await;
+    bob.says(CHANNEL, "hello yourself");
+    room.sees(&d.ghost("bob"), "hello yourself").await;
+    room.sets_topic("set on Matrix").await;
+    bob.sees_topic(CHANNEL, "set on Matrix").await;
+    bob.says(CHANNEL, "nice topic");
+    room.sees(&d.ghost("bob"), "nice topic").await;
+    let topics = bob.lines().iter().filter(|line| line.command == "TOPIC").count();
+    assert_eq!(topics, 1, "a topic does not go back and forth");
+}
+
+async fn a_forward_to_another_channel_carries_nothing_there_p13(d: Deployment) {
+    let bob = d.irc_in("#full", "bob").await;
+    bob.joins("#overflow").await;
+    bob.sets_mode("#full", &["+l", "1"]).await;
+    bob.sets_mode("#full", &["+L", "#overflow"]).await;
+    let alice = d.matrix("alice").await;
+    // Either the portal is refused, or it says that nothing crosses; in no case do her words go elsewhere.
+    if let Ok(room) = alice.tries_to_join(&d.alias("#full")).await {
+        room.says("for #full only").await;
+    }
+    let lobby = d.join(&alice, LOBBY).await;
+    bob.joins(LOBBY).await;
+    lobby.says("the end").await;
+    bob.sees_line("the end", |line| line.params.get(1).is_some_and(|text| text == "the end")).await;
+    assert_eq!(bob.heard("#overflow"), [], "nothing of hers is there");
+}
+
+/// TLS with a given authority, and a login of the bot to a services account.
+#[tokio::test]
+async fn the_bot_logs_in_over_tls_on_synapse() {
+    let server = Inspircd::start().await;
+    let _services = Atheme::start(&server).await;
+    let owner = IrcUser::connect(server.address(), "bridgebot").await;
+    owner.says("NickServ", "REGISTER correct-horse bot@example.org");
+    owner.sees_line("900, logged in", |line| line.command == "900").await;
+    let (address, authority) = (server.tls_address(), server.authority());
+    let mut d = Deployment::beside(Irc::Inspircd(server), On::Synapse, With::Sqlite, &[LOBBY]).await;
+    d.reconfigure(|config| {
+        let tls = json!({ "ca": authority });
+        config["irc"]["servers"] = json!([{ "host": "127.0.0.1", "port": address.port(), "tls": tls }]);
+        let sasl = json!({ "mechanism": "plain", "account": "bridgebot", "password": "correct-horse" });
+        config["irc"]["bot"] = json!({ "nick": "bridge", "sasl": sasl });
+    })
+    .await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    bob.says(LOBBY, "over TLS");
+    lobby.sees(&d.ghost("bob"), "over TLS").await;
+    bob.sends("WHOIS", &["bridge"]);
+    bob.sees_line("330, its account", |line| line.command == "330" && line.params.contains(&"bridgebot".to_owned()))
+        .await;
+    bob.sends("WHOIS", &["bridge"]);
+    bob.sees_line("671, a secure connection", |line| line.command == "671").await;
 }

@@ -160,8 +160,7 @@ impl Deployment {
             "database": store,
             "irc": irc.config(channels),
         });
-        dir.write("landbridge.yaml", &config.to_string());
-        let config = dir.path().join("landbridge.yaml");
+        let config = dir.write("landbridge.yaml", &config.to_string());
         let bridge = Landbridge::start(dir.path(), ["run".into(), "--config".into(), config.into_os_string()]);
         Self { url: synapse.url(), synapse: Some(synapse), bridge, irc, postgres, port, dir }
     }
@@ -175,6 +174,17 @@ impl Deployment {
     pub async fn start_again_with(&mut self, environment: &[(&str, &str)]) {
         self.bridge.start_again(environment);
         self.ready().await;
+    }
+
+    /// Stops the bridge, changes its configuration (of `landbridge run`), and starts it again.
+    pub async fn reconfigure(&mut self, change: impl FnOnce(&mut Value)) {
+        self.bridge.stop().await;
+        let path = self.dir.path().join("landbridge.yaml");
+        let text = std::fs::read_to_string(&path).expect("only `run` has a configuration");
+        let mut config = serde_json::from_str(&text).expect("it was written as JSON");
+        change(&mut config);
+        self.dir.write("landbridge.yaml", &config.to_string());
+        self.start_again().await;
     }
 
     async fn ready(&mut self) {
