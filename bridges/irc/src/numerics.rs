@@ -206,6 +206,24 @@ pub fn join_problem(number: u16) -> Option<JoinProblem> {
     })
 }
 
+/// Whether a numeric can be an answer to a verb: a channel's name alone does not tell a refused message from a refused
+/// topic. Numbers nobody knows can answer anything; 0 is a standard reply.
+pub(crate) fn can_answer(number: u16, verb: &str) -> bool {
+    let talk = matches!(verb, "PRIVMSG" | "NOTICE" | "TAGMSG");
+    match number {
+        ERR_UNKNOWNCOMMAND | ERR_NEEDMOREPARAMS | ERR_NOSUCHCHANNEL | ERR_INPUTTOOLONG => true,
+        ERR_CANNOTSENDTOCHAN | ERR_NOCTRLSONCHAN | ERR_NOCTCP | ERR_NOSWEAR | ERR_NORECIPIENT..=ERR_BADMASK => talk,
+        ERR_NONONREG | ERR_MAXMODE_CANTSENDTOUSER | ERR_TARGUMODEG | ERR_NOTEXTTOSEND_SILENCED => talk,
+        ERR_NEEDREGGEDNICK | ERR_TARGETTOOFAST | ERR_TOOMANYTARGETS | ERR_THROTTLE => talk || verb == "JOIN",
+        ERR_LINKCHANNEL | ERR_UNAVAILRESOURCE => matches!(verb, "JOIN" | "NICK"),
+        _ if nick_problem(number).is_some() => verb == "NICK",
+        _ if join_problem(number).is_some() => verb == "JOIN",
+        ERR_NOTONCHANNEL | ERR_CHANOPRIVSNEEDED | ERR_USERNOTINCHANNEL | ERR_USERONCHANNEL => !talk && verb != "JOIN",
+        ERR_KEYSET | ERR_UNKNOWNMODE | ERR_BANLISTFULL | ERR_INVALIDMODEPARAM | ERR_MLOCKRESTRICTED => verb == "MODE",
+        _ => true,
+    }
+}
+
 fn refused_because(number: u16) -> RefusedBecause {
     match number {
         ERR_NOSUCHNICK | ERR_NOSUCHSERVER => RefusedBecause::NoSuchNick,

@@ -1,16 +1,16 @@
-//! A connection: the socket, the session and the clock in one task; handle and events for the bridge.
+//! A connection, taken apart for those who use it: handle, events, driver.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Endpoint, OpenError, endpoint::Io};
+use super::{Driver, Endpoint, OpenError};
 use crate::{
-    message::Target,
-    session::{Command, Ending, Event, Identity, Limits, NotSent, Online, Outcome, Policy},
+    message::{Channel, Target},
+    session::{Command, Event, Identity, Limits, Member, NotSent, Online, Outcome, Policy, Role, Session},
 };
 
-/// An open connection, taken apart for those who use it.
+/// An open connection.
 #[derive(Debug)]
 pub struct Connection {
     /// Takes commands. Cheap to clone.
@@ -36,27 +36,25 @@ pub struct Events(mpsc::Receiver<Box<Event>>);
 #[derive(Debug)]
 pub struct Pending(oneshot::Receiver<Outcome>);
 
-/// The task of a connection.
-pub struct Driver {
-    _io: Box<dyn Io>,
-}
-
-impl std::fmt::Debug for Driver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Driver")
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum Request {
     Run(Box<Command>, oneshot::Sender<Outcome>),
     Cancel(Target),
+    Members(Channel, oneshot::Sender<Option<Vec<Member>>>),
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Status {
-    online: Option<Arc<Online>>,
-    limits: Limits,
+    pub(super) online: Option<Arc<Online>>,
+    pub(super) limits: Limits,
+}
+
+/// The driver's ends of the channels.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) events: mpsc::Sender<Box<Event>>,
+    pub(super) status: watch::Sender<Status>,
 }
 
 impl Connection {
@@ -66,12 +64,19 @@ impl Connection {
     /// Says which step failed; [`OpenError::class`] says what to do next.
     ///
     /// [`EventKind::Online`]: crate::session::EventKind::Online
-    pub async fn open(endpoint: &Endpoint, _policy: Arc<Policy>, _identity: Identity) -> Result<Self, OpenError> {
+    pub async fn open(endpoint: &Endpoint, policy: Arc<Policy>, identity: Identity) -> Result<Self, OpenError> {
+        // A puppet has little to say and less to hear, and there may be thousands.
+        let (asks, tells) = match identity.role {
+            Role::Observer => (64, 256),
+            Role::Puppet => (8, 16),
+        };
         let io = endpoint.open().await?;
-        let (requests, _) = mpsc::channel(1);
-        let (_, status) = watch::channel(Status::default());
-        let (_, events) = mpsc::channel(1);
-        Ok(Self { handle: Handle { requests, status }, events: Events(events), driver: Driver { _io: io } })
+        let (requests, request_ends) = mpsc::channel(asks);
+        let (status_end, status) = watch::channel(Status::default());
+        let (event_end, events) = mpsc::channel(tells);
+        let ends = Ends { requests: request_ends, events: event_end, status: status_end };
+        let driver = Driver::new(io, Session::new(policy, identity), ends);
+        Ok(Self { handle: Handle { requests, status }, events: Events(events), driver })
     }
 }
 
@@ -98,7 +103,15 @@ impl Handle {
     /// Calls back every message to a target that still waits in the send queue: each ends as
     /// [`NotSent::Cancelled`].
     pub async fn cancel(&self, target: Target) {
+        // A connection that has ended sends nothing more anyway.
         let _ = self.requests.send(Request::Cancel(target)).await;
+    }
+
+    /// Who is in a channel; `None` if we are not, or the connection has ended. Empty if members are not tracked.
+    pub async fn members(&self, channel: Channel) -> Option<Vec<Member>> {
+        let (done, members) = oneshot::channel();
+        self.requests.send(Request::Members(channel, done)).await.ok()?;
+        members.await.ok().flatten()
     }
 
     /// How we are connected; `None` before registration is done.
@@ -116,6 +129,11 @@ impl Handle {
     pub fn limits(&self) -> Limits {
         self.status.borrow().limits
     }
+
+    /// Whether the connection has ended: no command is taken any more.
+    pub fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
 }
 
 impl Events {
@@ -129,12 +147,5 @@ impl Pending {
     /// Waits for the outcome.
     pub async fn outcome(self) -> Outcome {
         self.0.await.unwrap_or(Outcome::Unknown("the connection's task ended"))
-    }
-}
-
-impl Driver {
-    /// Drives the connection to its end. Dropping the future closes the socket at once.
-    pub async fn run(self) -> Ending {
-        Ending { class: crate::numerics::EndClass::Transient, why: "in construction".to_owned(), was_online: false }
     }
 }

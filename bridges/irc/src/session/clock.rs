@@ -1,0 +1,124 @@
+//! What time does to a session.
+
+use std::time::Instant;
+
+use super::{Phase, Session};
+use crate::{message::Message, numerics::EndClass};
+
+impl Session {
+    /// When to call [`Session::tick`] at the latest; `None` when nothing waits for the time.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.ending.is_some() {
+            return None;
+        }
+        let timing = &self.policy.timing;
+        let phase = match &self.phase {
+            Phase::Idle => None,
+            Phase::Registering(registration) => Some(registration.deadline()),
+            Phase::Online(exchange) => exchange.as_ref().map(|exchange| exchange.deadline),
+        };
+        let keepalive = self.keepalive_at();
+        let quit = self.quit.as_ref().map(|quit| quit.until);
+        let mut deadlines = [phase, keepalive, quit, None, None, None, None];
+        if matches!(self.phase, Phase::Online(_)) && self.quit.as_ref().is_none_or(|quit| !quit.sent) {
+            deadlines[3] = self.queue.ready_at(now, &self.policy.flood);
+            deadlines[4] = self.flights.fence_at(self.queue.len() > 0);
+            deadlines[5] = self.flights.expires_at(timing.confirm);
+            deadlines[6] = self.clock.regain;
+        }
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The time has come.
+    pub fn tick(&mut self, now: Instant) {
+        if self.ending.is_some() {
+            return;
+        }
+        let expired = self.flights.expired(now, self.policy.timing.confirm);
+        self.outcomes.extend(expired);
+        self.tick_phase(now);
+        self.tick_keepalive(now);
+        self.tick_regain(now);
+        if self.quit.as_ref().is_some_and(|quit| quit.sent && quit.until <= now) {
+            self.end(EndClass::Requested, "we said goodbye, and the server did not");
+        }
+    }
+
+    /// Nothing is read for now because nobody takes our events: the server's silence is then our own doing.
+    pub fn not_listening(&mut self, now: Instant) {
+        self.clock.heard = self.clock.heard.map(|_| now);
+        self.clock.pinged = None;
+    }
+
+    /// The socket is closed.
+    pub fn closed(&mut self, why: &str) {
+        if let Some((class, words)) = self.verdict.take() {
+            return self.end(class, words);
+        }
+        let class = if self.quit.is_some() { EndClass::Requested } else { EndClass::Transient };
+        self.end(class, why);
+    }
+
+    fn tick_phase(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Idle => {}
+            Phase::Registering(_) => self.tick_registration(now),
+            Phase::Online(exchange) => {
+                if exchange.take_if(|exchange| exchange.deadline <= now).is_some() {
+                    self.send_now(&super::sasl::abort());
+                    self.login_failed("the server did not answer");
+                }
+            }
+        }
+    }
+
+    fn keepalive_at(&self) -> Option<Instant> {
+        if !matches!(self.phase, Phase::Online(_)) {
+            return None;
+        }
+        let heard = self.clock.heard?;
+        Some(match self.clock.pinged {
+            Some(pinged) => pinged + self.policy.timing.ping_timeout,
+            None => heard + self.policy.timing.ping_after,
+        })
+    }
+
+    fn tick_keepalive(&mut self, now: Instant) {
+        if self.keepalive_at().is_none_or(|at| at > now) {
+            return;
+        }
+        if self.clock.pinged.is_some() {
+            self.end(EndClass::Transient, "the server no longer answers");
+        } else {
+            self.clock.pinged = Some(now);
+            let ping = self.ping(now);
+            self.urgent.push_back(ping);
+        }
+    }
+
+    fn tick_regain(&mut self, now: Instant) {
+        if self.clock.regain.is_none_or(|at| at > now) || !matches!(self.phase, Phase::Online(_)) {
+            return;
+        }
+        self.clock.regain = None;
+        if self.wants_nick_back() {
+            self.me.regaining = true;
+            self.send_own(Message::new("NICK", [self.identity.nick.as_str()]));
+            self.schedule_regain(now);
+        }
+    }
+
+    /// Sets the time of the next attempt to get the wanted nick, if there is reason for one.
+    pub(super) fn schedule_regain(&mut self, now: Instant) {
+        let every = self.policy.timing.regain;
+        self.clock.regain = (!every.is_zero() && self.wants_nick_back()).then(|| now + every);
+    }
+
+    /// We have another nick than the wanted one, nobody took it from us by force, and the wanted one can be had.
+    fn wants_nick_back(&self) -> bool {
+        let wanted = self.identity.nick.as_str();
+        !self.me.renamed_by_force
+            && wanted != self.me.nick.as_str()
+            && self.isupport.nick_len.is_none_or(|len| wanted.len() <= len)
+    }
+}

@@ -1,0 +1,316 @@
+//! What became of the lines that were written.
+//!
+//! "Written" is not "taken": a server may answer with an error, or be gone. Three kinds of evidence count, the best that
+//! the server offers: its answer under our label, our message come back, or its PONG to a PING that we sent right behind
+//! the line. Servers work a connection's lines in order, so whatever they complain of stands before that PONG.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use smallvec::SmallVec;
+
+use super::{Evidence, Outcome, Receipt, Rejection};
+use crate::{message::ServerTime, numerics};
+
+/// What the driver calls a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommandId(pub u64);
+
+/// Lines that share a PING while more lines wait.
+const FENCED_TOGETHER: usize = 4;
+
+/// How long a written line waits for others to share its PING.
+const FENCE_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a label or an echo may be missing before we ask with a PING.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// A line that was written and is not confirmed.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) id: CommandId,
+    /// The verb on the wire.
+    pub(super) verb: Box<str>,
+    /// Folded names the command is about; an error that names one of them is about it.
+    pub(super) keys: SmallVec<[Box<str>; 2]>,
+    /// Its label, if it has one.
+    pub(super) label: Option<Box<str>>,
+    /// The words, if the server will send them back.
+    pub(super) echo: Option<Box<str>>,
+    pub(super) written: Instant,
+    /// The PING behind it.
+    fence: Option<u64>,
+    error: Option<Rejection>,
+}
+
+impl Flight {
+    pub(super) fn new(id: CommandId, verb: &str, keys: SmallVec<[Box<str>; 2]>, written: Instant) -> Self {
+        Self { id, verb: verb.into(), keys, label: None, echo: None, written, fence: None, error: None }
+    }
+
+    /// Whether the server answers by itself.
+    fn is_answered(&self) -> bool {
+        self.label.is_some() || self.echo.is_some()
+    }
+
+    fn is_about(&self, complaint: &Complaint<'_>) -> bool {
+        let named = complaint.names.iter().any(|name| self.keys.contains(name));
+        let called = complaint.verb.is_some_and(|verb| self.verb.eq_ignore_ascii_case(verb));
+        (named || called) && numerics::can_answer(complaint.rejection.numeric, &self.verb)
+    }
+
+    /// Whether a complaint about the one could be about the other.
+    fn is_like(&self, other: &Self) -> bool {
+        self.fence == other.fence && self.verb == other.verb && self.keys == other.keys
+    }
+}
+
+/// All lines that are not confirmed, in the order they were written.
+#[derive(Debug, Default)]
+pub(super) struct Flights {
+    flying: VecDeque<Flight>,
+    fences: u64,
+}
+
+type Done = Vec<(CommandId, Outcome)>;
+
+impl Flights {
+    pub(super) fn push(&mut self, flight: Flight) {
+        self.flying.push_back(flight);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.flying.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    /// Whether a JOIN of this channel (folded) is under way.
+    pub(super) fn is_joining(&self, channel: &str) -> bool {
+        self.flying.iter().any(|flight| &*flight.verb == "JOIN" && flight.keys.iter().any(|key| &**key == channel))
+    }
+
+    /// Whether a NICK of ours is under way.
+    pub(super) fn is_renaming(&self) -> bool {
+        self.flying.iter().any(|flight| &*flight.verb == "NICK")
+    }
+
+    /// When a PING should follow what was written; `None` when nothing waits for one. `more` says whether lines wait
+    /// that could share it.
+    pub(super) fn fence_at(&self, more: bool) -> Option<Instant> {
+        let unfenced = || self.flying.iter().filter(|flight| flight.fence.is_none());
+        let silent = unfenced().filter(|flight| !flight.is_answered());
+        let together = if more { silent.clone().count() < FENCED_TOGETHER } else { false };
+        let asked = silent.map(|flight| if together { flight.written + FENCE_WAIT } else { flight.written }).min();
+        let answered =
+            unfenced().filter(|flight| flight.is_answered()).map(|flight| flight.written + ANSWER_WAIT).min();
+        asked.into_iter().chain(answered).min()
+    }
+
+    /// A PING goes out now; the number to send in it.
+    pub(super) fn fence(&mut self) -> u64 {
+        self.fences += 1;
+        for flight in self.flying.iter_mut().filter(|flight| flight.fence.is_none()) {
+            flight.fence = Some(self.fences);
+        }
+        self.fences
+    }
+
+    /// The PONG to a PING came: what was written before and met no complaint was taken.
+    pub(super) fn passed(&mut self, number: u64) -> Done {
+        let (passed, kept): (VecDeque<_>, _) = std::mem::take(&mut self.flying)
+            .into_iter()
+            .partition(|flight| flight.fence.is_some_and(|fence| fence <= number));
+        self.flying = kept;
+        let outcome = |flight: &Flight| {
+            let mut alike = passed.iter().filter(|other| other.is_like(flight));
+            match &flight.error {
+                Some(error) if alike.all(|other| other.error.is_some()) => Outcome::Rejected(error.clone()),
+                None if alike.all(|other| other.error.is_none()) => Outcome::Accepted(receipt(Evidence::Fence)),
+                _ => Outcome::Unknown(AMBIGUOUS),
+            }
+        };
+        passed.iter().map(|flight| (flight.id, outcome(flight))).collect()
+    }
+
+    /// The server answered under a label, without complaint.
+    pub(super) fn answered(&mut self, label: &str) -> Done {
+        self.take_label(label)
+            .map(|flight| (flight.id, Outcome::Accepted(receipt(Evidence::Label))))
+            .into_iter()
+            .collect()
+    }
+
+    /// A message of ours came back.
+    pub(super) fn echoed(&mut self, echo: &Echo<'_>) -> Done {
+        let by_text = |flight: &Flight, exact: bool| {
+            flight.echo.as_deref().is_some_and(|text| !exact || text == echo.text)
+                && &*flight.verb == echo.verb
+                && flight.keys.iter().any(|key| &**key == echo.target)
+        };
+        let index = match echo.label {
+            Some(label) => self.flying.iter().position(|flight| flight.label.as_deref() == Some(label)),
+            // Servers may change the words (colours taken off, cut to length): then it is the oldest to that target.
+            None => {
+                let exact = self.flying.iter().position(|flight| flight.label.is_none() && by_text(flight, true));
+                exact.or_else(|| self.flying.iter().position(|flight| flight.label.is_none() && by_text(flight, false)))
+            }
+        };
+        let Some(flight) = index.and_then(|index| self.flying.remove(index)) else { return Done::new() };
+        let truncated =
+            flight.echo.as_deref().is_some_and(|text| text.len() > echo.text.len() && text.starts_with(echo.text));
+        let receipt = Receipt { by: Evidence::Echo, msgid: echo.msgid.map(Box::from), time: echo.time, truncated };
+        vec![(flight.id, Outcome::Accepted(receipt))]
+    }
+
+    /// The server complained, under a label or of something that it names. Whether a line of ours was meant.
+    pub(super) fn refused(&mut self, complaint: Complaint<'_>) -> (bool, Done) {
+        if let Some(label) = complaint.label {
+            let taken = self.take_label(label).map(|flight| (flight.id, Outcome::Rejected(complaint.rejection)));
+            return (taken.is_some(), taken.into_iter().collect());
+        }
+        let meant = |flight: &Flight| flight.error.is_none() && flight.label.is_none() && flight.is_about(&complaint);
+        let Some(index) = self.flying.iter().position(meant) else { return (false, Done::new()) };
+        // Where every line is answered by itself, the answers come in the order of the lines.
+        if self.flying[index].is_answered() {
+            let flight = self.flying.remove(index);
+            return (
+                true,
+                flight.map(|flight| (flight.id, Outcome::Rejected(complaint.rejection))).into_iter().collect(),
+            );
+        }
+        self.flying[index].error = Some(complaint.rejection);
+        (true, Done::new())
+    }
+
+    /// What the server never answered by now.
+    pub(super) fn expired(&mut self, now: Instant, patience: Duration) -> Done {
+        let mut done = Done::new();
+        while self.flying.front().is_some_and(|flight| flight.written + patience <= now) {
+            if let Some(flight) = self.flying.pop_front() {
+                done.push((flight.id, Outcome::Unknown("the server did not confirm it in time")));
+            }
+        }
+        done
+    }
+
+    /// When the oldest line runs out of patience.
+    pub(super) fn expires_at(&self, patience: Duration) -> Option<Instant> {
+        self.flying.front().map(|flight| flight.written + patience)
+    }
+
+    /// The connection is gone.
+    pub(super) fn lost(&mut self) -> Done {
+        let unknown = Outcome::Unknown("the connection ended before the server confirmed it");
+        std::mem::take(&mut self.flying).into_iter().map(|flight| (flight.id, unknown.clone())).collect()
+    }
+
+    fn take_label(&mut self, label: &str) -> Option<Flight> {
+        let index = self.flying.iter().position(|flight| flight.label.as_deref() == Some(label))?;
+        self.flying.remove(index)
+    }
+}
+
+const AMBIGUOUS: &str = "the server refused one of several lines and did not say which";
+
+/// A message of ours come back.
+#[derive(Debug)]
+pub(super) struct Echo<'a> {
+    pub(super) label: Option<&'a str>,
+    pub(super) verb: &'a str,
+    /// Folded.
+    pub(super) target: &'a str,
+    pub(super) text: &'a str,
+    pub(super) msgid: Option<&'a str>,
+    pub(super) time: Option<ServerTime>,
+}
+
+/// A complaint of the server.
+#[derive(Debug)]
+pub(super) struct Complaint<'a> {
+    pub(super) label: Option<&'a str>,
+    /// The verb it names or implies.
+    pub(super) verb: Option<&'a str>,
+    /// The names in it, folded.
+    pub(super) names: &'a [Box<str>],
+    pub(super) rejection: Rejection,
+}
+
+fn receipt(by: Evidence) -> Receipt {
+    Receipt { by, msgid: None, time: None, truncated: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::{numerics::RefusedBecause, session::RejectedBecause};
+
+    fn rejection() -> Rejection {
+        Rejection { numeric: 404, why: RejectedBecause::Command(RefusedBecause::CannotSend), text: String::new() }
+    }
+
+    fn said(flights: &mut Flights, id: u64, target: &str, now: Instant) {
+        flights.push(Flight::new(CommandId(id), "PRIVMSG", smallvec![target.into()], now));
+    }
+
+    fn complain(flights: &mut Flights, name: &str) -> (bool, Done) {
+        flights.refused(Complaint { label: None, verb: None, names: &[name.into()], rejection: rejection() })
+    }
+
+    #[test]
+    fn a_complaint_before_the_pong_is_about_the_line_it_names() {
+        let now = Instant::now();
+        let mut flights = Flights::default();
+        said(&mut flights, 1, "#a", now);
+        said(&mut flights, 2, "#b", now);
+        let fence = flights.fence();
+        said(&mut flights, 3, "#b", now);
+        assert_eq!(complain(&mut flights, "#b"), (true, vec![]));
+        let done = flights.passed(fence);
+        assert_eq!(
+            done,
+            [
+                (CommandId(1), Outcome::Accepted(receipt(Evidence::Fence))),
+                (CommandId(2), Outcome::Rejected(rejection())),
+            ]
+        );
+        let fence = flights.fence();
+        assert_eq!(flights.passed(fence), [(CommandId(3), Outcome::Accepted(receipt(Evidence::Fence)))]);
+    }
+
+    #[test]
+    fn one_complaint_about_two_lines_leaves_both_unknown_and_two_leave_none() {
+        let now = Instant::now();
+        for (complaints, certain) in [(1, false), (2, true)] {
+            let mut flights = Flights::default();
+            said(&mut flights, 1, "#a", now);
+            said(&mut flights, 2, "#a", now);
+            let fence = flights.fence();
+            for _ in 0..complaints {
+                assert!(complain(&mut flights, "#a").0);
+            }
+            let done = flights.passed(fence);
+            assert_eq!(done.iter().all(|(_, outcome)| matches!(outcome, Outcome::Rejected(_))), certain);
+            assert_eq!(done.iter().all(|(_, outcome)| matches!(outcome, Outcome::Unknown(_))), !certain);
+        }
+    }
+
+    #[test]
+    fn lines_share_a_ping_while_more_wait() {
+        let now = Instant::now();
+        let mut flights = Flights::default();
+        said(&mut flights, 1, "#a", now);
+        assert_eq!(flights.fence_at(false), Some(now));
+        assert_eq!(flights.fence_at(true), Some(now + FENCE_WAIT));
+        (2..5).for_each(|id| said(&mut flights, id, "#a", now));
+        assert_eq!(flights.fence_at(true), Some(now));
+        flights.fence();
+        assert_eq!(flights.fence_at(false), None);
+    }
+}
