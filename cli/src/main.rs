@@ -1,6 +1,7 @@
 //! The `landbridge` command. It joins the parts and holds no logic.
 
 mod args;
+mod config;
 mod log;
 mod registration;
 
