@@ -1,15 +1,23 @@
 //! The only SQL of this crate. Reads see snapshots; every write goes through one writer, which groups commits.
 
+pub(crate) mod accounts;
 pub(crate) mod aliases;
+pub(crate) mod appservices;
 mod cache;
+pub(crate) mod device_keys;
+pub(crate) mod devices;
 pub(crate) mod directory;
 pub(crate) mod events;
 mod keys;
+pub(crate) mod local;
 mod log;
+pub(crate) mod media;
 pub(crate) mod memberships;
 mod migrations;
 mod nodes;
+pub(crate) mod receipts;
 mod rooms;
+pub(crate) mod statement;
 mod text;
 mod txns;
 

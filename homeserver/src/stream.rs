@@ -77,8 +77,10 @@ impl Stream {
     /// Returns as soon as the log is longer than `position`, with its new end; at once where it is so already.
     pub async fn wait_past(&self, position: Position) -> Position {
         let mut head = self.store.subscribe();
-        match head.wait_for(|head| *head > position).await {
-            Ok(head) => *head,
+        // The guard is let go at once: it must not live over the next await.
+        let longer = head.wait_for(|head| *head > position).await.map(|head| *head);
+        match longer {
+            Ok(head) => head,
             // The store is closing: nothing more will ever come.
             Err(_) => std::future::pending().await,
         }

@@ -13,4 +13,4 @@ macro_rules! step {
     };
 }
 
-pub(crate) const STEPS: &[Migration] = &[step!(1, "0001_rooms")];
+pub(crate) const STEPS: &[Migration] = &[step!(1, "0001_rooms"), step!(2, "0002_accounts")];

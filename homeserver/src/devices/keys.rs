@@ -1,0 +1,136 @@
+//! End-to-end encryption keys of devices, kept and handed out; the server reads none of them ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#key-management-api
+
+use std::collections::BTreeMap;
+
+use landbridge_sql::SqlError;
+use ruma::{DeviceId, UserId};
+
+use super::DeviceError;
+use crate::store::{device_keys as table, local::Local};
+
+/// How many one-time keys one upload may hold.
+pub const MAX_KEYS_PER_UPLOAD: usize = 1000;
+
+/// Device keys, one-time keys, fallback keys and cross-signing keys.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    local: Local,
+}
+
+impl Keys {
+    pub(crate) const fn new(local: Local) -> Self {
+        Self { local }
+    }
+
+    /// Stores what a device uploads. Keys are JSON; one-time and fallback keys are by key id, `algorithm:name`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn upload(
+        &self,
+        user_id: &UserId,
+        device_id: &DeviceId,
+        device_keys: Option<&str>,
+        one_time: &[(String, String)],
+        fallback: &[(String, String)],
+    ) -> Result<(), DeviceError> {
+        let (user, device) = (user_id.as_str(), device_id.as_str());
+        let mut statements = Vec::new();
+        if let Some(keys) = device_keys {
+            statements.push(table::put_device_keys(user, device, keys));
+            statements.push(table::changed(user));
+        }
+        statements.extend(one_time.iter().map(|(id, body)| table::put_one_time_key(user, device, id, body)));
+        statements.extend(fallback.iter().map(|(id, body)| table::put_fallback_key(user, device, id, body)));
+        if !statements.is_empty() {
+            self.local.write(statements).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores cross-signing keys by kind: `master`, `self_signing`, `user_signing`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn upload_cross_signing(&self, user_id: &UserId, keys: &[(&str, String)]) -> Result<(), DeviceError> {
+        let user = user_id.as_str();
+        let mut statements: Vec<_> =
+            keys.iter().map(|(kind, body)| table::put_cross_signing_key(user, kind, body)).collect();
+        statements.push(table::changed(user));
+        self.local.write(statements).await?;
+        Ok(())
+    }
+
+    /// Replaces the device keys of a device, as new signatures on it do.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn replace_device_keys(
+        &self,
+        user_id: &UserId,
+        device_id: &str,
+        body: &str,
+    ) -> Result<(), DeviceError> {
+        let user = user_id.as_str();
+        self.local.write(vec![table::put_device_keys(user, device_id, body), table::changed(user)]).await?;
+        Ok(())
+    }
+
+    /// The device keys of a user by device id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of_user(&self, user_id: &UserId) -> Result<Vec<(String, String)>, SqlError> {
+        table::device_keys(self.local.db(), user_id.as_str()).await
+    }
+
+    /// The cross-signing keys of a user by kind.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn cross_signing_of(&self, user_id: &UserId) -> Result<Vec<(String, String)>, SqlError> {
+        table::cross_signing_keys(self.local.db(), user_id.as_str()).await
+    }
+
+    /// Takes one key of each of these devices: key id and JSON, `None` where there is none. A one-time key is given once.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn claim(
+        &self,
+        wanted: Vec<(String, String, String)>,
+    ) -> Result<Vec<Option<(String, String)>>, DeviceError> {
+        Ok(self.local.claim(wanted).await?)
+    }
+
+    /// How many unclaimed one-time keys a device has, by algorithm.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn one_time_counts(
+        &self,
+        user_id: &UserId,
+        device_id: &DeviceId,
+    ) -> Result<BTreeMap<String, u32>, SqlError> {
+        let counts = table::one_time_key_counts(self.local.db(), user_id.as_str(), device_id.as_str()).await?;
+        Ok(counts.into_iter().map(|(algorithm, count)| (algorithm, u32::try_from(count).unwrap_or(u32::MAX))).collect())
+    }
+
+    /// The algorithms for which a device has a fallback key that nobody took yet.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn unused_fallback(&self, user_id: &UserId, device_id: &DeviceId) -> Result<Vec<String>, SqlError> {
+        table::unused_fallback_keys(self.local.db(), user_id.as_str(), device_id.as_str()).await
+    }
+
+    /// Users whose keys changed with `after < position <= until`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn changed_between(&self, after: i64, until: i64) -> Result<Vec<String>, SqlError> {
+        table::changed_between(self.local.db(), after, until).await
+    }
+}

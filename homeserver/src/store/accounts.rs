@@ -1,0 +1,161 @@
+//! The tables `account` and `account_data`.
+
+use landbridge_sql::{Db, SqlError, Value};
+
+use super::statement::{Cell, Statement, statement};
+use crate::users::Profile;
+
+/// A row of `account`, without the profile.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountRow {
+    pub(crate) password_hash: Option<String>,
+    pub(crate) appservice_id: Option<String>,
+    pub(crate) deactivated: bool,
+}
+
+/// Adds a user; [`super::StoreError::Conflict`] when there is one.
+pub(crate) fn insert(user_id: &str, password_hash: Option<&str>, appservice_id: Option<&str>, at: i64) -> Statement {
+    statement!(
+        "INSERT INTO account (user_id, password_hash, appservice_id, created_at, displayname) VALUES ($1, $2, $3, $4, $5)",
+        user_id,
+        password_hash,
+        appservice_id,
+        at,
+        None::<&str>
+    )
+}
+
+pub(crate) async fn read(db: &Db, user_id: &str) -> Result<Option<AccountRow>, SqlError> {
+    let row = db
+        .fetch_optional(
+            "SELECT password_hash, appservice_id, deactivated_at FROM account WHERE user_id = $1",
+            &[Value::from(user_id)],
+        )
+        .await?;
+    row.map(|row| {
+        Ok(AccountRow {
+            password_hash: row.opt_text(0)?,
+            appservice_id: row.opt_text(1)?,
+            deactivated: row.opt_int(2)?.is_some(),
+        })
+    })
+    .transpose()
+}
+
+pub(crate) async fn profile(db: &Db, user_id: &str) -> Result<Option<Profile>, SqlError> {
+    let row = db
+        .fetch_optional("SELECT displayname, avatar_url FROM account WHERE user_id = $1", &[Value::from(user_id)])
+        .await?;
+    row.map(|row| Ok(Profile { displayname: row.opt_text(0)?, avatar_url: row.opt_text(1)? })).transpose()
+}
+
+pub(crate) fn set_displayname(user_id: &str, value: Option<&str>) -> Statement {
+    statement!("UPDATE account SET displayname = $2 WHERE user_id = $1", user_id, value)
+}
+
+pub(crate) fn set_avatar_url(user_id: &str, value: Option<&str>) -> Statement {
+    statement!("UPDATE account SET avatar_url = $2 WHERE user_id = $1", user_id, value)
+}
+
+pub(crate) fn set_password(user_id: &str, hash: &str) -> Statement {
+    statement!("UPDATE account SET password_hash = $2 WHERE user_id = $1", user_id, hash)
+}
+
+pub(crate) fn deactivate(user_id: &str, at: i64) -> Statement {
+    statement!("UPDATE account SET deactivated_at = $2, password_hash = NULL WHERE user_id = $1", user_id, at)
+}
+
+/// Users whose id or name starts with or contains `term` (already lower case), for the user directory.
+pub(crate) async fn search(db: &Db, term: &str, limit: i64) -> Result<Vec<(String, Profile)>, SqlError> {
+    let pattern = format!("%{}%", term.replace(['%', '_', '\\'], ""));
+    let rows = db
+        .fetch_all(
+            "SELECT user_id, displayname, avatar_url FROM account WHERE appservice_id IS NULL AND deactivated_at IS NULL \
+             AND (lower(user_id) LIKE $1 OR lower(displayname) LIKE $1) ORDER BY user_id LIMIT $2",
+            &[Value::from(&pattern), Value::from(limit)],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok((row.text(0)?, Profile { displayname: row.opt_text(1)?, avatar_url: row.opt_text(2)? }))
+        })
+        .collect()
+}
+
+/// One thing a user has stored; `room_id` is empty for global account data.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountDataRow {
+    pub(crate) room_id: String,
+    pub(crate) kind: String,
+    pub(crate) content: String,
+}
+
+pub(crate) fn put_account_data(user_id: &str, room_id: &str, kind: &str, content: &str) -> Statement {
+    statement!(
+        "INSERT INTO account_data (user_id, room_id, kind, content, pos) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (user_id, room_id, kind) DO UPDATE SET content = excluded.content, pos = excluded.pos",
+        user_id,
+        room_id,
+        kind,
+        content,
+        Cell::Position
+    )
+}
+
+pub(crate) async fn account_data(
+    db: &Db,
+    user_id: &str,
+    room_id: &str,
+    kind: &str,
+) -> Result<Option<String>, SqlError> {
+    db.fetch_optional(
+        "SELECT content FROM account_data WHERE user_id = $1 AND room_id = $2 AND kind = $3",
+        &[Value::from(user_id), Value::from(room_id), Value::from(kind)],
+    )
+    .await?
+    .map(|row| row.text(0))
+    .transpose()
+}
+
+/// Everything a user stored with `after < pos <= until`.
+pub(crate) async fn account_data_between(
+    db: &Db,
+    user_id: &str,
+    after: i64,
+    until: i64,
+) -> Result<Vec<AccountDataRow>, SqlError> {
+    let rows = db
+        .fetch_all(
+            "SELECT room_id, kind, content FROM account_data WHERE user_id = $1 AND pos > $2 AND pos <= $3 ORDER BY pos",
+            &[Value::from(user_id), Value::from(after), Value::from(until)],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok(AccountDataRow { room_id: row.text(0)?, kind: row.text(1)?, content: row.text(2)? }))
+        .collect()
+}
+
+pub(crate) fn put_filter(user_id: &str, filter_id: &str, body: &str) -> Statement {
+    statement!(
+        "INSERT INTO filter (user_id, filter_id, body) VALUES ($1, $2, $3) ON CONFLICT (user_id, filter_id) DO NOTHING",
+        user_id,
+        filter_id,
+        body
+    )
+}
+
+pub(crate) async fn filter(db: &Db, user_id: &str, filter_id: &str) -> Result<Option<String>, SqlError> {
+    db.fetch_optional(
+        "SELECT body FROM filter WHERE user_id = $1 AND filter_id = $2",
+        &[Value::from(user_id), Value::from(filter_id)],
+    )
+    .await?
+    .map(|row| row.text(0))
+    .transpose()
+}
+
+/// All user ids.
+pub(crate) async fn all_ids(db: &Db) -> Result<Vec<String>, SqlError> {
+    let rows = db.fetch_all("SELECT user_id FROM account", &[]).await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}

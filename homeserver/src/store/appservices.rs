@@ -1,0 +1,125 @@
+//! The tables of what has been delivered to application services: `appservice_cursor`, `appservice_txn`,
+//! `appservice_member` and `appservice_refused`.
+
+use landbridge_sql::{Db, SqlError, Value};
+
+use super::statement::{Statement, statement};
+
+/// How far an application service has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CursorRow {
+    /// Everything up to here has been acknowledged or was of no interest.
+    pub(crate) pos: i64,
+    /// Begins each transaction id: random, so that ids of a rebuilt database never repeat older ones.
+    pub(crate) epoch: String,
+    /// The number of the next transaction.
+    pub(crate) next_txn: i64,
+    /// The namespaces for which `appservice_member` was made.
+    pub(crate) namespaces: String,
+}
+
+/// A transaction that has been sent and not been acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TxnRow {
+    pub(crate) txn_id: String,
+    /// What the cursor becomes when it is acknowledged.
+    pub(crate) end_pos: i64,
+    pub(crate) events: i64,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) async fn cursor(db: &Db, id: &str) -> Result<Option<CursorRow>, SqlError> {
+    db.fetch_optional(
+        "SELECT pos, epoch, next_txn, namespaces FROM appservice_cursor WHERE appservice_id = $1",
+        &[Value::from(id)],
+    )
+    .await?
+    .map(|row| {
+        Ok(CursorRow { pos: row.int(0)?, epoch: row.text(1)?, next_txn: row.int(2)?, namespaces: row.text(3)? })
+    })
+    .transpose()
+}
+
+pub(crate) fn put_cursor(id: &str, cursor: &CursorRow) -> Statement {
+    statement!(
+        "INSERT INTO appservice_cursor (appservice_id, pos, epoch, next_txn, namespaces) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (appservice_id) DO UPDATE SET pos = excluded.pos, epoch = excluded.epoch, \
+         next_txn = excluded.next_txn, namespaces = excluded.namespaces",
+        id,
+        cursor.pos,
+        cursor.epoch.as_str(),
+        cursor.next_txn,
+        cursor.namespaces.as_str()
+    )
+}
+
+pub(crate) async fn in_flight(db: &Db, id: &str) -> Result<Option<TxnRow>, SqlError> {
+    db.fetch_optional(
+        "SELECT txn_id, end_pos, events, body FROM appservice_txn WHERE appservice_id = $1",
+        &[Value::from(id)],
+    )
+    .await?
+    .map(|row| {
+        Ok(TxnRow { txn_id: row.text(0)?, end_pos: row.int(1)?, events: row.int(2)?, body: row.bytes(3)? })
+    })
+    .transpose()
+}
+
+pub(crate) fn freeze(id: &str, txn: &TxnRow) -> Statement {
+    statement!(
+        "INSERT INTO appservice_txn (appservice_id, txn_id, end_pos, events, body) VALUES ($1, $2, $3, $4, $5)",
+        id,
+        txn.txn_id.as_str(),
+        txn.end_pos,
+        txn.events,
+        txn.body.clone()
+    )
+}
+
+pub(crate) fn thaw(id: &str) -> Statement {
+    statement!("DELETE FROM appservice_txn WHERE appservice_id = $1", id)
+}
+
+/// Keeps what a service will never take, so that nothing vanishes without a trace.
+pub(crate) fn refuse(id: &str, txn: &TxnRow, status: i64, at: i64) -> Statement {
+    statement!(
+        "INSERT INTO appservice_refused (appservice_id, txn_id, status, body, refused_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (appservice_id, txn_id) DO NOTHING",
+        id,
+        txn.txn_id.as_str(),
+        status,
+        txn.body.clone(),
+        at
+    )
+}
+
+/// Why an application service cares about rooms, as of its cursor: pairs of room and user id or alias.
+pub(crate) async fn members(db: &Db, id: &str) -> Result<Vec<(String, String)>, SqlError> {
+    let rows = db
+        .fetch_all("SELECT room_id, who FROM appservice_member WHERE appservice_id = $1", &[Value::from(id)])
+        .await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+}
+
+pub(crate) fn add_member(id: &str, room_id: &str, who: &str) -> Statement {
+    statement!(
+        "INSERT INTO appservice_member (appservice_id, room_id, who) VALUES ($1, $2, $3) \
+         ON CONFLICT (appservice_id, room_id, who) DO NOTHING",
+        id,
+        room_id,
+        who
+    )
+}
+
+pub(crate) fn remove_member(id: &str, room_id: &str, who: &str) -> Statement {
+    statement!(
+        "DELETE FROM appservice_member WHERE appservice_id = $1 AND room_id = $2 AND who = $3",
+        id,
+        room_id,
+        who
+    )
+}
+
+pub(crate) fn clear_members(id: &str) -> Statement {
+    statement!("DELETE FROM appservice_member WHERE appservice_id = $1", id)
+}

@@ -1,0 +1,185 @@
+//! The tables `device_keys`, `one_time_key`, `fallback_key`, `cross_signing_key`, `device_list` and `to_device`.
+
+use landbridge_sql::{Db, SqlError, Tx, Value};
+
+use super::statement::{Cell, Statement, statement};
+
+pub(crate) fn put_device_keys(user_id: &str, device_id: &str, body: &str) -> Statement {
+    statement!(
+        "INSERT INTO device_keys (user_id, device_id, body) VALUES ($1, $2, $3) \
+         ON CONFLICT (user_id, device_id) DO UPDATE SET body = excluded.body",
+        user_id,
+        device_id,
+        body
+    )
+}
+
+/// Notes that something about a user's devices changed, for `device_lists.changed`.
+pub(crate) fn changed(user_id: &str) -> Statement {
+    statement!(
+        "INSERT INTO device_list (user_id, pos) VALUES ($1, $2) ON CONFLICT (user_id) DO UPDATE SET pos = excluded.pos",
+        user_id,
+        Cell::Position
+    )
+}
+
+/// A key uploaded twice stays as it was: it may have been claimed by its first bytes.
+pub(crate) fn put_one_time_key(user_id: &str, device_id: &str, key_id: &str, body: &str) -> Statement {
+    let algorithm = key_id.split_once(':').map_or(key_id, |(algorithm, _)| algorithm);
+    statement!(
+        "INSERT INTO one_time_key (user_id, device_id, algorithm, key_id, body) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (user_id, device_id, key_id) DO NOTHING",
+        user_id,
+        device_id,
+        algorithm,
+        key_id,
+        body
+    )
+}
+
+pub(crate) fn put_fallback_key(user_id: &str, device_id: &str, key_id: &str, body: &str) -> Statement {
+    let algorithm = key_id.split_once(':').map_or(key_id, |(algorithm, _)| algorithm);
+    statement!(
+        "INSERT INTO fallback_key (user_id, device_id, algorithm, key_id, body, used) VALUES ($1, $2, $3, $4, $5, 0) \
+         ON CONFLICT (user_id, device_id, algorithm) DO UPDATE SET key_id = excluded.key_id, body = excluded.body, used = 0",
+        user_id,
+        device_id,
+        algorithm,
+        key_id,
+        body
+    )
+}
+
+pub(crate) fn put_cross_signing_key(user_id: &str, kind: &str, body: &str) -> Statement {
+    statement!(
+        "INSERT INTO cross_signing_key (user_id, kind, body) VALUES ($1, $2, $3) \
+         ON CONFLICT (user_id, kind) DO UPDATE SET body = excluded.body",
+        user_id,
+        kind,
+        body
+    )
+}
+
+/// The cross-signing keys of a user: kind (`master`, `self_signing`, `user_signing`) and JSON.
+pub(crate) async fn cross_signing_keys(db: &Db, user_id: &str) -> Result<Vec<(String, String)>, SqlError> {
+    pairs(db, "SELECT kind, body FROM cross_signing_key WHERE user_id = $1", user_id).await
+}
+
+/// The device keys of a user: device id and JSON.
+pub(crate) async fn device_keys(db: &Db, user_id: &str) -> Result<Vec<(String, String)>, SqlError> {
+    pairs(db, "SELECT device_id, body FROM device_keys WHERE user_id = $1 ORDER BY device_id", user_id).await
+}
+
+async fn pairs(db: &Db, sql: &'static str, user_id: &str) -> Result<Vec<(String, String)>, SqlError> {
+    let rows = db.fetch_all(sql, &[Value::from(user_id)]).await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+}
+
+/// Unclaimed one-time keys of a device by algorithm.
+pub(crate) async fn one_time_key_counts(
+    db: &Db,
+    user_id: &str,
+    device_id: &str,
+) -> Result<Vec<(String, i64)>, SqlError> {
+    let rows = db
+        .fetch_all(
+            "SELECT algorithm, COUNT(*) FROM one_time_key WHERE user_id = $1 AND device_id = $2 GROUP BY algorithm",
+            &[Value::from(user_id), Value::from(device_id)],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
+}
+
+/// Algorithms of a device's fallback keys that nobody has claimed yet.
+pub(crate) async fn unused_fallback_keys(db: &Db, user_id: &str, device_id: &str) -> Result<Vec<String>, SqlError> {
+    let rows = db
+        .fetch_all(
+            "SELECT algorithm FROM fallback_key WHERE user_id = $1 AND device_id = $2 AND used = 0",
+            &[Value::from(user_id), Value::from(device_id)],
+        )
+        .await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+/// Takes one key of a device: a one-time key, which is then gone, or else the fallback key.
+pub(crate) async fn claim(
+    tx: &mut Tx<'_>,
+    user_id: &str,
+    device_id: &str,
+    algorithm: &str,
+) -> Result<Option<(String, String)>, SqlError> {
+    let whose = [Value::from(user_id), Value::from(device_id), Value::from(algorithm)];
+    let one_time = tx
+        .fetch_optional(
+            "DELETE FROM one_time_key WHERE user_id = $1 AND device_id = $2 AND key_id = \
+             (SELECT MIN(key_id) FROM one_time_key WHERE user_id = $1 AND device_id = $2 AND algorithm = $3) \
+             RETURNING key_id, body",
+            &whose,
+        )
+        .await?;
+    let row = match one_time {
+        Some(row) => Some(row),
+        None => {
+            tx.fetch_optional(
+                "UPDATE fallback_key SET used = 1 WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 \
+                 RETURNING key_id, body",
+                &whose,
+            )
+            .await?
+        }
+    };
+    row.map(|row| Ok((row.text(0)?, row.text(1)?))).transpose()
+}
+
+/// Users whose devices changed with `after < pos <= until`.
+pub(crate) async fn changed_between(db: &Db, after: i64, until: i64) -> Result<Vec<String>, SqlError> {
+    let rows = db
+        .fetch_all(
+            "SELECT user_id FROM device_list WHERE pos > $1 AND pos <= $2",
+            &[Value::from(after), Value::from(until)],
+        )
+        .await?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+/// Queues a message for one device.
+pub(crate) fn put_to_device(user_id: &str, device_id: &str, number: i64, body: &str) -> Statement {
+    statement!(
+        "INSERT INTO to_device (pos, number, user_id, device_id, body) VALUES ($1, $2, $3, $4, $5)",
+        Cell::Position,
+        number,
+        user_id,
+        device_id,
+        body
+    )
+}
+
+/// The messages of a device with `after < pos <= until`, oldest first, with their positions.
+pub(crate) async fn to_device_between(
+    db: &Db,
+    user_id: &str,
+    device_id: &str,
+    after: i64,
+    until: i64,
+    limit: i64,
+) -> Result<Vec<(i64, String)>, SqlError> {
+    let rows = db
+        .fetch_all(
+            "SELECT pos, body FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos > $3 AND pos <= $4 \
+             ORDER BY pos, number LIMIT $5",
+            &[
+                Value::from(user_id),
+                Value::from(device_id),
+                Value::from(after),
+                Value::from(until),
+                Value::from(limit),
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()
+}
+
+/// Forgets what a device has seen.
+pub(crate) fn delete_to_device(user_id: &str, device_id: &str, until: i64) -> Statement {
+    statement!("DELETE FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos <= $3", user_id, device_id, until)
+}

@@ -1,0 +1,102 @@
+//! Small writes of the services: lists of statements that commit in one round with everybody else's.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use landbridge_sql::{Db, SqlError, Tx};
+use parking_lot::Mutex;
+
+use super::{Store, StoreError, Write, device_keys, statement::Statement};
+use crate::stream::Position;
+
+/// Reads from and writes to the tables of accounts, devices, media and application services.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    store: Store,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// Its place in the log, or the log's end where it needs none.
+    pub(crate) position: Position,
+    /// How many rows the last statement touched.
+    pub(crate) rows: u64,
+}
+
+impl Local {
+    pub(crate) const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        self.store.db()
+    }
+
+    /// Writes the statements in one transaction. Those that say where they stand in the log get a place in it and wake its
+    /// readers.
+    pub(crate) async fn write(&self, statements: Vec<Statement>) -> Result<Written, StoreError> {
+        let rows = Arc::new(AtomicU64::new(0));
+        let wakes = statements.iter().any(Statement::is_placed);
+        let position = self.store.write(Box::new(Statements { statements, wakes, rows: rows.clone() })).await?;
+        Ok(Written { position, rows: rows.load(Ordering::Acquire) })
+    }
+
+    /// Takes one key of each device (user, device, algorithm); each one-time key is given to one taker.
+    pub(crate) async fn claim(&self, wanted: Vec<(String, String, String)>) -> Result<Vec<Claimed>, StoreError> {
+        let found = Arc::new(Mutex::new(Vec::new()));
+        self.store.write(Box::new(Claim { wanted, found: found.clone() })).await?;
+        let found = std::mem::take(&mut *found.lock());
+        Ok(found)
+    }
+}
+
+/// A key id and the key's JSON, if there was one.
+pub(crate) type Claimed = Option<(String, String)>;
+
+struct Statements {
+    statements: Vec<Statement>,
+    wakes: bool,
+    rows: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Write for Statements {
+    async fn write(&self, tx: &mut Tx<'_>, position: Position) -> Result<(), SqlError> {
+        for statement in &self.statements {
+            let rows = tx.execute(statement.sql, &statement.values(position.0)).await?;
+            // Only read after the commit; a round that runs again overwrites it.
+            self.rows.store(rows, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn wakes(&self) -> bool {
+        self.wakes
+    }
+}
+
+struct Claim {
+    wanted: Vec<(String, String, String)>,
+    found: Arc<Mutex<Vec<Claimed>>>,
+}
+
+#[async_trait]
+impl Write for Claim {
+    async fn write(&self, tx: &mut Tx<'_>, _position: Position) -> Result<(), SqlError> {
+        let mut found = Vec::with_capacity(self.wanted.len());
+        for (user, device, algorithm) in &self.wanted {
+            found.push(device_keys::claim(tx, user, device, algorithm).await?);
+        }
+        *self.found.lock() = found;
+        Ok(())
+    }
+
+    /// The device sees how many keys it has left.
+    fn wakes(&self) -> bool {
+        true
+    }
+}

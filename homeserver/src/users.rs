@@ -1,0 +1,210 @@
+//! The people and virtual users of this server: accounts, passwords, profiles, account data, filters.
+
+mod account_data;
+mod password;
+mod profile;
+
+use std::{collections::HashSet, sync::Arc};
+
+use landbridge_sql::SqlError;
+use parking_lot::RwLock;
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
+
+pub use self::{
+    account_data::{AccountData, MAX_ACCOUNT_DATA_BYTES, StoredEvent},
+    password::{MAX_PASSWORD_BYTES, PasswordError, Passwords},
+    profile::Profile,
+};
+use crate::{
+    clock::Clock,
+    entropy::Entropy,
+    store::{StoreError, accounts, local::Local},
+};
+
+/// How many known user ids are kept in memory; at the bound all are forgotten and learnt again.
+const KNOWN_USERS: usize = 100_000;
+
+/// The accounts of this server.
+#[derive(Clone)]
+pub struct Users {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    local: Local,
+    passwords: Passwords,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    server_name: OwnedServerName,
+    /// Users that exist; users never cease to.
+    known: RwLock<HashSet<OwnedUserId>>,
+}
+
+/// Why a user was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateUserError {
+    /// There is one of this name.
+    #[error("the user id is taken")]
+    InUse,
+    /// The password could not be hashed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// Why an account could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The store failed.
+    #[error(transparent)]
+    Read(#[from] SqlError),
+    /// The store failed.
+    #[error(transparent)]
+    Write(#[from] StoreError),
+    /// A password could not be hashed or checked.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+}
+
+impl Users {
+    pub(crate) fn new(
+        local: Local,
+        server_name: &ServerName,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, PasswordError> {
+        let passwords = Passwords::new(entropy.bytes())?;
+        let inner = Inner { local, passwords, clock, entropy, server_name: server_name.to_owned(), known: RwLock::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes a user with a password. Without one only an application service can act as the user.
+    ///
+    /// # Errors
+    /// [`CreateUserError::InUse`] if the name is taken, whatever became of its owner.
+    pub async fn create(
+        &self,
+        user_id: &UserId,
+        password: Option<&str>,
+        appservice: Option<&str>,
+    ) -> Result<(), CreateUserError> {
+        let hash = match password {
+            Some(password) => Some(self.inner.passwords.hash(password, self.inner.entropy.bytes()).await?),
+            None => None,
+        };
+        let at = i64::from(self.inner.clock.now().0);
+        let insert = accounts::insert(user_id.as_str(), hash.as_deref(), appservice, at);
+        match self.inner.local.write(vec![insert]).await {
+            Ok(_) => {
+                self.remember(user_id);
+                Ok(())
+            }
+            Err(StoreError::Conflict) => Err(CreateUserError::InUse),
+            Err(error) => Err(CreateUserError::Store(error)),
+        }
+    }
+
+    /// Whether a user of this server exists. Users of other servers are not known here.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn exists(&self, user_id: &UserId) -> Result<bool, SqlError> {
+        if self.inner.known.read().contains(user_id) {
+            return Ok(true);
+        }
+        if user_id.server_name() != self.inner.server_name {
+            return Ok(false);
+        }
+        let found = accounts::read(self.inner.local.db(), user_id.as_str()).await?.is_some();
+        if found {
+            self.remember(user_id);
+        }
+        Ok(found)
+    }
+
+    fn remember(&self, user_id: &UserId) {
+        let mut known = self.inner.known.write();
+        if known.len() >= KNOWN_USERS {
+            known.clear();
+        }
+        known.insert(user_id.to_owned());
+    }
+
+    /// Whether this is the password of this user. Takes as long for a user that does not exist, and answers `false`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn check_password(&self, user_id: &UserId, password: &str) -> Result<bool, AccountError> {
+        let account = accounts::read(self.inner.local.db(), user_id.as_str()).await?;
+        let stored = account.filter(|account| !account.deactivated).and_then(|account| account.password_hash);
+        Ok(self.inner.passwords.verify(password, stored.as_deref()).await?)
+    }
+
+    /// Whether the user was deactivated.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_deactivated(&self, user_id: &UserId) -> Result<bool, SqlError> {
+        Ok(accounts::read(self.inner.local.db(), user_id.as_str()).await?.is_some_and(|account| account.deactivated))
+    }
+
+    /// Gives a user another password.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_password(&self, user_id: &UserId, password: &str) -> Result<(), AccountError> {
+        let hash = self.inner.passwords.hash(password, self.inner.entropy.bytes()).await?;
+        self.inner.local.write(vec![accounts::set_password(user_id.as_str(), &hash)]).await?;
+        Ok(())
+    }
+
+    /// Closes an account for good; its name stays taken.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn deactivate(&self, user_id: &UserId) -> Result<(), AccountError> {
+        let at = i64::from(self.inner.clock.now().0);
+        self.inner.local.write(vec![accounts::deactivate(user_id.as_str(), at)]).await?;
+        Ok(())
+    }
+
+    /// The profile of a user of this server; `None` if there is no such user.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn profile(&self, user_id: &UserId) -> Result<Option<Profile>, SqlError> {
+        accounts::profile(self.inner.local.db(), user_id.as_str()).await
+    }
+
+    /// Sets or unsets the display name.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_displayname(&self, user_id: &UserId, value: Option<&str>) -> Result<(), StoreError> {
+        self.inner.local.write(vec![accounts::set_displayname(user_id.as_str(), value)]).await.map(drop)
+    }
+
+    /// Sets or unsets the avatar.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_avatar_url(&self, user_id: &UserId, value: Option<&str>) -> Result<(), StoreError> {
+        self.inner.local.write(vec![accounts::set_avatar_url(user_id.as_str(), value)]).await.map(drop)
+    }
+
+    /// Users whose id or name contains `term`; those of application services are left out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn search(&self, term: &str, limit: u32) -> Result<Vec<(String, Profile)>, SqlError> {
+        accounts::search(self.inner.local.db(), &term.to_lowercase(), i64::from(limit)).await
+    }
+}
+
+impl std::fmt::Debug for Users {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Users").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! What clients keep on the server for themselves: account data and filters ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#client-config
+
+use landbridge_sql::SqlError;
+use ruma::{RoomId, UserId};
+use sha2::{Digest as _, Sha256};
+
+use crate::store::{
+    StoreError,
+    accounts::{self, AccountDataRow},
+    local::Local,
+};
+
+/// The largest account data event and the largest filter, in bytes.
+pub const MAX_ACCOUNT_DATA_BYTES: usize = 256 * 1024;
+
+/// One event of account data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The room it is for, empty where it is for the user.
+    pub room_id: String,
+    /// Its type.
+    pub kind: String,
+    /// Its content, as it was stored.
+    pub content: String,
+}
+
+/// Account data and filters of the users of this server.
+#[derive(Clone, Debug)]
+pub struct AccountData {
+    local: Local,
+}
+
+impl AccountData {
+    pub(crate) const fn new(local: Local) -> Self {
+        Self { local }
+    }
+
+    /// Stores one event, for one room or, without one, for the user.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put(
+        &self,
+        user_id: &UserId,
+        room_id: Option<&RoomId>,
+        kind: &str,
+        content: &str,
+    ) -> Result<(), StoreError> {
+        let room_id = room_id.map_or("", RoomId::as_str);
+        self.local.write(vec![accounts::put_account_data(user_id.as_str(), room_id, kind, content)]).await.map(drop)
+    }
+
+    /// The content of one event, as it was stored.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn read(
+        &self,
+        user_id: &UserId,
+        room_id: Option<&RoomId>,
+        kind: &str,
+    ) -> Result<Option<String>, SqlError> {
+        let room_id = room_id.map_or("", RoomId::as_str);
+        accounts::account_data(self.local.db(), user_id.as_str(), room_id, kind).await
+    }
+
+    /// What a user stored with `after < position <= until`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn between(&self, user_id: &UserId, after: i64, until: i64) -> Result<Vec<StoredEvent>, SqlError> {
+        let rows = accounts::account_data_between(self.local.db(), user_id.as_str(), after, until).await?;
+        let event = |row: AccountDataRow| StoredEvent { room_id: row.room_id, kind: row.kind, content: row.content };
+        Ok(rows.into_iter().map(event).collect())
+    }
+
+    /// Stores a filter and gives its id: the same filter has the same id.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put_filter(&self, user_id: &UserId, body: &str) -> Result<String, StoreError> {
+        let digest = Sha256::digest(body.as_bytes());
+        let filter_id: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        self.local.write(vec![accounts::put_filter(user_id.as_str(), &filter_id, body)]).await?;
+        Ok(filter_id)
+    }
+
+    /// A stored filter.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn filter(&self, user_id: &UserId, filter_id: &str) -> Result<Option<String>, SqlError> {
+        accounts::filter(self.local.db(), user_id.as_str(), filter_id).await
+    }
+}
