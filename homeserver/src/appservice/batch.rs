@@ -1,0 +1,281 @@
+//! Gathers the next transaction from the log.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use ruma::{OwnedRoomId, RoomId, UserId};
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
+
+use super::{
+    interest::{Interest, InterestChange, member_of},
+    query,
+    registry::Appservice,
+    transaction::TransactionBody,
+};
+use crate::{
+    rooms::{ClientEventFormat, ClientEventOptions, Event, Membership, RoomError, Rooms},
+    store::StoreError,
+    stream::{Position, Stream},
+    sync::{Receipts, Typing, by_room, receipt_content},
+    users::Users,
+};
+
+/// How many events of the log one round looks at.
+const PER_ROUND: usize = 512;
+
+/// What a batch is made from.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    pub(super) stream: Stream,
+    pub(super) rooms: Rooms,
+    pub(super) users: Users,
+    pub(super) receipts: Receipts,
+    pub(super) typing: Typing,
+    pub(super) aliases: AliasInterest,
+}
+
+/// Limits of one transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    pub(super) ephemeral: bool,
+}
+
+/// The next transaction, or the knowledge that there is none in a stretch of the log.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) body: TransactionBody,
+    /// Everything in the log up to here is in the body or of no interest.
+    pub(super) end: Position,
+    /// What the body's events change of the interest index.
+    pub(super) changes: Vec<InterestChange>,
+}
+
+/// Why no batch could be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BatchError {
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Sql(#[from] landbridge_sql::SqlError),
+    #[error("an event could not be encoded: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+impl Sources {
+    /// Walks the log from `after` to its end, to the limits, or to the end of a round. `interest` follows what was walked over; on
+    /// an error it is as it was.
+    pub(super) async fn next(
+        &self,
+        appservice: &Appservice,
+        interest: &mut Interest,
+        after: Position,
+        limits: Limits,
+    ) -> Result<Batch, BatchError> {
+        let mut batch = Batch { end: after, ..Batch::default() };
+        match self.gather(appservice, interest, limits, &mut batch).await {
+            Ok(()) => Ok(batch),
+            Err(error) => {
+                interest.undo(&batch.changes);
+                Err(error)
+            }
+        }
+    }
+
+    async fn gather(
+        &self,
+        appservice: &Appservice,
+        interest: &mut Interest,
+        limits: Limits,
+        batch: &mut Batch,
+    ) -> Result<(), BatchError> {
+        let (after, head) = (batch.end, self.stream.position());
+        let events = self.stream.read(after, head, PER_ROUND).await?;
+        let mut read_all = events.len() < PER_ROUND;
+        let mut chosen = Vec::new();
+        let mut bytes = 0;
+        for event in events {
+            if !self.covers(appservice, interest, &event).await? {
+                batch.end = event.position();
+                continue;
+            }
+            bytes += event.json.len() + 256;
+            if !chosen.is_empty() && (chosen.len() >= limits.events || bytes > limits.bytes) {
+                read_all = false;
+                break;
+            }
+            batch.end = event.position();
+            batch.changes.extend(interest.follow(appservice, &event));
+            self.ask_for_users(appservice, &event).await?;
+            chosen.push(event);
+        }
+        if read_all {
+            batch.end = head;
+        }
+        batch.body.events = self.shown(&chosen).await?;
+        if limits.ephemeral {
+            batch.body.ephemeral = self.ephemeral(appservice, interest, after, batch.end).await?;
+        }
+        Ok(())
+    }
+
+    /// Follows events that were frozen before a restart.
+    pub(super) async fn walk(
+        &self,
+        appservice: &Appservice,
+        interest: &mut Interest,
+        after: Position,
+        end: Position,
+    ) -> Result<Vec<InterestChange>, BatchError> {
+        let mut changes = Vec::new();
+        let mut at = after;
+        loop {
+            let events = self.stream.read(at, end, PER_ROUND).await?;
+            changes.extend(events.iter().filter_map(|event| interest.follow(appservice, event)));
+            match events.last() {
+                Some(last) if events.len() == PER_ROUND => at = last.position(),
+                _ => return Ok(changes),
+            }
+        }
+    }
+
+    async fn covers(
+        &self,
+        appservice: &Appservice,
+        interest: &Interest,
+        event: &Event,
+    ) -> Result<bool, RoomError> {
+        Ok(interest.covers(appservice, event) || self.aliases.covers(&self.rooms, appservice, &event.room_id).await?)
+    }
+
+    /// Asks the service for users it should have made: those of its namespace that an event is about and nobody registered.
+    async fn ask_for_users(&self, appservice: &Appservice, event: &Event) -> Result<(), BatchError> {
+        let about = member_of(event).filter(|user_id| appservice.owns_user(user_id));
+        let sender = Some(&*event.sender).filter(|user_id| appservice.owns_user(user_id));
+        for user_id in [about, sender].into_iter().flatten() {
+            if !self.users.exists(user_id).await? {
+                query::user_exists(appservice, user_id).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn shown(&self, events: &[Arc<Event>]) -> Result<Vec<Box<RawValue>>, BatchError> {
+        let options = ClientEventOptions { format: ClientEventFormat::Full, reader: None };
+        let mut shown = self.rooms.client_events(events, options).await?;
+        for (event, json) in events.iter().zip(&mut shown) {
+            if event.membership() == Some(Membership::Invite)
+                && let Some(target) = member_of(event)
+            {
+                *json = self.with_invite_state(event, target, json).await?;
+            }
+        }
+        Ok(shown)
+    }
+
+    /// An invitation says what room it is to (`unsigned.invite_room_state`): bridges decide by it before they join.
+    async fn with_invite_state(
+        &self,
+        event: &Event,
+        target: &UserId,
+        shown: &RawValue,
+    ) -> Result<Box<RawValue>, BatchError> {
+        let state = self.rooms.stripped_state(&event.room_id, target).await?;
+        let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(shown.get())?;
+        let unsigned = object.entry("unsigned").or_insert_with(|| json!({}));
+        if let Some(unsigned) = unsigned.as_object_mut() {
+            unsigned.insert("invite_room_state".to_owned(), serde_json::to_value(state)?);
+        }
+        Ok(to_raw_value(&object)?)
+    }
+
+    async fn ephemeral(
+        &self,
+        appservice: &Appservice,
+        interest: &Interest,
+        after: Position,
+        end: Position,
+    ) -> Result<Vec<Box<RawValue>>, BatchError> {
+        if !appservice.registration().wants_ephemeral() || end <= after {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for (room_id, user_ids) in self.typing.changes(after.0, end.0) {
+            if self.in_room(appservice, interest, &room_id).await? {
+                let content = json!({ "user_ids": user_ids });
+                found.push(to_raw_value(&json!({ "type": "m.typing", "room_id": room_id, "content": content }))?);
+            }
+        }
+        let mut receipts = self.receipts.between(after.0, end.0).await?;
+        // Private receipts are for those alone whose they are, and for the service that is them.
+        receipts.retain(|receipt| {
+            !receipt.is_private() || <&UserId>::try_from(receipt.user_id()).is_ok_and(|user| appservice.owns_user(user))
+        });
+        for (room_id, receipts) in by_room(&receipts) {
+            if self.in_room(appservice, interest, &room_id).await? {
+                let content = receipt_content(receipts);
+                found.push(to_raw_value(&json!({ "type": "m.receipt", "room_id": room_id, "content": content }))?);
+            }
+        }
+        found.truncate(limits_of_ephemeral());
+        Ok(found)
+    }
+
+    async fn in_room(
+        &self,
+        appservice: &Appservice,
+        interest: &Interest,
+        room_id: &RoomId,
+    ) -> Result<bool, RoomError> {
+        Ok(interest.has_member(room_id)
+            || appservice.room(room_id).is_interesting()
+            || self.aliases.covers(&self.rooms, appservice, room_id).await?)
+    }
+}
+
+/// Ephemeral events of one transaction; more than these are dropped, for the newest state comes again.
+const fn limits_of_ephemeral() -> usize {
+    100
+}
+
+/// How many rooms are remembered with the services that their aliases interest; at the bound all are learnt again.
+const KNOWN_ROOMS: usize = 50_000;
+
+/// Which services are interested in a room by its aliases. Looked up once a room, and forgotten when its aliases change.
+#[derive(Clone, Debug, Default)]
+pub struct AliasInterest {
+    rooms: Arc<Mutex<HashMap<OwnedRoomId, Arc<[ruma::OwnedRoomAliasId]>>>>,
+}
+
+impl AliasInterest {
+    /// Forgets a room whose aliases changed.
+    pub fn changed(&self, room_id: &RoomId) {
+        self.rooms.lock().remove(room_id);
+    }
+
+    async fn covers(&self, rooms: &Rooms, appservice: &Appservice, room_id: &RoomId) -> Result<bool, RoomError> {
+        if appservice.registration().namespaces.aliases.is_empty() {
+            return Ok(false);
+        }
+        let known = self.rooms.lock().get(room_id).cloned();
+        let aliases = match known {
+            Some(aliases) => aliases,
+            None => {
+                let aliases: Arc<[_]> = rooms.aliases(room_id).await?.into();
+                let mut known = self.rooms.lock();
+                if known.len() >= KNOWN_ROOMS {
+                    known.clear();
+                }
+                known.insert(room_id.to_owned(), aliases.clone());
+                aliases
+            }
+        };
+        Ok(aliases.iter().any(|alias| appservice.alias(alias).is_interesting()))
+    }
+}

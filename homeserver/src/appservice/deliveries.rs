@@ -1,0 +1,105 @@
+//! Starts and stops the delivery to application services.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use super::{
+    batch::{AliasInterest, Sources},
+    queue::Queue,
+    registry::{AddError, Appservice, Appservices},
+};
+use crate::{
+    clock::Clock,
+    entropy::Entropy,
+    rooms::Rooms,
+    store::local::Local,
+    stream::Stream,
+    sync::{Receipts, Typing},
+    users::{CreateUserError, Users},
+};
+
+/// One task for each application service. The tasks end with the last handle.
+#[derive(Clone, Debug)]
+pub struct Deliveries {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    appservices: Appservices,
+    sources: Sources,
+    local: Local,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        for task in self.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Deliveries {
+    #[expect(clippy::too_many_arguments, reason = "a constructor lists what it uses")]
+    pub(crate) fn new(
+        appservices: Appservices,
+        stream: Stream,
+        rooms: Rooms,
+        users: Users,
+        receipts: Receipts,
+        typing: Typing,
+        local: Local,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let aliases = AliasInterest::default();
+        let sources = Sources { stream, rooms, users, receipts, typing, aliases };
+        Self { inner: Arc::new(Inner { appservices, sources, local, clock, entropy, tasks: Mutex::default() }) }
+    }
+
+    /// Adds an application service, makes its own user if there is none yet, and begins to deliver to it where it left off.
+    ///
+    /// # Errors
+    /// When its id or token is another's, or the store fails.
+    pub async fn add(&self, appservice: Appservice) -> Result<Arc<Appservice>, AddError> {
+        let appservice = Arc::new(appservice);
+        self.inner.appservices.add(appservice.clone())?;
+        match self.inner.sources.users.create(appservice.sender(), None, Some(appservice.id())).await {
+            Ok(()) | Err(CreateUserError::InUse) => {}
+            Err(error) => return Err(AddError::Store(error.to_string())),
+        }
+        if appservice.is_reachable() {
+            let queue = Queue {
+                appservice: appservice.clone(),
+                sources: self.inner.sources.clone(),
+                local: self.inner.local.clone(),
+                clock: self.inner.clock.clone(),
+                entropy: self.inner.entropy.clone(),
+            };
+            // The task holds no `Deliveries`, so dropping the last of them ends it.
+            self.inner.tasks.lock().push(tokio::spawn(queue.run()));
+        }
+        Ok(appservice)
+    }
+
+    /// Tells that the aliases of a room changed.
+    pub fn aliases_changed(&self, room_id: &ruma::RoomId) {
+        self.inner.sources.aliases.changed(room_id);
+    }
+
+    /// Stops delivering. What is in flight is sent again, the same, at the next start.
+    pub fn stop(&self) {
+        self.inner.stop();
+    }
+}

@@ -1,0 +1,320 @@
+//! Delivers the log to one application service: one transaction in flight, in order, none lost, none altered ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/application-service-api/#pushing-events
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use ruma::{OwnedRoomId, OwnedUserId};
+
+use super::{
+    backoff::Backoff,
+    batch::{Batch, BatchError, Limits, Sources},
+    interest::{Interest, InterestChange},
+    query::segment,
+    registry::Appservice,
+};
+use crate::{
+    clock::Clock,
+    entropy::Entropy,
+    store::{
+        StoreError, accounts,
+        appservices::{self as table, CursorRow, TxnRow},
+        local::Local,
+        statement::Statement,
+    },
+    stream::Position,
+};
+
+/// The most events of one transaction.
+pub(super) const MAX_EVENTS: usize = 100;
+
+/// The most bytes of one transaction's events; one event that is larger goes alone.
+pub(super) const MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// How long a service may take to take a transaction.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far the cursor moves in memory over events of no interest before that is stored.
+const IDLE_STRIDE: i64 = 1000;
+
+/// The work for one application service.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) appservice: Arc<Appservice>,
+    pub(super) sources: Sources,
+    pub(super) local: Local,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+}
+
+/// Where the work stands.
+struct Progress {
+    interest: Interest,
+    /// As it is in memory; what is stored may lag behind over events of no interest.
+    cursor: CursorRow,
+    stored: i64,
+    /// What the next commit carries: the thawed transaction and what it changed.
+    pending: Vec<Statement>,
+    max_events: usize,
+    ephemeral: bool,
+    backoff: Backoff,
+}
+
+/// A transaction in flight, with what its acknowledgement changes.
+struct Flight {
+    txn: TxnRow,
+    changes: Vec<InterestChange>,
+}
+
+enum Outcome {
+    Acknowledged,
+    TooLarge,
+    Failed,
+}
+
+impl Queue {
+    /// Delivers until the task is dropped.
+    pub(super) async fn run(self) {
+        let (mut progress, mut flight) = loop {
+            match self.begin().await {
+                Ok(begun) => break begun,
+                Err(error) => self.hiccup("begin", &error).await,
+            }
+        };
+        loop {
+            let current = match flight.take() {
+                Some(flight) => flight,
+                None => match self.next_flight(&mut progress).await {
+                    Ok(Some(next)) => next,
+                    Ok(None) => {
+                        self.wait_for_log(&progress).await;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.hiccup("gather", &error).await;
+                        continue;
+                    }
+                },
+            };
+            match self.send(&current.txn).await {
+                Outcome::Acknowledged => self.acknowledged(&mut progress, current),
+                Outcome::TooLarge => self.too_large(&mut progress, current).await,
+                Outcome::Failed => {
+                    let wait = progress.backoff.next(self.entropy.chance());
+                    self.appservice.failed(progress.backoff.failures());
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.appservice.woken() => {}
+                    }
+                    flight = Some(current);
+                }
+            }
+        }
+    }
+
+    /// Takes up the stored cursor and what was in flight, or begins at the log's end.
+    async fn begin(&self) -> Result<(Progress, Option<Flight>), BatchError> {
+        let id = self.appservice.id();
+        let namespaces = serde_json::to_string(&self.appservice.registration().namespaces)?;
+        let stored = table::cursor(self.local.db(), id).await?;
+        let (cursor, interest) = match stored {
+            Some(cursor) if cursor.namespaces == namespaces => (cursor, self.load_interest().await?),
+            stored => self.fresh_cursor(stored, namespaces).await?,
+        };
+        let mut progress = Progress {
+            interest,
+            stored: cursor.pos,
+            cursor,
+            pending: Vec::new(),
+            max_events: MAX_EVENTS,
+            ephemeral: true,
+            backoff: Backoff::default(),
+        };
+        self.note_position(&progress);
+        let flight = match table::in_flight(self.local.db(), id).await? {
+            None => None,
+            Some(txn) => {
+                let (after, end) = (Position(progress.cursor.pos), Position(txn.end_pos));
+                let changes = self.sources.walk(&self.appservice, &mut progress.interest, after, end).await?;
+                Some(Flight { txn, changes })
+            }
+        };
+        Ok((progress, flight))
+    }
+
+    async fn load_interest(&self) -> Result<Interest, BatchError> {
+        let pairs = table::members(self.local.db(), self.appservice.id()).await?;
+        Ok(Interest::load(pairs.into_iter().filter_map(|(room_id, user_id)| {
+            Some((OwnedRoomId::try_from(room_id).ok()?, OwnedUserId::try_from(user_id).ok()?))
+        })))
+    }
+
+    /// A service that is new, or whose namespaces changed: the index is made from who is joined now.
+    async fn fresh_cursor(
+        &self,
+        stored: Option<CursorRow>,
+        namespaces: String,
+    ) -> Result<(CursorRow, Interest), BatchError> {
+        let id = self.appservice.id();
+        let cursor = match stored {
+            Some(stored) => CursorRow { namespaces, ..stored },
+            None => CursorRow {
+                pos: self.sources.stream.position().0,
+                epoch: self.entropy.word(8),
+                next_txn: 1,
+                namespaces,
+            },
+        };
+        let mut pairs = Vec::new();
+        for user_id in accounts::all_ids(self.local.db()).await? {
+            let Ok(user_id) = OwnedUserId::try_from(user_id) else { continue };
+            if self.appservice.owns_user(&user_id) {
+                for room_id in self.sources.rooms.joined_rooms(&user_id).await? {
+                    pairs.push((room_id, user_id.clone()));
+                }
+            }
+        }
+        let mut statements = vec![table::clear_members(id), table::put_cursor(id, &cursor)];
+        statements.extend(pairs.iter().map(|(room, user)| table::add_member(id, room.as_str(), user.as_str())));
+        self.local.write(statements).await?;
+        Ok((cursor, Interest::load(pairs)))
+    }
+
+    /// Gathers and freezes the next transaction, in the commit that thaws the one before.
+    async fn next_flight(&self, progress: &mut Progress) -> Result<Option<Flight>, BatchError> {
+        let limits = Limits { events: progress.max_events, bytes: MAX_BYTES, ephemeral: progress.ephemeral };
+        loop {
+            let after = Position(progress.cursor.pos);
+            let batch = self.sources.next(&self.appservice, &mut progress.interest, after, limits).await?;
+            if !batch.body.is_empty() {
+                return self.freeze(progress, batch).await.map(Some);
+            }
+            let moved = batch.end > after;
+            // A walk over events of no interest changes nothing of the index, so the cursor may move without them.
+            progress.cursor.pos = batch.end.0;
+            if progress.cursor.pos - progress.stored >= IDLE_STRIDE || !progress.pending.is_empty() {
+                self.store(progress).await?;
+            }
+            self.note_position(progress);
+            if !moved || batch.end >= self.sources.stream.position() {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn freeze(&self, progress: &mut Progress, batch: Batch) -> Result<Flight, BatchError> {
+        let id = self.appservice.id();
+        let txn = TxnRow {
+            txn_id: format!("{}.{}", progress.cursor.epoch, progress.cursor.next_txn),
+            end_pos: batch.end.0,
+            events: i64::try_from(batch.body.events.len()).unwrap_or(i64::MAX),
+            body: batch.body.freeze()?,
+        };
+        let cursor = CursorRow { next_txn: progress.cursor.next_txn + 1, ..progress.cursor.clone() };
+        let mut statements = progress.pending.clone();
+        statements.push(table::put_cursor(id, &cursor));
+        statements.push(table::freeze(id, &txn));
+        if let Err(error) = self.local.write(statements).await {
+            progress.interest.undo(&batch.changes);
+            return Err(error.into());
+        }
+        progress.pending.clear();
+        progress.stored = cursor.pos;
+        progress.cursor = cursor;
+        Ok(Flight { txn, changes: batch.changes })
+    }
+
+    async fn store(&self, progress: &mut Progress) -> Result<(), StoreError> {
+        let mut statements = progress.pending.clone();
+        statements.push(table::put_cursor(self.appservice.id(), &progress.cursor));
+        self.local.write(statements).await?;
+        progress.pending.clear();
+        progress.stored = progress.cursor.pos;
+        Ok(())
+    }
+
+    /// `PUT /_matrix/app/v1/transactions/{txnId}`.
+    async fn send(&self, txn: &TxnRow) -> Outcome {
+        let path = format!("/_matrix/app/v1/transactions/{}", segment(&txn.txn_id));
+        let body = Bytes::from(txn.body.clone());
+        let Some(answer) = self.appservice.call(Method::PUT, &path, body, PATIENCE).await else {
+            return Outcome::Failed;
+        };
+        match answer {
+            Ok(answer) if answer.status().is_success() => Outcome::Acknowledged,
+            Ok(answer) if answer.status() == StatusCode::PAYLOAD_TOO_LARGE => Outcome::TooLarge,
+            Ok(answer) => {
+                let status = answer.status().as_u16();
+                tracing::warn!(appservice.id = self.appservice.id(), txn.id = %txn.txn_id, status, "a transaction was not taken");
+                Outcome::Failed
+            }
+            Err(error) => {
+                tracing::warn!(appservice.id = self.appservice.id(), txn.id = %txn.txn_id, %error, "a transaction was not answered");
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// The cursor moves with the next commit, the same that thaws the transaction.
+    fn acknowledged(&self, progress: &mut Progress, flight: Flight) {
+        self.thaw(progress, &flight);
+        progress.max_events = (progress.max_events * 2).min(MAX_EVENTS);
+        progress.ephemeral = true;
+        progress.backoff.reset();
+        let status = self.appservice.status();
+        status.failures.store(0, Ordering::Relaxed);
+        status.transactions.fetch_add(1, Ordering::Relaxed);
+        status.events.fetch_add(u64::try_from(flight.txn.events).unwrap_or(0), Ordering::Relaxed);
+        self.note_position(progress);
+    }
+
+    fn thaw(&self, progress: &mut Progress, flight: &Flight) {
+        let id = self.appservice.id();
+        progress.cursor.pos = flight.txn.end_pos;
+        progress.pending.push(table::thaw(id));
+        progress.pending.extend(flight.changes.iter().map(|change| {
+            let (room, user) = (change.room_id.as_str(), change.user_id.as_str());
+            if change.joined { table::add_member(id, room, user) } else { table::remove_member(id, room, user) }
+        }));
+    }
+
+    /// The service never took it, so it may be split: the parts are new transactions with new ids. What is still too large alone is
+    /// set aside, or it would block everything after it for ever.
+    async fn too_large(&self, progress: &mut Progress, flight: Flight) {
+        let id = self.appservice.id();
+        if flight.txn.events > 1 || (flight.txn.events == 1 && progress.ephemeral) {
+            progress.interest.undo(&flight.changes);
+            progress.max_events = usize::try_from(flight.txn.events / 2).unwrap_or(1).max(1);
+            progress.ephemeral = false;
+            progress.pending.push(table::thaw(id));
+            return;
+        }
+        tracing::error!(appservice.id = id, txn.id = %flight.txn.txn_id, "an event is too large for the application service; it is set aside");
+        let at = i64::from(self.clock.now().0);
+        self.appservice.status().refused.fetch_add(1, Ordering::Relaxed);
+        progress.pending.push(table::refuse(id, &flight.txn, 413, at));
+        self.thaw(progress, &flight);
+        while let Err(error) = self.store(progress).await {
+            self.hiccup("set aside", &error).await;
+        }
+    }
+
+    async fn wait_for_log(&self, progress: &Progress) {
+        self.sources.stream.wait_past(Position(progress.cursor.pos)).await;
+    }
+
+    fn note_position(&self, progress: &Progress) {
+        self.appservice.status().acknowledged.store(progress.cursor.pos, Ordering::Relaxed);
+    }
+
+    /// The store failed, perhaps because the disk is full: nothing is lost, it is tried again.
+    async fn hiccup(&self, what: &'static str, error: &(dyn std::error::Error + Sync)) {
+        tracing::error!(appservice.id = self.appservice.id(), %error, what, "delivery to an application service paused");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

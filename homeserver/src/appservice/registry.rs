@@ -1,0 +1,240 @@
+//! The application services of this server.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use landbridge_registration::{Faults, Match, NamespaceMatcher, Registration};
+use parking_lot::RwLock;
+use ruma::{RoomAliasId, RoomId, ServerName, UserId};
+use tokio::sync::Notify;
+
+use super::transport::{AppserviceTransport, TransportError};
+
+/// One application service: its registration, its namespaces, and the way to it.
+#[derive(Debug)]
+pub struct Appservice {
+    registration: Registration,
+    matcher: NamespaceMatcher,
+    transport: Option<Arc<dyn AppserviceTransport>>,
+    /// Rung when it showed that it is there.
+    awake: Notify,
+    status: DeliveryStatus,
+}
+
+/// How delivery to an application service goes, for operators.
+#[derive(Debug, Default)]
+pub struct DeliveryStatus {
+    /// Everything in the log up to here has been acknowledged or was of no interest.
+    pub acknowledged: AtomicI64,
+    /// Transactions acknowledged since the start.
+    pub transactions: AtomicU64,
+    /// Events acknowledged since the start.
+    pub events: AtomicU64,
+    /// Failures in a row; 0 while all is well.
+    pub failures: AtomicU64,
+    /// Transactions that the service will never take, since the start.
+    pub refused: AtomicU64,
+}
+
+impl Appservice {
+    /// `transport` is `None` for a service that is never called (`url: null`).
+    ///
+    /// # Errors
+    /// When a namespace is no regular expression or the sender no user id.
+    pub fn new(
+        registration: Registration,
+        server_name: &ServerName,
+        transport: Option<Arc<dyn AppserviceTransport>>,
+    ) -> Result<Self, Faults> {
+        let matcher = NamespaceMatcher::new(&registration, server_name)?;
+        Ok(Self { registration, matcher, transport, awake: Notify::new(), status: DeliveryStatus::default() })
+    }
+
+    /// The registration's id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.registration.id
+    }
+
+    /// The registration.
+    #[must_use]
+    pub const fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// Its own user.
+    #[must_use]
+    pub fn sender(&self) -> &UserId {
+        self.matcher.sender()
+    }
+
+    /// Whether it may act as a user: its sender and the local users of its namespaces.
+    #[must_use]
+    pub fn owns_user(&self, user_id: &UserId) -> bool {
+        self.matcher.user(user_id).is_interesting()
+    }
+
+    /// What it has to do with an alias.
+    #[must_use]
+    pub fn alias(&self, alias: &RoomAliasId) -> Match {
+        self.matcher.alias(alias)
+    }
+
+    /// What it has to do with a room id.
+    #[must_use]
+    pub fn room(&self, room_id: &RoomId) -> Match {
+        self.matcher.room(room_id)
+    }
+
+    /// What it has to do with a user.
+    #[must_use]
+    pub fn user(&self, user_id: &UserId) -> Match {
+        self.matcher.user(user_id)
+    }
+
+    /// Whether it can be called at all.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.transport.is_some()
+    }
+
+    /// How delivery to it goes.
+    #[must_use]
+    pub const fn status(&self) -> &DeliveryStatus {
+        &self.status
+    }
+
+    /// Tries again at once what waits for the next try.
+    pub fn wake(&self) {
+        self.awake.notify_one();
+    }
+
+    /// Waits until somebody calls [`Self::wake`].
+    pub(super) async fn woken(&self) {
+        self.awake.notified().await;
+    }
+
+    pub(super) fn failed(&self, failures: u32) {
+        self.status.failures.store(u64::from(failures), Ordering::Relaxed);
+    }
+
+    /// Sends a request with the `hs_token`; `None` for a service that is never called.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Option<Result<Response<Bytes>, TransportError>> {
+        let transport = self.transport.as_ref()?;
+        let request = match self.request(method, path, body) {
+            Ok(request) => request,
+            Err(error) => return Some(Err(TransportError::Connection(error.to_string()))),
+        };
+        Some(transport.call(request, timeout).await)
+    }
+
+    /// The `hs_token` goes into the header, as the specification has asked since v1.4, and never into the URL, where it would be
+    /// logged.
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>, http::Error> {
+        let mut token = HeaderValue::from_str(&format!("Bearer {}", self.registration.hs_token.reveal()))?;
+        token.set_sensitive(true);
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, token)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+    }
+}
+
+/// Why an application service was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// Another has this id.
+    #[error("there is an application service with the id {0:?} already")]
+    DuplicateId(String),
+    /// Another has this token: a request could not be told from the other's.
+    #[error("the application service {0:?} has the same as_token")]
+    DuplicateToken(String),
+    /// The registration is broken.
+    #[error("{0}")]
+    Registration(Faults),
+    /// The store failed.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// All application services. Cheap to clone; services can be added at run time.
+#[derive(Clone, Debug, Default)]
+pub struct Appservices {
+    list: Arc<RwLock<Vec<Arc<Appservice>>>>,
+}
+
+impl Appservices {
+    /// Adds one.
+    ///
+    /// # Errors
+    /// When its id or its token is another's.
+    pub fn add(&self, appservice: Arc<Appservice>) -> Result<(), AddError> {
+        let mut list = self.list.write();
+        for other in list.iter() {
+            if other.id() == appservice.id() {
+                return Err(AddError::DuplicateId(other.id().to_owned()));
+            }
+            if other.registration.as_token.matches(appservice.registration.as_token.reveal()) {
+                return Err(AddError::DuplicateToken(other.id().to_owned()));
+            }
+        }
+        list.push(appservice);
+        Ok(())
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Appservice>> {
+        self.list.read().clone()
+    }
+
+    /// The one with this `as_token`. Every one is compared, each in constant time.
+    #[must_use]
+    pub fn by_token(&self, token: &str) -> Option<Arc<Appservice>> {
+        self.find(|appservice| appservice.registration.as_token.matches(token))
+    }
+
+    /// The one with this id.
+    #[must_use]
+    pub fn by_id(&self, id: &str) -> Option<Arc<Appservice>> {
+        self.find(|appservice| appservice.id() == id)
+    }
+
+    /// Whether a user id is kept for an application service other than `but`.
+    #[must_use]
+    pub fn is_user_exclusive(&self, user_id: &UserId, but: Option<&Appservice>) -> bool {
+        self.any_other(but, |appservice| appservice.user(user_id).is_exclusive())
+    }
+
+    /// Whether an alias is kept for an application service other than `but`.
+    #[must_use]
+    pub fn is_alias_exclusive(&self, alias: &RoomAliasId, but: Option<&Appservice>) -> bool {
+        self.any_other(but, |appservice| appservice.alias(alias).is_exclusive())
+    }
+
+    fn any_other(&self, but: Option<&Appservice>, test: impl Fn(&Appservice) -> bool) -> bool {
+        let list = self.list.read();
+        list.iter().any(|appservice| but.is_none_or(|but| but.id() != appservice.id()) && test(appservice))
+    }
+
+    fn find(&self, test: impl Fn(&Appservice) -> bool) -> Option<Arc<Appservice>> {
+        let list = self.list.read();
+        // No early exit: how long it takes tells nothing about which one it is.
+        list.iter().filter(|appservice| test(appservice)).fold(None, |_, found| Some(found.clone()))
+    }
+}
