@@ -1,0 +1,109 @@
+//! `/sync`: what changed for one user since a place in the log ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#syncing
+
+mod build;
+mod filter;
+mod presence;
+mod receipts;
+mod room;
+mod summary;
+mod token;
+mod typing;
+mod typists;
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::{
+    OwnedDeviceId, OwnedUserId,
+    api::client::{filter::FilterDefinition, sync::sync_events::v3::Response},
+};
+use tokio::time::Instant;
+
+pub use self::{
+    filter::EventFilter,
+    presence::Presences,
+    receipts::{Receipt, Receipts, by_room, receipt_content},
+    token::{BadToken, SyncToken},
+    typing::{LONGEST_TYPING, Typing},
+    typists::Typists,
+};
+use crate::{
+    devices::{Keys, ToDevice},
+    http::error::ApiError,
+    rooms::Rooms,
+    stream::{Position, Stream},
+    users::AccountData,
+};
+
+/// The longest a client may wait for news.
+pub const LONGEST_POLL: Duration = Duration::from_secs(120);
+
+/// Puts together what a user has not seen yet.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    sources: Arc<Sources>,
+}
+
+/// What a sync is put together from.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    pub(crate) stream: Stream,
+    pub(crate) rooms: Rooms,
+    pub(crate) account_data: AccountData,
+    pub(crate) receipts: Receipts,
+    pub(crate) typing: Typing,
+    pub(crate) presences: Presences,
+    pub(crate) keys: Keys,
+    pub(crate) to_device: ToDevice,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct SyncRequest {
+    /// Who asks.
+    pub user_id: OwnedUserId,
+    /// On which device; without one there are no messages to a device.
+    pub device_id: Option<OwnedDeviceId>,
+    /// Where the last sync ended; `None` for the first.
+    pub since: Option<SyncToken>,
+    /// What of it.
+    pub filter: FilterDefinition,
+    /// The whole state of all rooms, not only what changed.
+    pub full_state: bool,
+    /// State as of the end of each timeline rather than its beginning.
+    pub use_state_after: bool,
+    /// How long to wait for news.
+    pub timeout: Duration,
+}
+
+impl Sync {
+    pub(crate) fn new(sources: Sources) -> Self {
+        Self { sources: Arc::new(sources) }
+    }
+
+    /// Answers at once if there is news, or with the first that comes, or with none when the time is up.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn sync(&self, mut request: SyncRequest) -> Result<Response, ApiError> {
+        let deadline = Instant::now() + request.timeout.min(LONGEST_POLL);
+        loop {
+            let built = Box::pin(build::build(&self.sources, &request)).await?;
+            let at_once = request.since.is_none() || request.full_state || !built.is_empty;
+            if at_once || Instant::now() >= deadline {
+                return Ok(built.response);
+            }
+            // Nothing of what was looked at is news, so the next look begins where this one ended.
+            request.since = request.since.map(|since| SyncToken { position: built.until, ..since });
+            let Some(since) = request.since else { return Ok(built.response) };
+            if tokio::time::timeout_at(deadline, self.news_after(since.position)).await.is_err() {
+                return Ok(built.response);
+            }
+        }
+    }
+
+    async fn news_after(&self, position: Position) {
+        self.sources.stream.wait_past(position).await;
+    }
+}

@@ -1,0 +1,382 @@
+//! Puts a whole sync together.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use ruma::{
+    OneTimeKeyAlgorithm, OwnedRoomId, OwnedUserId, RoomId, UInt, UserId,
+    api::client::sync::sync_events::v3::{InvitedRoom, KnockedRoom, Response},
+    events::StateEventType,
+    serde::Raw,
+};
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
+
+use super::{
+    Sources, SyncRequest, SyncToken,
+    filter::{EventFilter, admits, admits_room},
+    receipts::{Receipt, by_room, receipt_content},
+    room::{self, Span},
+};
+use crate::{
+    http::error::ApiError,
+    rooms::{Event, Membership, RoomMembership},
+    stream::Position,
+    users::StoredEvent,
+};
+
+/// How many events of the log are looked through to find which rooms changed; with more, every room is looked at.
+const LOOKED_AT: usize = 1000;
+
+/// A sync, and whether there is news in it.
+pub(super) struct Built {
+    pub(super) response: Response,
+    pub(super) until: Position,
+    pub(super) is_empty: bool,
+}
+
+/// What happened outside timelines.
+struct News {
+    /// The rooms with events, `None` if there were too many to tell.
+    rooms: Option<HashSet<OwnedRoomId>>,
+    /// Users that came into a room.
+    joiners: HashSet<OwnedUserId>,
+    receipts: HashMap<OwnedRoomId, Vec<Receipt>>,
+    typing: HashMap<OwnedRoomId, Vec<OwnedUserId>>,
+    account_data: HashMap<String, Vec<StoredEvent>>,
+}
+
+pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Built, ApiError> {
+    let (until, memberships) = standing(sources, &request.user_id).await?;
+    let seen = request.since.map(|since| since.position);
+    let news = news(sources, request, seen, until).await?;
+    let mut response = Response::new(String::new());
+    for membership in &memberships {
+        if !membership.forgotten && admits_room(&request.filter, &membership.room_id) {
+            add_room(sources, request, &news, membership, until, &mut response).await?;
+        }
+    }
+    add_account_data(sources, request, &news, &mut response).await?;
+    add_presence(sources, request, until, &mut response).await?;
+    add_device_lists(sources, request, &news, until, &mut response).await?;
+    let token = add_to_device(sources, request, until, &mut response).await?;
+    response.next_batch = token.to_string();
+    let is_empty = response.rooms.is_empty()
+        && response.presence.is_empty()
+        && response.account_data.is_empty()
+        && response.to_device.is_empty()
+        && response.device_lists.is_empty();
+    add_key_counts(sources, request, &mut response).await?;
+    Ok(Built { response, until, is_empty })
+}
+
+/// The end of the log, and how the user stands to rooms at that end or before it.
+async fn standing(sources: &Sources, user_id: &UserId) -> Result<(Position, Vec<RoomMembership>), ApiError> {
+    let mut until = sources.stream.position();
+    loop {
+        let memberships = sources.rooms.memberships_of(user_id).await?;
+        match memberships.iter().map(|membership| membership.position).max() {
+            // Something was committed in between: look at the log as far as that.
+            Some(newest) if newest > until => until = sources.stream.wait_past(Position(newest.0 - 1)).await,
+            _ => return Ok((until, memberships)),
+        }
+    }
+}
+
+async fn news(
+    sources: &Sources,
+    request: &SyncRequest,
+    seen: Option<Position>,
+    until: Position,
+) -> Result<News, ApiError> {
+    let after = seen.unwrap_or(Position::START);
+    let mut news = News {
+        rooms: None,
+        joiners: HashSet::new(),
+        receipts: HashMap::new(),
+        typing: sources.typing.changes(after.0, until.0).into_iter().collect(),
+        account_data: HashMap::new(),
+    };
+    for event in sources.account_data.between(&request.user_id, after.0, until.0).await? {
+        news.account_data.entry(event.room_id.clone()).or_default().push(event);
+    }
+    if seen.is_none() {
+        return Ok(news);
+    }
+    for receipt in sources.receipts.between(after.0, until.0).await? {
+        if receipt.is_private() && receipt.user_id() != request.user_id.as_str() {
+            continue;
+        }
+        if let Ok(room_id) = OwnedRoomId::try_from(receipt.room_id()) {
+            news.receipts.entry(room_id).or_default().push(receipt);
+        }
+    }
+    let events = sources.stream.read(after, until, LOOKED_AT).await?;
+    news.joiners = events.iter().filter_map(|event| joiner(event)).collect();
+    if events.len() < LOOKED_AT {
+        news.rooms = Some(events.iter().map(|event| event.room_id.clone()).collect());
+    }
+    Ok(news)
+}
+
+fn joiner(event: &Event) -> Option<OwnedUserId> {
+    if event.membership() != Some(Membership::Join) {
+        return None;
+    }
+    UserId::parse(event.state_key.as_deref()?).ok()
+}
+
+async fn add_room(
+    sources: &Sources,
+    request: &SyncRequest,
+    news: &News,
+    membership: &RoomMembership,
+    until: Position,
+    response: &mut Response,
+) -> Result<(), ApiError> {
+    let room_id = &membership.room_id;
+    let seen = request.since.map(|since| since.position);
+    let is_new = seen.is_none_or(|seen| membership.position > seen);
+    match membership.membership {
+        Membership::Join => {
+            let was_there = match seen {
+                Some(seen) if is_new => was_joined(sources, room_id, &request.user_id, seen).await?,
+                Some(_) => true,
+                None => false,
+            };
+            let span = Span { seen: seen.filter(|_| was_there), until };
+            add_joined(sources, request, news, room_id, span, response).await
+        }
+        Membership::Invite if is_new => {
+            let mut invited = InvitedRoom::new();
+            invited.invite_state.events = stripped(sources, room_id, &request.user_id).await?;
+            response.rooms.invite.insert(room_id.clone(), invited);
+            Ok(())
+        }
+        Membership::Knock if is_new => {
+            let mut knocked = KnockedRoom::default();
+            knocked.knock_state.events = stripped(sources, room_id, &request.user_id).await?;
+            response.rooms.knock.insert(room_id.clone(), knocked);
+            Ok(())
+        }
+        Membership::Leave | Membership::Ban if is_new => {
+            if seen.is_none() && !request.filter.room.include_leave {
+                return Ok(());
+            }
+            let was_there = match seen {
+                Some(seen) => was_joined(sources, room_id, &request.user_id, seen).await?,
+                None => false,
+            };
+            let span = Span { seen: seen.filter(|_| was_there), until: membership.position };
+            let left = room::left(sources, request, room_id, span).await?;
+            response.rooms.leave.insert(room_id.clone(), left);
+            Ok(())
+        }
+        Membership::Invite | Membership::Knock | Membership::Leave | Membership::Ban => Ok(()),
+    }
+}
+
+/// Whether the user was in the room at a place in the log.
+async fn was_joined(
+    sources: &Sources,
+    room_id: &RoomId,
+    user_id: &UserId,
+    at: Position,
+) -> Result<bool, ApiError> {
+    let root = sources.rooms.root_at(room_id, at).await?;
+    let member =
+        sources.rooms.state_event_at(room_id, root, &StateEventType::RoomMember, user_id.as_str()).await?;
+    Ok(member.is_some_and(|member| member.membership() == Some(Membership::Join)))
+}
+
+async fn stripped<T>(sources: &Sources, room_id: &RoomId, user_id: &UserId) -> Result<Vec<Raw<T>>, ApiError> {
+    Ok(sources.rooms.stripped_state(room_id, user_id).await?.into_iter().map(Raw::from_json).collect())
+}
+
+async fn add_joined(
+    sources: &Sources,
+    request: &SyncRequest,
+    news: &News,
+    room_id: &OwnedRoomId,
+    span: Span,
+    response: &mut Response,
+) -> Result<(), ApiError> {
+    let has_events = span.seen.is_none()
+        || request.full_state
+        || news.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id));
+    let mut joined = if has_events {
+        room::joined(sources, request, room_id, span).await?
+    } else {
+        ruma::api::client::sync::sync_events::v3::JoinedRoom::new()
+    };
+    joined.account_data.events = raw_events(news.account_data.get(room_id.as_str()), |kind| {
+        EventFilter::new(&request.filter.room.account_data).admits_type(kind)
+    })?;
+    joined.ephemeral.events = ephemeral(sources, request, news, room_id, span).await?;
+    if !joined.is_empty() {
+        response.rooms.join.insert(room_id.clone(), joined);
+    }
+    Ok(())
+}
+
+async fn ephemeral<T>(
+    sources: &Sources,
+    request: &SyncRequest,
+    news: &News,
+    room_id: &RoomId,
+    span: Span,
+) -> Result<Vec<Raw<T>>, ApiError> {
+    let filter = EventFilter::new(&request.filter.room.ephemeral);
+    let mut events = Vec::new();
+    if !filter.admits_room(room_id) {
+        return Ok(events);
+    }
+    if let Some(user_ids) = news.typing.get(room_id)
+        && filter.admits_type("m.typing")
+        && (span.seen.is_some() || !user_ids.is_empty())
+    {
+        events.push(raw(&json!({ "type": "m.typing", "content": { "user_ids": user_ids } }))?);
+    }
+    if filter.admits_type("m.receipt") {
+        let mut receipts: Vec<Receipt> = match span.seen {
+            None => sources.receipts.of_room(room_id, span.until.0).await?,
+            Some(_) => news.receipts.get(room_id).cloned().unwrap_or_default(),
+        };
+        receipts.retain(|receipt| !receipt.is_private() || receipt.user_id() == request.user_id.as_str());
+        for (_, receipts) in by_room(&receipts) {
+            events.push(raw(&json!({ "type": "m.receipt", "content": receipt_content(receipts) }))?);
+        }
+    }
+    Ok(events)
+}
+
+fn raw<T>(value: &serde_json::Value) -> Result<Raw<T>, ApiError> {
+    let json = to_raw_value(value).map_err(|_| landbridge_axum_ruma::MatrixError::internal())?;
+    Ok(Raw::from_json(json))
+}
+
+/// Stored events as clients stored them, with their types.
+fn raw_events<T>(
+    stored: Option<&Vec<StoredEvent>>,
+    admits: impl Fn(&str) -> bool,
+) -> Result<Vec<Raw<T>>, ApiError> {
+    #[derive(serde::Serialize)]
+    struct Shown<'a> {
+        r#type: &'a str,
+        content: &'a RawValue,
+    }
+    let mut events = Vec::new();
+    for event in stored.into_iter().flatten().filter(|event| admits(&event.kind)) {
+        let content: &RawValue = match serde_json::from_str(&event.content) {
+            Ok(content) => content,
+            Err(_) => continue,
+        };
+        let json = to_raw_value(&Shown { r#type: &event.kind, content })
+            .map_err(|_| landbridge_axum_ruma::MatrixError::internal())?;
+        events.push(Raw::from_json(json));
+    }
+    Ok(events)
+}
+
+async fn add_account_data(
+    sources: &Sources,
+    request: &SyncRequest,
+    news: &News,
+    response: &mut Response,
+) -> Result<(), ApiError> {
+    let filter = &request.filter.account_data;
+    let admits = |kind: &str| admits(&filter.not_types, filter.types.as_deref(), kind);
+    response.account_data.events = raw_events(news.account_data.get(""), admits)?;
+    let first = request.since.is_none() && admits("m.push_rules");
+    if first && sources.account_data.read(&request.user_id, None, "m.push_rules").await?.is_none() {
+        let rules = ruma::push::Ruleset::server_default(&request.user_id);
+        response.account_data.events.push(raw(&json!({ "type": "m.push_rules", "content": { "global": rules } }))?);
+    }
+    Ok(())
+}
+
+async fn add_presence(
+    sources: &Sources,
+    request: &SyncRequest,
+    until: Position,
+    response: &mut Response,
+) -> Result<(), ApiError> {
+    let filter = &request.filter.presence;
+    if !admits(&filter.not_types, filter.types.as_deref(), "m.presence") {
+        return Ok(());
+    }
+    let after = request.since.map_or(Position::START, |since| since.position);
+    for (user_id, content) in sources.presences.changes(after.0, until.0) {
+        if user_id == request.user_id || sources.rooms.share_a_room(&request.user_id, &user_id).await? {
+            let event = json!({ "type": "m.presence", "sender": user_id, "content": content });
+            response.presence.events.push(raw(&event)?);
+        }
+    }
+    Ok(())
+}
+
+/// Users whose devices a client must look at anew: those that changed them, and those that came into a shared room.
+async fn add_device_lists(
+    sources: &Sources,
+    request: &SyncRequest,
+    news: &News,
+    until: Position,
+    response: &mut Response,
+) -> Result<(), ApiError> {
+    let Some(since) = request.since else { return Ok(()) };
+    let changed = sources.keys.changed_between(since.position.0, until.0).await?;
+    let mut users: HashSet<OwnedUserId> = changed.into_iter().filter_map(|id| UserId::parse(id).ok()).collect();
+    users.extend(news.joiners.iter().filter(|user_id| **user_id != request.user_id).cloned());
+    for user_id in users {
+        if user_id == request.user_id || sources.rooms.share_a_room(&request.user_id, &user_id).await? {
+            response.device_lists.changed.push(user_id);
+        }
+    }
+    Ok(())
+}
+
+/// Messages to the device; those it has seen are forgotten.
+async fn add_to_device(
+    sources: &Sources,
+    request: &SyncRequest,
+    until: Position,
+    response: &mut Response,
+) -> Result<SyncToken, ApiError> {
+    let Some(device_id) = &request.device_id else { return Ok(until.into()) };
+    let seen = request.since.map_or(Position::START, |since| since.to_device);
+    let waiting = sources.to_device.between(&request.user_id, device_id, 0, until.0).await?;
+    if waiting.first().is_some_and(|(position, _)| *position <= seen.0) {
+        sources.to_device.seen(&request.user_id, device_id, seen.0).await?;
+    }
+    let waiting = sources.to_device.between(&request.user_id, device_id, seen.0, until.0).await?;
+    let full = waiting.len() >= crate::devices::TO_DEVICE_PER_SYNC;
+    let to_device = match waiting.last() {
+        Some((last, _)) if full => Position(*last),
+        _ => until,
+    };
+    for (_, body) in waiting {
+        if let Ok(json) = RawValue::from_string(body) {
+            response.to_device.events.push(Raw::from_json(json));
+        }
+    }
+    Ok(SyncToken { position: until, to_device })
+}
+
+async fn add_key_counts(
+    sources: &Sources,
+    request: &SyncRequest,
+    response: &mut Response,
+) -> Result<(), ApiError> {
+    let Some(device_id) = &request.device_id else { return Ok(()) };
+    let counts = sources.keys.one_time_counts(&request.user_id, device_id).await?;
+    let mut shown: BTreeMap<OneTimeKeyAlgorithm, UInt> =
+        counts.into_iter().map(|(algorithm, count)| (algorithm.into(), UInt::from(count))).collect();
+    // Some clients only see that their keys are used up if they are told so.
+    shown.entry(OneTimeKeyAlgorithm::SignedCurve25519).or_insert_with(|| UInt::from(0_u32));
+    response.device_one_time_keys_count = shown;
+    let fallback = sources.keys.unused_fallback(&request.user_id, device_id).await?;
+    response.device_unused_fallback_key_types = Some(fallback.into_iter().map(Into::into).collect());
+    Ok(())
+}
+

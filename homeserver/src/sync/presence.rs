@@ -1,0 +1,116 @@
+//! Who is there: as users say, in memory only ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#presence
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use landbridge_sql::{SqlError, Tx};
+use parking_lot::Mutex;
+use ruma::{OwnedUserId, UserId};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    store::{StoreError, Write},
+    stream::{Position, Stream},
+};
+
+/// How many users' presence is kept; at the bound further ones are offline to everybody.
+const MAX_USERS: usize = 50_000;
+
+/// The longest status message, in bytes; a longer one is cut.
+const MAX_STATUS_BYTES: usize = 1024;
+
+/// The presence of users.
+#[derive(Clone, Debug)]
+pub struct Presences {
+    stream: Stream,
+    users: Arc<Mutex<HashMap<OwnedUserId, Presence>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Presence {
+    state: String,
+    status: Option<String>,
+    since: Instant,
+    position: i64,
+}
+
+impl Presences {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, users: Arc::default() }
+    }
+
+    /// Sets the presence of a user: `online`, `unavailable` or `offline`. What others see already takes no place in the log.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn set(&self, user_id: &UserId, state: &str, status: Option<&str>) -> Result<(), StoreError> {
+        let status = status.map(|status| {
+            let end = (0..=status.len().min(MAX_STATUS_BYTES)).rev().find(|at| status.is_char_boundary(*at));
+            status.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+        });
+        {
+            let mut users = self.users.lock();
+            let full = users.len() >= MAX_USERS;
+            match users.get_mut(user_id) {
+                Some(known) if known.state == state && known.status == status => {
+                    known.since = Instant::now();
+                    return Ok(());
+                }
+                None if full => return Ok(()),
+                _ => {}
+            }
+        }
+        let state: String = state.chars().take(32).collect();
+        let presence = Presence { state, status, since: Instant::now(), position: 0 };
+        let moved = Moved { users: self.users.clone(), user_id: user_id.to_owned(), presence };
+        self.stream.write(Box::new(moved)).await.map(drop)
+    }
+
+    /// The content of a user's presence event.
+    #[must_use]
+    pub fn content(&self, user_id: &UserId) -> Value {
+        self.users.lock().get(user_id).map_or_else(|| json!({ "presence": "offline" }), content)
+    }
+
+    /// The users whose presence changed with `after < position <= until`, with the content of their events.
+    #[must_use]
+    pub fn changes(&self, after: i64, until: i64) -> Vec<(OwnedUserId, Value)> {
+        let users = self.users.lock();
+        let changed = users.iter().filter(|(_, presence)| presence.position > after && presence.position <= until);
+        changed.map(|(user_id, presence)| (user_id.clone(), content(presence))).collect()
+    }
+}
+
+fn content(presence: &Presence) -> Value {
+    let ago = u64::try_from(presence.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut content = json!({
+        "presence": presence.state,
+        "last_active_ago": ago,
+        "currently_active": presence.state == "online",
+    });
+    if let (Some(status), Some(content)) = (&presence.status, content.as_object_mut()) {
+        content.insert("status_msg".to_owned(), status.as_str().into());
+    }
+    content
+}
+
+struct Moved {
+    users: Arc<Mutex<HashMap<OwnedUserId, Presence>>>,
+    user_id: OwnedUserId,
+    presence: Presence,
+}
+
+#[async_trait]
+impl Write for Moved {
+    async fn write(&self, _tx: &mut Tx<'_>, _position: Position) -> Result<(), SqlError> {
+        Ok(())
+    }
+
+    fn committed(&self, position: Position) {
+        let presence = Presence { position: position.0, ..self.presence.clone() };
+        self.users.lock().insert(self.user_id.clone(), presence);
+    }
+}

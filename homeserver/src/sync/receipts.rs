@@ -1,0 +1,146 @@
+//! Read receipts: the newest of each user, kind and thread in a room ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#receipts
+
+use std::sync::Arc;
+
+use landbridge_sql::SqlError;
+use ruma::{EventId, OwnedRoomId, RoomId, UserId};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    clock::Clock,
+    store::{
+        StoreError,
+        local::Local,
+        receipts::{self as table, ReceiptRow},
+    },
+};
+
+/// How many receipts of one room a client is shown at once, the newest.
+const PER_ROOM: i64 = 200;
+
+/// How many receipts one round reads.
+const PER_ROUND: i64 = 1000;
+
+/// The receipts of all rooms.
+#[derive(Clone, Debug)]
+pub struct Receipts {
+    local: Local,
+    clock: Arc<dyn Clock>,
+}
+
+/// One receipt.
+#[derive(Clone, Debug)]
+pub struct Receipt(ReceiptRow);
+
+impl Receipts {
+    pub(crate) fn new(local: Local, clock: Arc<dyn Clock>) -> Self {
+        Self { local, clock }
+    }
+
+    /// Notes that a user has read up to an event. `kind` is the specification's (`m.read`, `m.read.private`); `thread` is empty for
+    /// receipts without one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+        kind: &str,
+        thread: &str,
+        event_id: &EventId,
+    ) -> Result<(), StoreError> {
+        let row = ReceiptRow {
+            room_id: room_id.to_string(),
+            user_id: user_id.to_string(),
+            kind: kind.to_owned(),
+            thread: thread.to_owned(),
+            event_id: event_id.to_string(),
+            ts: i64::from(self.clock.now().0),
+            pos: 0,
+        };
+        self.local.write(vec![table::put(&row)]).await.map(drop)
+    }
+
+    /// Receipts of all rooms with `after < position <= until`, oldest first, at most a thousand.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn between(&self, after: i64, until: i64) -> Result<Vec<Receipt>, SqlError> {
+        let rows = table::between(self.local.db(), after, until, PER_ROUND).await?;
+        Ok(rows.into_iter().map(Receipt).collect())
+    }
+
+    /// The newest receipts of one room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of_room(&self, room_id: &RoomId, until: i64) -> Result<Vec<Receipt>, SqlError> {
+        let rows = table::of_room(self.local.db(), room_id.as_str(), until, PER_ROOM).await?;
+        Ok(rows.into_iter().map(Receipt).collect())
+    }
+}
+
+impl Receipt {
+    /// The room.
+    #[must_use]
+    pub fn room_id(&self) -> &str {
+        &self.0.room_id
+    }
+
+    /// Its place in the log.
+    #[must_use]
+    pub const fn position(&self) -> i64 {
+        self.0.pos
+    }
+
+    /// Whether others may see it than the user whose it is.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.0.kind == "m.read.private"
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.0.user_id
+    }
+}
+
+/// The content of one `m.receipt` event for receipts of one room.
+#[must_use]
+pub fn receipt_content<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Map<String, Value> {
+    let mut content = Map::new();
+    for Receipt(row) in receipts {
+        let mut data = json!({ "ts": row.ts });
+        if !row.thread.is_empty() {
+            data["thread_id"] = Value::from(row.thread.as_str());
+        }
+        let of_event = content.entry(row.event_id.as_str()).or_insert_with(|| json!({}));
+        let Some(of_event) = of_event.as_object_mut() else { continue };
+        let of_kind = of_event.entry(row.kind.as_str()).or_insert_with(|| json!({}));
+        if let Some(of_kind) = of_kind.as_object_mut() {
+            of_kind.insert(row.user_id.clone(), data);
+        }
+    }
+    content
+}
+
+/// The rooms of receipts, each with its own, in the order of their first.
+#[must_use]
+pub fn by_room(receipts: &[Receipt]) -> Vec<(OwnedRoomId, Vec<&Receipt>)> {
+    let mut rooms: Vec<(OwnedRoomId, Vec<&Receipt>)> = Vec::new();
+    for receipt in receipts {
+        match rooms.iter_mut().find(|(room_id, _)| room_id.as_str() == receipt.room_id()) {
+            Some((_, list)) => list.push(receipt),
+            None => {
+                if let Ok(room_id) = OwnedRoomId::try_from(receipt.room_id()) {
+                    rooms.push((room_id, vec![receipt]));
+                }
+            }
+        }
+    }
+    rooms
+}
