@@ -3,11 +3,20 @@
 //! [`Homeserver`] puts the parts together. [`rooms::Rooms`] is what happens in rooms, [`stream::Stream`] the one log that
 //! everybody who waits for news follows, [`store::Store`] the only SQL.
 
+pub mod appservice;
+mod assemble;
+mod client_api;
 pub mod clock;
+pub mod devices;
+pub mod entropy;
+pub mod http;
+pub mod media;
 pub mod rooms;
 pub mod signing;
 pub mod store;
 pub mod stream;
+pub mod sync;
+pub mod users;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -15,6 +24,8 @@ use ruma::OwnedServerName;
 
 use crate::{
     clock::Clock,
+    entropy::SystemEntropy,
+    http::ApiState,
     rooms::Rooms,
     signing::{KeyError, ServerKey},
     store::Store,
@@ -30,12 +41,25 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database, `sqlite:PATH` or `postgres://…`; `None`: `homeserver.db` in `data_dir`.
     pub database: Option<String>,
+    /// Where clients reach the server, for `.well-known`; `None` hides that document.
+    pub public_url: Option<String>,
+    /// Whether anyone may register.
+    pub open_registration: bool,
+    /// The longest file taken, in bytes.
+    pub max_upload_bytes: u64,
 }
 
 impl Config {
-    /// A homeserver that keeps everything in one directory.
+    /// A homeserver that keeps everything in one directory, lets anyone register, and takes files of 50 MiB at most.
     pub fn new(server_name: OwnedServerName, data_dir: impl Into<PathBuf>) -> Self {
-        Self { server_name, data_dir: data_dir.into(), database: None }
+        Self {
+            server_name,
+            data_dir: data_dir.into(),
+            database: None,
+            public_url: None,
+            open_registration: true,
+            max_upload_bytes: 50 * 1024 * 1024,
+        }
     }
 }
 
@@ -56,6 +80,9 @@ pub enum OpenError {
     /// There is no key to sign with.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Passwords cannot be hashed.
+    #[error(transparent)]
+    Password(#[from] users::PasswordError),
 }
 
 /// A running homeserver.
@@ -64,6 +91,7 @@ pub struct Homeserver {
     store: Store,
     rooms: Rooms,
     stream: Stream,
+    api: ApiState,
 }
 
 impl Homeserver {
@@ -79,9 +107,10 @@ impl Homeserver {
             config.database.clone().unwrap_or_else(|| Store::sqlite_address(&config.data_dir.join("homeserver.db")));
         let store = Store::open(&address).await?;
         let key = ServerKey::load_or_make(&store, clock.now()).await?;
-        let rooms = Rooms::new(config.server_name.clone(), key, clock, store.clone());
+        let rooms = Rooms::new(config.server_name.clone(), key, clock.clone(), store.clone());
         let stream = Stream::new(store.clone());
-        Ok(Self { store, rooms, stream })
+        let api = assemble::api(&config, &store, &rooms, &stream, clock, Arc::new(SystemEntropy))?;
+        Ok(Self { store, rooms, stream, api })
     }
 
     /// The rooms.
@@ -101,6 +130,7 @@ impl Homeserver {
 
     /// Waits for what is being written and closes the database.
     pub async fn shutdown(&self) {
+        self.stop_deliveries();
         self.store.close().await;
     }
 }

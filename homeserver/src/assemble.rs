@@ -1,0 +1,154 @@
+//! Puts the services of the client-server and application-service sides together.
+
+use std::sync::Arc;
+
+use axum::Router;
+use landbridge_registration::Registration;
+
+use crate::{
+    Config, Homeserver,
+    appservice::{
+        AddError, Appservice, Appservices, AppserviceTransport, Deliveries, HttpTransport, thirdparty::Thirdparty,
+    },
+    clock::Clock,
+    devices::{Devices, Keys, ToDevice},
+    entropy::Entropy,
+    http::{self, ApiConfig, ApiState, auth::Auth, state::Parts, uia::Uia},
+    media::Media,
+    rooms::Rooms,
+    store::{Store, local::Local},
+    stream::Stream,
+    sync::{Presences, Receipts, Sources, Sync, Typing, Typists},
+    users::{AccountData, PasswordError, Users},
+};
+
+/// Makes every service once, from the bottom up.
+pub(crate) fn api(
+    config: &Config,
+    store: &Store,
+    rooms: &Rooms,
+    stream: &Stream,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<ApiState, PasswordError> {
+    let local = Local::new(store.clone());
+    let users = Users::new(local.clone(), &config.server_name, clock.clone(), entropy.clone())?;
+    let account_data = AccountData::new(local.clone());
+    let devices = Devices::new(local.clone(), clock.clone(), entropy.clone());
+    let (keys, to_device) = (Keys::new(local.clone()), ToDevice::new(local.clone()));
+    let folder = config.data_dir.join("media");
+    let media = Media::new(local.clone(), &folder, config.max_upload_bytes, clock.clone(), entropy.clone());
+    let receipts = Receipts::new(local.clone(), clock.clone());
+    let typing = Typing::default();
+    let presences = Presences::new(stream.clone());
+    let appservices = Appservices::default();
+    let sync = Sync::new(Sources {
+        stream: stream.clone(),
+        rooms: rooms.clone(),
+        account_data: account_data.clone(),
+        receipts: receipts.clone(),
+        typing: typing.clone(),
+        presences: presences.clone(),
+        keys: keys.clone(),
+        to_device: to_device.clone(),
+    });
+    let deliveries = Deliveries::new(
+        appservices.clone(),
+        stream.clone(),
+        rooms.clone(),
+        users.clone(),
+        receipts.clone(),
+        typing.clone(),
+        local,
+        clock,
+        entropy.clone(),
+    );
+    let parts = Parts {
+        config: Arc::new(ApiConfig {
+            server_name: config.server_name.clone(),
+            public_url: config.public_url.clone(),
+            open_registration: config.open_registration,
+        }),
+        auth: Auth::new(devices.clone(), users.clone(), appservices.clone()),
+        uia: Uia::new(users.clone(), entropy.clone()),
+        users,
+        account_data,
+        devices,
+        keys,
+        to_device,
+        media,
+        rooms: rooms.clone(),
+        stream: stream.clone(),
+        receipts,
+        typing: Typists::new(typing, stream.clone()),
+        presences,
+        sync,
+        thirdparty: Thirdparty::new(appservices.clone()),
+        appservices,
+        deliveries,
+        entropy,
+    };
+    Ok(ApiState { parts: Arc::new(parts) })
+}
+
+impl Homeserver {
+    /// Everything the server answers, as a router: to be served on a socket, or called in this process.
+    pub fn router(&self) -> Router {
+        http::router(self.api.clone())
+    }
+
+    /// The users.
+    pub fn users(&self) -> &Users {
+        &self.api.parts.users
+    }
+
+    /// The application services.
+    pub fn appservices(&self) -> &Appservices {
+        &self.api.parts.appservices
+    }
+
+    /// Adds an application service that is reached at the `url` of its registration, with `client`; one whose `url` is null is
+    /// never called. What happened while the server was down is delivered first.
+    ///
+    /// # Errors
+    /// [`AddError`] says why it was not added.
+    pub async fn add_appservice(
+        &self,
+        registration: Registration,
+        client: &reqwest::Client,
+    ) -> Result<Arc<Appservice>, AddError> {
+        let transport = registration
+            .url
+            .as_ref()
+            .map(|url| Arc::new(HttpTransport::new(client.clone(), url.base())) as Arc<dyn AppserviceTransport>);
+        self.add(registration, transport).await
+    }
+
+    /// Adds an application service that is reached by `transport`, whatever `url` its registration has: see
+    /// [`InProcess`](crate::appservice::InProcess) for one that lives in this process.
+    ///
+    /// # Errors
+    /// [`AddError`] says why it was not added.
+    pub async fn add_appservice_over(
+        &self,
+        registration: Registration,
+        transport: Arc<dyn AppserviceTransport>,
+    ) -> Result<Arc<Appservice>, AddError> {
+        self.add(registration, Some(transport)).await
+    }
+
+    async fn add(
+        &self,
+        registration: Registration,
+        transport: Option<Arc<dyn AppserviceTransport>>,
+    ) -> Result<Arc<Appservice>, AddError> {
+        let server_name = &self.api.parts.config.server_name;
+        let appservice = Appservice::new(registration, server_name, transport).map_err(AddError::Registration)?;
+        self.api.parts.deliveries.add(appservice).await
+    }
+
+    /// Stops what runs by itself, before the store closes.
+    pub(crate) fn stop_deliveries(&self) {
+        self.api.parts.deliveries.stop();
+    }
+}

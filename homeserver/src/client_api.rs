@@ -1,0 +1,65 @@
+//! The client-server API, a module for each section of the specification ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/
+
+mod account;
+mod account_data;
+mod appservice;
+mod capabilities;
+mod devices;
+mod directory;
+mod ephemeral;
+mod filters;
+mod keys;
+mod media;
+mod members;
+mod membership;
+mod messages;
+mod profile;
+mod push_rules;
+mod reply;
+mod rooms;
+mod send;
+mod session;
+mod state;
+mod sync;
+mod thirdparty;
+mod to_device;
+mod user_directory;
+mod versions;
+
+use axum::Router;
+
+use crate::http::ApiState;
+
+/// Every endpoint. Anything else is answered `M_UNRECOGNIZED`.
+pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    [
+        versions::routes,
+        capabilities::routes,
+        account::routes,
+        session::routes,
+        devices::routes,
+        account_data::routes,
+        filters::routes,
+        profile::routes,
+        push_rules::routes,
+        rooms::routes,
+        membership::routes,
+        members::routes,
+        send::routes,
+        state::routes,
+        messages::routes,
+        directory::routes,
+        ephemeral::routes,
+        keys::routes,
+        to_device::routes,
+        media::routes,
+        sync::routes,
+        user_directory::routes,
+        thirdparty::routes,
+        appservice::routes,
+    ]
+    .into_iter()
+    .fold(router, |router, routes| routes(router))
+}

@@ -1,0 +1,150 @@
+//! Account data and tags ([account data], [tags])
+//!
+//! [account data]: https://spec.matrix.org/v1.19/client-server-api/#client-config
+//! [tags]: https://spec.matrix.org/v1.19/client-server-api/#room-tagging
+
+use axum::{Json, Router, extract::State};
+use http::StatusCode;
+use landbridge_axum_ruma::{MatrixError, mount};
+use ruma::{
+    RoomId, UserId,
+    api::{
+        client::{
+            config::{
+                get_global_account_data::v3 as get_global, get_room_account_data::v3 as get_room,
+                set_global_account_data::v3 as set_global, set_room_account_data::v3 as set_room,
+            },
+            tag::{create_tag::v3 as create_tag, delete_tag::v3 as delete_tag, get_tags::v3 as get_tags},
+        },
+        error::ErrorKind,
+    },
+};
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::reply::empty;
+use crate::{
+    http::{ApiState, auth::Authed, error::ApiResult},
+    users::{AccountData, MAX_ACCOUNT_DATA_BYTES},
+};
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<get_global::Request, _, _, _>(router, global);
+    let router = mount::<set_global::Request, _, _, _>(router, put_global);
+    let router = mount::<get_room::Request, _, _, _>(router, of_room);
+    let router = mount::<set_room::Request, _, _, _>(router, put_of_room);
+    let router = mount::<get_tags::Request, _, _, _>(router, tags);
+    let router = mount::<create_tag::Request, _, _, _>(router, put_tag);
+    mount::<delete_tag::Request, _, _, _>(router, delete_tag)
+}
+
+fn raw(content: Option<String>) -> ApiResult<Json<Box<RawValue>>> {
+    let content = content.ok_or_else(|| MatrixError::not_found("No such account data"))?;
+    Ok(Json(RawValue::from_string(content).map_err(|_| MatrixError::internal())?))
+}
+
+/// Types that the server keeps itself cannot be written this way.
+fn check(kind: &str, content: &RawValue) -> ApiResult<()> {
+    if matches!(kind, "m.fully_read" | "m.push_rules") {
+        let message = format!("{kind} is set through its own endpoint");
+        return Err(MatrixError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message).into());
+    }
+    if kind.len() > 255 || content.get().len() > MAX_ACCOUNT_DATA_BYTES {
+        return Err(MatrixError::too_large().into());
+    }
+    Ok(())
+}
+
+/// `GET /_matrix/client/v3/user/{userId}/account_data/{type}`
+async fn global(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<get_global::Request>,
+) -> ApiResult<Json<Box<RawValue>>> {
+    caller.must_be(&body.user_id)?;
+    raw(account_data.read(&body.user_id, None, &body.event_type.to_string()).await?)
+}
+
+/// `PUT /_matrix/client/v3/user/{userId}/account_data/{type}`
+async fn put_global(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<set_global::Request>,
+) -> ApiResult<Json<Value>> {
+    caller.must_be(&body.user_id)?;
+    let kind = body.event_type.to_string();
+    check(&kind, body.data.json())?;
+    account_data.put(&body.user_id, None, &kind, body.data.json().get()).await?;
+    Ok(empty())
+}
+
+/// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
+async fn of_room(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<get_room::Request>,
+) -> ApiResult<Json<Box<RawValue>>> {
+    caller.must_be(&body.user_id)?;
+    raw(account_data.read(&body.user_id, Some(&body.room_id), &body.event_type.to_string()).await?)
+}
+
+/// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}`
+async fn put_of_room(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<set_room::Request>,
+) -> ApiResult<Json<Value>> {
+    caller.must_be(&body.user_id)?;
+    let kind = body.event_type.to_string();
+    check(&kind, body.data.json())?;
+    account_data.put(&body.user_id, Some(&body.room_id), &kind, body.data.json().get()).await?;
+    Ok(empty())
+}
+
+async fn tags_of(account_data: &AccountData, user_id: &UserId, room_id: &RoomId) -> ApiResult<Map<String, Value>> {
+    let stored = account_data.read(user_id, Some(room_id), "m.tag").await?;
+    let content: Value = stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default();
+    Ok(content["tags"].as_object().cloned().unwrap_or_default())
+}
+
+async fn put_tags(
+    account_data: &AccountData,
+    user_id: &UserId,
+    room_id: &RoomId,
+    tags: Map<String, Value>,
+) -> ApiResult<Json<Value>> {
+    let content = json!({ "tags": tags }).to_string();
+    if content.len() > MAX_ACCOUNT_DATA_BYTES {
+        return Err(MatrixError::too_large().into());
+    }
+    account_data.put(user_id, Some(room_id), "m.tag", &content).await?;
+    Ok(empty())
+}
+
+/// `GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags`
+async fn tags(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<get_tags::Request>,
+) -> ApiResult<Json<Value>> {
+    caller.must_be(&body.user_id)?;
+    let tags = tags_of(&account_data, &body.user_id, &body.room_id).await?;
+    Ok(Json(json!({ "tags": tags })))
+}
+
+/// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
+async fn put_tag(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<create_tag::Request>,
+) -> ApiResult<Json<Value>> {
+    caller.must_be(&body.user_id)?;
+    let mut tags = tags_of(&account_data, &body.user_id, &body.room_id).await?;
+    let info = serde_json::to_value(&body.tag_info).map_err(|_| MatrixError::bad_json("Not a tag"))?;
+    tags.insert(body.tag, info);
+    put_tags(&account_data, &body.user_id, &body.room_id, tags).await
+}
+
+/// `DELETE /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
+async fn delete_tag(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<delete_tag::Request>,
+) -> ApiResult<Json<Value>> {
+    caller.must_be(&body.user_id)?;
+    let mut tags = tags_of(&account_data, &body.user_id, &body.room_id).await?;
+    tags.remove(&body.tag);
+    put_tags(&account_data, &body.user_id, &body.room_id, tags).await
+}

@@ -1,0 +1,32 @@
+//! What users may do here ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#capabilities-negotiation
+
+use axum::{Json, Router};
+use landbridge_axum_ruma::mount;
+use ruma::api::client::discovery::get_capabilities::v3 as get_capabilities;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    http::{ApiState, auth::Authed},
+    rooms::{DEFAULT_ROOM_VERSION, SUPPORTED_ROOM_VERSIONS},
+};
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    mount::<get_capabilities::Request, _, _, _>(router, capabilities)
+}
+
+/// `GET /_matrix/client/v3/capabilities`
+async fn capabilities(_: Authed<get_capabilities::Request>) -> Json<Value> {
+    let available: Map<String, Value> =
+        SUPPORTED_ROOM_VERSIONS.iter().map(|version| (version.to_string(), "stable".into())).collect();
+    Json(json!({ "capabilities": {
+        "m.change_password": { "enabled": true },
+        "m.room_versions": { "default": DEFAULT_ROOM_VERSION.as_str(), "available": available },
+        "m.set_displayname": { "enabled": true },
+        "m.set_avatar_url": { "enabled": true },
+        "m.3pid_changes": { "enabled": false },
+        "m.get_login_token": { "enabled": false },
+        "m.profile_fields": { "enabled": true, "allowed": ["displayname", "avatar_url"] },
+    } }))
+}

@@ -1,0 +1,114 @@
+//! Devices of a user ([spec], [appservice])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#device-management
+//! [appservice]: https://spec.matrix.org/v1.19/application-service-api/#device-management
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use landbridge_axum_ruma::{MatrixError, mount};
+use ruma::api::client::device::{
+    delete_device::v3 as delete_device, delete_devices::v3 as delete_devices, get_device::v3 as get_device,
+    get_devices::v3 as get_devices, update_device::v3 as update_device,
+};
+use serde_json::{Value, json};
+
+use super::reply::empty;
+use crate::{
+    devices::{Device, Devices},
+    http::{
+        ApiState,
+        auth::Authed,
+        error::ApiResult,
+        uia::{Stage, Uia, UiaError},
+    },
+};
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<get_devices::Request, _, _, _>(router, list);
+    let router = mount::<get_device::Request, _, _, _>(router, one);
+    let router = mount::<update_device::Request, _, _, _>(router, update);
+    let router = mount::<delete_device::Request, _, _, _>(router, delete);
+    mount::<delete_devices::Request, _, _, _>(router, delete_many)
+}
+
+fn shown(device: &Device) -> Value {
+    match &device.display_name {
+        Some(name) => json!({ "device_id": device.device_id, "display_name": name }),
+        None => json!({ "device_id": device.device_id }),
+    }
+}
+
+/// `GET /_matrix/client/v3/devices`
+async fn list(
+    State(devices): State<Devices>,
+    Authed { caller, .. }: Authed<get_devices::Request>,
+) -> ApiResult<Json<Value>> {
+    let devices: Vec<Value> = devices.of_user(&caller.user_id).await?.iter().map(shown).collect();
+    Ok(Json(json!({ "devices": devices })))
+}
+
+fn no_device() -> MatrixError {
+    MatrixError::not_found("The user has no such device")
+}
+
+/// `GET /_matrix/client/v3/devices/{deviceId}`
+async fn one(
+    State(devices): State<Devices>,
+    Authed { caller, body }: Authed<get_device::Request>,
+) -> ApiResult<Json<Value>> {
+    let device = devices.one(&caller.user_id, &body.device_id).await?.ok_or_else(no_device)?;
+    Ok(Json(shown(&device)))
+}
+
+/// `PUT /_matrix/client/v3/devices/{deviceId}`; application services make devices with it, which is answered 201.
+async fn update(
+    State(devices): State<Devices>,
+    Authed { caller, body }: Authed<update_device::Request>,
+) -> ApiResult<Response> {
+    let name = body.display_name.as_deref();
+    if body.device_id.as_str().is_empty() || body.device_id.as_str().len() > 255 {
+        return Err(MatrixError::invalid_param("The device id is not allowed").into());
+    }
+    if caller.appservice.is_some() {
+        let new = devices.create(&caller.user_id, &body.device_id, name).await?;
+        let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+        return Ok((status, empty()).into_response());
+    }
+    let known = match name {
+        Some(name) => devices.rename(&caller.user_id, &body.device_id, name).await?,
+        None => devices.exists(&caller.user_id, &body.device_id).await?,
+    };
+    if known { Ok(empty().into_response()) } else { Err(no_device().into()) }
+}
+
+/// `DELETE /_matrix/client/v3/devices/{deviceId}`
+async fn delete(
+    State(devices): State<Devices>,
+    State(uia): State<Uia>,
+    Authed { caller, body }: Authed<delete_device::Request>,
+) -> Result<Json<Value>, UiaError> {
+    if caller.appservice.is_none() {
+        uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+    }
+    devices.delete(&caller.user_id, &body.device_id).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/delete_devices`
+async fn delete_many(
+    State(devices): State<Devices>,
+    State(uia): State<Uia>,
+    Authed { caller, body }: Authed<delete_devices::Request>,
+) -> Result<Json<Value>, UiaError> {
+    if caller.appservice.is_none() {
+        uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+    }
+    for device_id in &body.devices {
+        devices.delete(&caller.user_id, device_id).await?;
+    }
+    Ok(empty())
+}

@@ -1,0 +1,136 @@
+//! Typing, receipts, read markers, presence ([typing], [receipts], [read markers], [presence])
+//!
+//! [typing]: https://spec.matrix.org/v1.19/client-server-api/#typing-notifications
+//! [receipts]: https://spec.matrix.org/v1.19/client-server-api/#receipts
+//! [read markers]: https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers
+//! [presence]: https://spec.matrix.org/v1.19/client-server-api/#presence
+
+use axum::{Json, Router, extract::State};
+use landbridge_axum_ruma::{MatrixError, mount};
+use ruma::{
+    EventId, RoomId,
+    api::client::{
+        presence::{get_presence::v3 as get_presence, set_presence::v3 as set_presence},
+        read_marker::set_read_marker::v3 as set_read_marker,
+        receipt::create_receipt::v3::{self as create_receipt, ReceiptType},
+        typing::create_typing_event::v3::{self as create_typing, Typing as TypingState},
+    },
+};
+use serde_json::{Value, json};
+
+use super::reply::empty;
+use crate::{
+    http::{
+        ApiState,
+        auth::{Authed, Caller},
+        error::ApiResult,
+    },
+    rooms::{Membership, Rooms},
+    sync::{Presences, Receipts, Typists},
+    users::AccountData,
+};
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<create_typing::Request, _, _, _>(router, typing);
+    let router = mount::<create_receipt::Request, _, _, _>(router, receipt);
+    let router = mount::<set_read_marker::Request, _, _, _>(router, read_markers);
+    let router = mount::<set_presence::Request, _, _, _>(router, put_presence);
+    mount::<get_presence::Request, _, _, _>(router, presence)
+}
+
+async fn must_be_joined(rooms: &Rooms, caller: &Caller, room_id: &RoomId) -> ApiResult<()> {
+    let standing = rooms.membership(room_id, &caller.user_id).await?;
+    if standing.is_some_and(|standing| standing.membership == Membership::Join) {
+        return Ok(());
+    }
+    Err(MatrixError::forbidden("You are not in the room").into())
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/typing/{userId}`
+async fn typing(
+    State(rooms): State<Rooms>,
+    State(typing): State<Typists>,
+    Authed { caller, body }: Authed<create_typing::Request>,
+) -> ApiResult<Json<Value>> {
+    caller.must_be(&body.user_id)?;
+    must_be_joined(&rooms, &caller, &body.room_id).await?;
+    let lasts = match body.state {
+        TypingState::Yes(info) => Some(info.timeout),
+        _ => None,
+    };
+    typing.set(&body.room_id, &body.user_id, lasts).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}`
+async fn receipt(
+    State(rooms): State<Rooms>,
+    State(receipts): State<Receipts>,
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<create_receipt::Request>,
+) -> ApiResult<Json<Value>> {
+    must_be_joined(&rooms, &caller, &body.room_id).await?;
+    let thread = body.thread.as_str().unwrap_or_default().to_owned();
+    match body.receipt_type {
+        ReceiptType::FullyRead => fully_read(&account_data, &caller, &body.room_id, &body.event_id).await?,
+        ReceiptType::Read | ReceiptType::ReadPrivate => {
+            let kind = body.receipt_type.to_string();
+            receipts.put(&body.room_id, &caller.user_id, &kind, &thread, &body.event_id).await?;
+        }
+        _ => return Err(MatrixError::invalid_param("No such receipt type").into()),
+    }
+    Ok(empty())
+}
+
+async fn fully_read(
+    account_data: &AccountData,
+    caller: &Caller,
+    room_id: &RoomId,
+    event_id: &EventId,
+) -> ApiResult<()> {
+    let content = json!({ "event_id": event_id }).to_string();
+    account_data.put(&caller.user_id, Some(room_id), "m.fully_read", &content).await?;
+    Ok(())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/read_markers`
+async fn read_markers(
+    State(rooms): State<Rooms>,
+    State(receipts): State<Receipts>,
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<set_read_marker::Request>,
+) -> ApiResult<Json<Value>> {
+    must_be_joined(&rooms, &caller, &body.room_id).await?;
+    if let Some(event_id) = &body.fully_read {
+        fully_read(&account_data, &caller, &body.room_id, event_id).await?;
+    }
+    if let Some(event_id) = &body.read_receipt {
+        receipts.put(&body.room_id, &caller.user_id, "m.read", "", event_id).await?;
+    }
+    if let Some(event_id) = &body.private_read_receipt {
+        receipts.put(&body.room_id, &caller.user_id, "m.read.private", "", event_id).await?;
+    }
+    Ok(empty())
+}
+
+/// `PUT /_matrix/client/v3/presence/{userId}/status`
+async fn put_presence(
+    State(presences): State<Presences>,
+    Authed { caller, body }: Authed<set_presence::Request>,
+) -> ApiResult<Json<Value>> {
+    caller.must_be(&body.user_id)?;
+    presences.set(&body.user_id, body.presence.as_str(), body.status_msg.as_deref()).await?;
+    Ok(empty())
+}
+
+/// `GET /_matrix/client/v3/presence/{userId}/status`
+async fn presence(
+    State(rooms): State<Rooms>,
+    State(presences): State<Presences>,
+    Authed { caller, body }: Authed<get_presence::Request>,
+) -> ApiResult<Json<Value>> {
+    if caller.user_id != body.user_id && !rooms.share_a_room(&caller.user_id, &body.user_id).await? {
+        return Err(MatrixError::forbidden("You share no room with the user").into());
+    }
+    Ok(Json(presences.content(&body.user_id)))
+}

@@ -1,0 +1,257 @@
+//! Keys of devices and users, handed from client to client ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#key-management-api
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{Json, Router, extract::State};
+use landbridge_axum_ruma::{MatrixError, mount};
+use ruma::{
+    DeviceId, OwnedUserId, UserId,
+    api::client::keys::{
+        claim_keys::v3 as claim_keys, get_key_changes::v3 as get_key_changes, get_keys::v3 as get_keys,
+        upload_keys::v3 as upload_keys, upload_signatures::v3 as upload_signatures,
+        upload_signing_keys::v3 as upload_signing_keys,
+    },
+    serde::Raw,
+};
+use serde_json::{Map, Value, json};
+
+use super::reply::empty;
+use crate::{
+    devices::{Devices, Keys, MAX_KEYS_PER_UPLOAD},
+    http::{
+        ApiConfig, ApiState,
+        auth::Authed,
+        error::ApiResult,
+        uia::{Stage, Uia, UiaError},
+    },
+    rooms::Rooms,
+    sync::SyncToken,
+};
+
+/// How many devices one query or claim may name.
+const MAX_DEVICES: usize = 10_000;
+
+/// The longest key, in bytes of JSON.
+const MAX_KEY_BYTES: usize = 65_536;
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<upload_keys::Request, _, _, _>(router, upload);
+    let router = mount::<get_keys::Request, _, _, _>(router, query);
+    let router = mount::<claim_keys::Request, _, _, _>(router, claim);
+    let router = mount::<get_key_changes::Request, _, _, _>(router, changes);
+    let router = mount::<upload_signing_keys::Request, _, _, _>(router, upload_cross_signing);
+    mount::<upload_signatures::Request, _, _, _>(router, upload_signatures)
+}
+
+fn value<T>(raw: &Raw<T>) -> ApiResult<Value> {
+    let text = raw.json().get();
+    if text.len() > MAX_KEY_BYTES {
+        return Err(MatrixError::too_large().into());
+    }
+    Ok(serde_json::from_str(text).map_err(|_| MatrixError::bad_json("Not a key"))?)
+}
+
+fn by_id<K: ToString, T>(keys: &BTreeMap<K, Raw<T>>) -> ApiResult<Vec<(String, String)>> {
+    if keys.len() > MAX_KEYS_PER_UPLOAD {
+        return Err(MatrixError::invalid_param("Too many keys").into());
+    }
+    keys.iter().map(|(id, key)| Ok((id.to_string(), value(key)?.to_string()))).collect()
+}
+
+/// `POST /_matrix/client/v3/keys/upload`
+async fn upload(
+    State(keys): State<Keys>,
+    Authed { caller, body }: Authed<upload_keys::Request>,
+) -> ApiResult<Json<Value>> {
+    let device_id = caller.device()?;
+    let device_keys = match &body.device_keys {
+        None => None,
+        Some(device_keys) => {
+            let keys = value(device_keys)?;
+            if keys["user_id"] != caller.user_id.as_str() || keys["device_id"] != device_id.as_str() {
+                return Err(MatrixError::invalid_param("The keys are not those of this device").into());
+            }
+            Some(keys.to_string())
+        }
+    };
+    let (one_time, fallback) = (by_id(&body.one_time_keys)?, by_id(&body.fallback_keys)?);
+    keys.upload(&caller.user_id, device_id, device_keys.as_deref(), &one_time, &fallback).await?;
+    let counts = keys.one_time_counts(&caller.user_id, device_id).await?;
+    Ok(Json(json!({ "one_time_key_counts": counts })))
+}
+
+fn parsed(keys: Vec<(String, String)>) -> Map<String, Value> {
+    keys.into_iter().filter_map(|(id, body)| Some((id, serde_json::from_str(&body).ok()?))).collect()
+}
+
+/// The device keys of a user, with the names its owner gave the devices.
+async fn device_keys(
+    keys: &Keys,
+    devices: &Devices,
+    user_id: &UserId,
+    wanted: &[ruma::OwnedDeviceId],
+) -> ApiResult<Map<String, Value>> {
+    let mut found = parsed(keys.of_user(user_id).await?);
+    found.retain(|id, _| wanted.is_empty() || wanted.iter().any(|wanted| wanted.as_str() == id));
+    if !found.is_empty() {
+        for device in devices.of_user(user_id).await? {
+            let Some(Value::Object(keys)) = found.get_mut(device.device_id.as_str()) else { continue };
+            if let Some(name) = device.display_name {
+                keys.insert("unsigned".to_owned(), json!({ "device_display_name": name }));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// `POST /_matrix/client/v3/keys/query`
+async fn query(
+    State(config): State<Arc<ApiConfig>>,
+    State(keys): State<Keys>,
+    State(devices): State<Devices>,
+    Authed { caller, body }: Authed<get_keys::Request>,
+) -> ApiResult<Json<Value>> {
+    if body.device_keys.len() > MAX_DEVICES {
+        return Err(MatrixError::invalid_param("Too many users").into());
+    }
+    let (mut of_devices, mut master) = (Map::new(), Map::new());
+    let (mut self_signing, mut user_signing) = (Map::new(), Map::new());
+    for (user_id, wanted) in body.device_keys.iter().filter(|(user_id, _)| config.is_local(user_id)) {
+        let user = user_id.to_string();
+        of_devices.insert(user.clone(), device_keys(&keys, &devices, user_id, wanted).await?.into());
+        for (kind, key) in parsed(keys.cross_signing_of(user_id).await?) {
+            match kind.as_str() {
+                "master" => drop(master.insert(user.clone(), key)),
+                "self_signing" => drop(self_signing.insert(user.clone(), key)),
+                "user_signing" if *user_id == caller.user_id => drop(user_signing.insert(user.clone(), key)),
+                _ => {}
+            }
+        }
+    }
+    Ok(Json(json!({
+        "failures": {},
+        "device_keys": of_devices,
+        "master_keys": master,
+        "self_signing_keys": self_signing,
+        "user_signing_keys": user_signing,
+    })))
+}
+
+/// `POST /_matrix/client/v3/keys/claim`
+async fn claim(
+    State(keys): State<Keys>,
+    Authed { body, .. }: Authed<claim_keys::Request>,
+) -> ApiResult<Json<Value>> {
+    let mut wanted = Vec::new();
+    for (user_id, devices) in &body.one_time_keys {
+        for (device_id, algorithm) in devices {
+            wanted.push((user_id.to_string(), device_id.to_string(), algorithm.to_string()));
+        }
+    }
+    if wanted.len() > MAX_DEVICES {
+        return Err(MatrixError::invalid_param("Too many devices").into());
+    }
+    let found = keys.claim(wanted.clone()).await?;
+    let mut claimed: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    for ((user, device, _), found) in wanted.into_iter().zip(found) {
+        let Some((key_id, body)) = found else { continue };
+        let Ok(body) = serde_json::from_str::<Value>(&body) else { continue };
+        claimed.entry(user).or_default().insert(device, json!({ key_id: body }));
+    }
+    Ok(Json(json!({ "failures": {}, "one_time_keys": claimed })))
+}
+
+/// `GET /_matrix/client/v3/keys/changes`
+async fn changes(
+    State(keys): State<Keys>,
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<get_key_changes::Request>,
+) -> ApiResult<Json<Value>> {
+    let token = |text: &str| {
+        text.parse::<SyncToken>().map_err(|_| MatrixError::invalid_param("The token is not one of this server"))
+    };
+    let (from, to) = (token(&body.from)?, token(&body.to)?);
+    let mut changed: Vec<OwnedUserId> = Vec::new();
+    for user_id in keys.changed_between(from.position.0, to.position.0).await? {
+        let Ok(user_id) = UserId::parse(user_id) else { continue };
+        if user_id == caller.user_id || rooms.share_a_room(&caller.user_id, &user_id).await? {
+            changed.push(user_id);
+        }
+    }
+    Ok(Json(json!({ "changed": changed, "left": [] })))
+}
+
+/// `POST /_matrix/client/v3/keys/device_signing/upload`; the first keys of a user, and those of application services, need no
+/// password.
+async fn upload_cross_signing(
+    State(keys): State<Keys>,
+    State(uia): State<Uia>,
+    Authed { caller, body }: Authed<upload_signing_keys::Request>,
+) -> Result<Json<Value>, UiaError> {
+    let is_first = keys.cross_signing_of(&caller.user_id).await?.is_empty();
+    if !is_first && caller.appservice.is_none() {
+        uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+    }
+    let given = [
+        ("master", &body.master_key),
+        ("self_signing", &body.self_signing_key),
+        ("user_signing", &body.user_signing_key),
+    ];
+    let mut wanted = Vec::new();
+    for (kind, key) in given {
+        let Some(key) = key else { continue };
+        let key = value(key)?;
+        if key["user_id"] != caller.user_id.as_str() {
+            return Err(MatrixError::invalid_param("The keys are another user's").into());
+        }
+        wanted.push((kind, key.to_string()));
+    }
+    keys.upload_cross_signing(&caller.user_id, &wanted).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/keys/signatures/upload`; signatures are kept with what they sign. Only a user's own keys can be signed
+/// here, but for master keys, which others sign too.
+async fn upload_signatures(
+    State(keys): State<Keys>,
+    Authed { caller, body }: Authed<upload_signatures::Request>,
+) -> ApiResult<Json<Value>> {
+    for (user_id, signed) in &body.signed_keys {
+        let signed = serde_json::to_value(signed).map_err(|_| MatrixError::bad_json("Not signatures"))?;
+        let Value::Object(signed) = signed else { continue };
+        for (id, object) in signed {
+            sign(&keys, &caller.user_id, user_id, &id, &object["signatures"]).await?;
+        }
+    }
+    Ok(Json(json!({ "failures": {} })))
+}
+
+async fn sign(keys: &Keys, by: &UserId, user_id: &UserId, id: &str, signatures: &Value) -> ApiResult<()> {
+    let Some(new) = signatures[by.as_str()].as_object() else { return Ok(()) };
+    if by == user_id
+        && let Some(mut device_keys) = parsed(keys.of_user(user_id).await?).remove(id)
+    {
+        add_signatures(&mut device_keys, by, new);
+        let device_id = <&DeviceId>::from(id);
+        keys.replace_device_keys(user_id, device_id.as_str(), &device_keys.to_string()).await?;
+        return Ok(());
+    }
+    let mut cross_signing = parsed(keys.cross_signing_of(user_id).await?);
+    let Some(mut master) = cross_signing.remove("master") else { return Ok(()) };
+    let is_master = master["keys"].as_object().is_some_and(|keys| keys.values().any(|key| key == id));
+    if is_master {
+        add_signatures(&mut master, by, new);
+        keys.upload_cross_signing(user_id, &[("master", master.to_string())]).await?;
+    }
+    Ok(())
+}
+
+fn add_signatures(object: &mut Value, by: &UserId, new: &Map<String, Value>) {
+    let Some(object) = object.as_object_mut() else { return };
+    let Some(all) = object.entry("signatures").or_insert_with(|| json!({})).as_object_mut() else { return };
+    if let Some(of_signer) = all.entry(by.as_str()).or_insert_with(|| json!({})).as_object_mut() {
+        of_signer.extend(new.clone());
+    }
+}

@@ -1,0 +1,219 @@
+//! Coming and going ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#room-membership
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract::State};
+use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
+use ruma::{
+    OwnedRoomId, OwnedUserId, RoomAliasId, RoomOrAliasId,
+    api::client::{
+        knock::knock_room::v3 as knock_room,
+        membership::{
+            ban_user::v3 as ban_user,
+            forget_room::v3 as forget_room,
+            invite_user::v3::{self as invite_user, InvitationRecipient},
+            join_room_by_id::v3 as join_room_by_id,
+            join_room_by_id_or_alias::v3 as join_room,
+            kick_user::v3 as kick_user,
+            leave_room::v3 as leave_room,
+            unban_user::v3 as unban_user,
+        },
+    },
+};
+use serde_json::Value;
+
+use super::{profile::member_profile, reply::empty};
+use crate::{
+    appservice::{Appservices, query},
+    http::{
+        ApiConfig, ApiState,
+        auth::{Authed, Caller},
+        error::ApiResult,
+    },
+    rooms::{Membership, MembershipChange, Rooms},
+    users::Users,
+};
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<join_room_by_id::Request, _, _, _>(router, join_by_id);
+    let router = mount::<join_room::Request, _, _, _>(router, join);
+    let router = mount::<knock_room::Request, _, _, _>(router, knock);
+    let router = mount::<invite_user::Request, _, _, _>(router, invite);
+    let router = mount::<leave_room::Request, _, _, _>(router, leave);
+    let router = mount::<forget_room::Request, _, _, _>(router, forget);
+    let router = mount::<kick_user::Request, _, _, _>(router, kick);
+    let router = mount::<ban_user::Request, _, _, _>(router, ban);
+    mount::<unban_user::Request, _, _, _>(router, unban)
+}
+
+/// A change that the caller asks for.
+fn change(
+    caller: &Caller,
+    room_id: OwnedRoomId,
+    target: OwnedUserId,
+    membership: Membership,
+    reason: Option<String>,
+) -> MembershipChange {
+    let mut change = MembershipChange::new(room_id, caller.user_id.clone(), target, membership);
+    change.reason = reason;
+    change.ts = caller.ts;
+    change
+}
+
+async fn enter(
+    rooms: &Rooms,
+    users: &Users,
+    caller: &Caller,
+    room_id: OwnedRoomId,
+    membership: Membership,
+    reason: Option<String>,
+) -> ApiResult<()> {
+    let mut change = change(caller, room_id, caller.user_id.clone(), membership, reason);
+    change.profile = member_profile(users, &caller.user_id).await?;
+    rooms.change_membership(change).await?;
+    Ok(())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/join`
+async fn join_by_id(
+    State(rooms): State<Rooms>,
+    State(users): State<Users>,
+    Authed { caller, body }: Authed<join_room_by_id::Request>,
+) -> ApiResult<RumaReply<join_room_by_id::Response>> {
+    enter(&rooms, &users, &caller, body.room_id.clone(), Membership::Join, body.reason).await?;
+    Ok(RumaReply(join_room_by_id::Response::new(body.room_id)))
+}
+
+/// `POST /_matrix/client/v3/join/{roomIdOrAlias}`
+async fn join(
+    State(config): State<Arc<ApiConfig>>,
+    State(rooms): State<Rooms>,
+    State(users): State<Users>,
+    State(appservices): State<Appservices>,
+    Authed { caller, body }: Authed<join_room::Request>,
+) -> ApiResult<RumaReply<join_room::Response>> {
+    let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
+    enter(&rooms, &users, &caller, room_id.clone(), Membership::Join, body.reason).await?;
+    Ok(RumaReply(join_room::Response::new(room_id)))
+}
+
+/// `POST /_matrix/client/v3/knock/{roomIdOrAlias}` ([spec](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms))
+async fn knock(
+    State(config): State<Arc<ApiConfig>>,
+    State(rooms): State<Rooms>,
+    State(users): State<Users>,
+    State(appservices): State<Appservices>,
+    Authed { caller, body }: Authed<knock_room::Request>,
+) -> ApiResult<RumaReply<knock_room::Response>> {
+    let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
+    enter(&rooms, &users, &caller, room_id.clone(), Membership::Knock, body.reason).await?;
+    Ok(RumaReply(knock_room::Response::new(room_id)))
+}
+
+async fn room_of(
+    id_or_alias: &RoomOrAliasId,
+    config: &ApiConfig,
+    rooms: &Rooms,
+    appservices: &Appservices,
+) -> ApiResult<OwnedRoomId> {
+    match <&RoomAliasId>::try_from(id_or_alias) {
+        Ok(alias) => Ok(room_of_alias(alias, config, rooms, appservices)
+            .await?
+            .ok_or_else(|| MatrixError::not_found("No room has this alias"))?),
+        Err(room_id) => Ok(room_id.to_owned()),
+    }
+}
+
+/// The room of an alias. Of an unknown one, the application services whose namespace it is in are asked, and may make the room.
+pub(super) async fn room_of_alias(
+    alias: &RoomAliasId,
+    config: &ApiConfig,
+    rooms: &Rooms,
+    appservices: &Appservices,
+) -> ApiResult<Option<OwnedRoomId>> {
+    if alias.server_name() != config.server_name() {
+        return Ok(None);
+    }
+    if let Some(room_id) = rooms.resolve_alias(alias).await? {
+        return Ok(Some(room_id));
+    }
+    if !query::alias_exists(appservices, alias).await {
+        return Ok(None);
+    }
+    Ok(rooms.resolve_alias(alias).await?)
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/invite`; users whom nobody has made yet can be invited, for application services
+/// make them then.
+async fn invite(
+    State(config): State<Arc<ApiConfig>>,
+    State(rooms): State<Rooms>,
+    State(users): State<Users>,
+    Authed { caller, body }: Authed<invite_user::Request>,
+) -> ApiResult<Json<Value>> {
+    let InvitationRecipient::UserId(recipient) = body.recipient else {
+        return Err(MatrixError::invalid_param("This server invites by user id alone").into());
+    };
+    if !config.is_local(&recipient.user_id) {
+        return Err(MatrixError::forbidden("This server reaches no other servers").into());
+    }
+    let target = recipient.user_id;
+    let mut change = change(&caller, body.room_id, target.clone(), Membership::Invite, recipient.reason);
+    change.profile = member_profile(&users, &target).await?;
+    rooms.change_membership(change).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/leave`
+async fn leave(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<leave_room::Request>,
+) -> ApiResult<Json<Value>> {
+    let target = caller.user_id.clone();
+    rooms.change_membership(change(&caller, body.room_id, target, Membership::Leave, body.reason)).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/forget`
+async fn forget(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<forget_room::Request>,
+) -> ApiResult<Json<Value>> {
+    rooms.forget(&body.room_id, &caller.user_id).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/kick`
+async fn kick(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<kick_user::Request>,
+) -> ApiResult<Json<Value>> {
+    let standing = rooms.membership(&body.room_id, &body.user_id).await?.map(|standing| standing.membership);
+    if !matches!(standing, Some(Membership::Join | Membership::Invite | Membership::Knock)) {
+        return Err(MatrixError::forbidden("The user is not in the room").into());
+    }
+    rooms.change_membership(change(&caller, body.room_id, body.user_id, Membership::Leave, body.reason)).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/ban`
+async fn ban(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<ban_user::Request>,
+) -> ApiResult<Json<Value>> {
+    rooms.change_membership(change(&caller, body.room_id, body.user_id, Membership::Ban, body.reason)).await?;
+    Ok(empty())
+}
+
+/// `POST /_matrix/client/v3/rooms/{roomId}/unban`
+async fn unban(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<unban_user::Request>,
+) -> ApiResult<Json<Value>> {
+    let mut change = change(&caller, body.room_id, body.user_id, Membership::Leave, body.reason);
+    change.unban = true;
+    rooms.change_membership(change).await?;
+    Ok(empty())
+}

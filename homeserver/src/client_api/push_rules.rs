@@ -1,0 +1,165 @@
+//! Push rules: the specification's own, and what a user makes of them ([spec])
+//!
+//! Rules are kept and served so that clients decide by them; this server itself pushes nothing.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-rules
+
+use axum::{Json, Router, extract::State};
+use landbridge_axum_ruma::{MatrixError, mount};
+use ruma::{
+    UserId,
+    api::client::push::{
+        delete_pushrule::v3 as delete_pushrule, get_notifications::v3 as get_notifications,
+        get_pushers::v3 as get_pushers, get_pushrule::v3 as get_pushrule,
+        get_pushrule_actions::v3 as get_pushrule_actions, get_pushrule_enabled::v3 as get_pushrule_enabled,
+        get_pushrules_all::v3 as get_pushrules_all, get_pushrules_global_scope::v3 as get_pushrules_global,
+        set_pushrule::v3 as set_pushrule, set_pushrule_actions::v3 as set_pushrule_actions,
+        set_pushrule_enabled::v3 as set_pushrule_enabled,
+    },
+    push::Ruleset,
+};
+use serde_json::{Value, json};
+
+use super::reply::empty;
+use crate::{
+    http::{ApiState, auth::Authed, error::ApiResult},
+    users::{AccountData, MAX_ACCOUNT_DATA_BYTES},
+};
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<get_pushrules_all::Request, _, _, _>(router, all);
+    let router = mount::<get_pushrules_global::Request, _, _, _>(router, global);
+    let router = mount::<get_pushrule::Request, _, _, _>(router, one);
+    let router = mount::<set_pushrule::Request, _, _, _>(router, put);
+    let router = mount::<delete_pushrule::Request, _, _, _>(router, delete);
+    let router = mount::<get_pushrule_enabled::Request, _, _, _>(router, enabled);
+    let router = mount::<set_pushrule_enabled::Request, _, _, _>(router, put_enabled);
+    let router = mount::<get_pushrule_actions::Request, _, _, _>(router, actions);
+    let router = mount::<set_pushrule_actions::Request, _, _, _>(router, put_actions);
+    let router = mount::<get_pushers::Request, _, _, _>(router, pushers);
+    mount::<get_notifications::Request, _, _, _>(router, notifications)
+}
+
+/// The rules of a user: what it stored, or the specification's.
+pub(crate) async fn ruleset(account_data: &AccountData, user_id: &UserId) -> ApiResult<Ruleset> {
+    let stored = account_data.read(user_id, None, "m.push_rules").await?;
+    let global = stored
+        .and_then(|stored| serde_json::from_str::<Value>(&stored).ok())
+        .and_then(|mut stored| serde_json::from_value(stored["global"].take()).ok());
+    Ok(global.unwrap_or_else(|| Ruleset::server_default(user_id)))
+}
+
+async fn store(account_data: &AccountData, user_id: &UserId, rules: &Ruleset) -> ApiResult<Json<Value>> {
+    let content = json!({ "global": rules }).to_string();
+    if content.len() > MAX_ACCOUNT_DATA_BYTES {
+        return Err(MatrixError::too_large().into());
+    }
+    account_data.put(user_id, None, "m.push_rules", &content).await?;
+    Ok(empty())
+}
+
+fn no_rule() -> MatrixError {
+    MatrixError::not_found("No such push rule")
+}
+
+/// `GET /_matrix/client/v3/pushrules/`
+async fn all(
+    State(account_data): State<AccountData>,
+    Authed { caller, .. }: Authed<get_pushrules_all::Request>,
+) -> ApiResult<Json<Value>> {
+    Ok(Json(json!({ "global": ruleset(&account_data, &caller.user_id).await? })))
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/`
+async fn global(
+    State(account_data): State<AccountData>,
+    Authed { caller, .. }: Authed<get_pushrules_global::Request>,
+) -> ApiResult<Json<Ruleset>> {
+    Ok(Json(ruleset(&account_data, &caller.user_id).await?))
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+async fn one(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<get_pushrule::Request>,
+) -> ApiResult<Json<Value>> {
+    let rules = ruleset(&account_data, &caller.user_id).await?;
+    let rules = serde_json::to_value(&rules).map_err(|_| MatrixError::internal())?;
+    let of_kind = rules[body.kind.as_str()].as_array();
+    let rule = of_kind.and_then(|rules| rules.iter().find(|rule| rule["rule_id"] == body.rule_id.as_str()));
+    Ok(Json(rule.cloned().ok_or_else(no_rule)?))
+}
+
+/// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+async fn put(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<set_pushrule::Request>,
+) -> ApiResult<Json<Value>> {
+    let mut rules = ruleset(&account_data, &caller.user_id).await?;
+    rules
+        .insert(body.rule, body.after.as_deref(), body.before.as_deref())
+        .map_err(|error| MatrixError::invalid_param(error.to_string()))?;
+    store(&account_data, &caller.user_id, &rules).await
+}
+
+/// `DELETE /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+async fn delete(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<delete_pushrule::Request>,
+) -> ApiResult<Json<Value>> {
+    let mut rules = ruleset(&account_data, &caller.user_id).await?;
+    rules.remove(body.kind, &body.rule_id).map_err(|_| no_rule())?;
+    store(&account_data, &caller.user_id, &rules).await
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled`
+async fn enabled(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<get_pushrule_enabled::Request>,
+) -> ApiResult<Json<Value>> {
+    let rules = ruleset(&account_data, &caller.user_id).await?;
+    let rule = rules.get(body.kind, &body.rule_id).ok_or_else(no_rule)?;
+    Ok(Json(json!({ "enabled": rule.enabled() })))
+}
+
+/// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled`
+async fn put_enabled(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<set_pushrule_enabled::Request>,
+) -> ApiResult<Json<Value>> {
+    let mut rules = ruleset(&account_data, &caller.user_id).await?;
+    rules.set_enabled(body.kind, &body.rule_id, body.enabled).map_err(|_| no_rule())?;
+    store(&account_data, &caller.user_id, &rules).await
+}
+
+/// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+async fn actions(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<get_pushrule_actions::Request>,
+) -> ApiResult<Json<Value>> {
+    let rules = ruleset(&account_data, &caller.user_id).await?;
+    let rule = rules.get(body.kind, &body.rule_id).ok_or_else(no_rule)?;
+    Ok(Json(json!({ "actions": rule.actions() })))
+}
+
+/// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
+async fn put_actions(
+    State(account_data): State<AccountData>,
+    Authed { caller, body }: Authed<set_pushrule_actions::Request>,
+) -> ApiResult<Json<Value>> {
+    let mut rules = ruleset(&account_data, &caller.user_id).await?;
+    rules.set_actions(body.kind, &body.rule_id, body.actions).map_err(|_| no_rule())?;
+    store(&account_data, &caller.user_id, &rules).await
+}
+
+/// `GET /_matrix/client/v3/pushers`: there are none
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3pushers)).
+async fn pushers(_: Authed<get_pushers::Request>) -> Json<Value> {
+    Json(json!({ "pushers": [] }))
+}
+
+/// `GET /_matrix/client/v3/notifications`: none are kept
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3notifications)).
+async fn notifications(_: Authed<get_notifications::Request>) -> Json<Value> {
+    Json(json!({ "notifications": [] }))
+}

@@ -1,0 +1,80 @@
+//! Sending and redacting ([sending], [redacting])
+//!
+//! [sending]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
+//! [redacting]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
+
+use axum::{Router, extract::State};
+use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
+use ruma::{
+    OwnedEventId,
+    api::client::{message::send_message_event::v3 as send_event, redact::redact_event::v3 as redact_event},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    http::{
+        ApiState,
+        auth::{Authed, Caller},
+        error::ApiResult,
+    },
+    rooms::{Outgoing, Redaction, Rooms, Txn},
+};
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<send_event::Request, _, _, _>(router, send);
+    mount::<redact_event::Request, _, _, _>(router, redact)
+}
+
+fn txn(caller: &Caller, txn_id: &str) -> ApiResult<Option<Txn>> {
+    if txn_id.is_empty() || txn_id.len() > 255 {
+        return Err(MatrixError::invalid_param("The transaction id is not allowed").into());
+    }
+    Ok(caller.txn(txn_id))
+}
+
+/// What an `m.room.redaction` redacts, where its content says so.
+fn redacts(kind: &str, content: &RawValue) -> Option<OwnedEventId> {
+    #[derive(Deserialize)]
+    struct Content {
+        redacts: Option<OwnedEventId>,
+    }
+    if kind != "m.room.redaction" {
+        return None;
+    }
+    serde_json::from_str::<Content>(content.get()).ok()?.redacts
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
+async fn send(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<send_event::Request>,
+) -> ApiResult<RumaReply<send_event::Response>> {
+    let txn = txn(&caller, body.txn_id.as_str())?;
+    let kind = body.event_type.to_string();
+    let content = body.body.into_json();
+    let mut outgoing = Outgoing::message(body.room_id, caller.user_id, kind, content);
+    outgoing.redacts = redacts(&outgoing.kind, &outgoing.content);
+    outgoing.ts = caller.ts;
+    outgoing.txn = txn;
+    let sent = rooms.send(outgoing).await?;
+    Ok(RumaReply(send_event::Response::new(sent.event_id)))
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
+async fn redact(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<redact_event::Request>,
+) -> ApiResult<RumaReply<redact_event::Response>> {
+    let txn = txn(&caller, body.txn_id.as_str())?;
+    let redaction = Redaction {
+        room_id: body.room_id,
+        sender: caller.user_id,
+        event_id: body.event_id,
+        reason: body.reason,
+        ts: caller.ts,
+        txn,
+    };
+    let sent = rooms.redact(redaction).await?;
+    Ok(RumaReply(redact_event::Response::new(sent.event_id)))
+}

@@ -1,0 +1,112 @@
+//! Room state ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#getting-events-for-a-room
+
+use axum::{Json, Router, extract::State};
+use http::StatusCode;
+use landbridge_axum_ruma::{MatrixError, RumaReply, mount, mount_at};
+use ruma::{
+    OwnedRoomAliasId, RoomId,
+    api::{
+        client::state::{
+            get_state_event_for_key::v3::{self as get_state_event, StateEventFormat},
+            get_state_events::v3 as get_state,
+            send_state_event::v3 as send_state_event,
+        },
+        error::ErrorKind,
+    },
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    http::{ApiState, auth::Authed, error::ApiResult},
+    rooms::{ClientEventFormat, ClientEventOptions, Outgoing, Rooms},
+};
+
+/// The paths of state with an empty key: with the closing slash and without it.
+const EMPTY_KEY: [&str; 4] = [
+    "/_matrix/client/r0/rooms/{room_id}/state/{event_type}",
+    "/_matrix/client/r0/rooms/{room_id}/state/{event_type}/",
+    "/_matrix/client/v3/rooms/{room_id}/state/{event_type}",
+    "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/",
+];
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    let router = mount::<get_state::Request, _, _, _>(router, all);
+    let router = mount::<get_state_event::Request, _, _, _>(router, one);
+    let router = mount_at::<get_state_event::Request, _, _, _>(router, &EMPTY_KEY, one);
+    let router = mount::<send_state_event::Request, _, _, _>(router, put);
+    mount_at::<send_state_event::Request, _, _, _>(router, &EMPTY_KEY, put)
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/state`
+async fn all(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<get_state::Request>,
+) -> ApiResult<Json<Vec<Box<RawValue>>>> {
+    let root = rooms.readable_state(&body.room_id, &caller.user_id).await?;
+    let events = rooms.state_at(root).await?;
+    let options = ClientEventOptions { format: ClientEventFormat::Full, reader: caller.reader() };
+    Ok(Json(rooms.client_events(&events, options).await?))
+}
+
+/// `GET /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
+async fn one(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<get_state_event::Request>,
+) -> ApiResult<Json<Box<RawValue>>> {
+    #[derive(Deserialize)]
+    struct Shown {
+        content: Box<RawValue>,
+    }
+    let root = rooms.readable_state(&body.room_id, &caller.user_id).await?;
+    let event = rooms.state_event_at(&body.room_id, root, &body.event_type, &body.state_key).await?;
+    let event = event.ok_or_else(|| MatrixError::not_found("No such state"))?;
+    let options = ClientEventOptions { format: ClientEventFormat::Full, reader: caller.reader() };
+    let shown = rooms.client_events(&[event], options).await?.into_iter().next();
+    let shown = shown.ok_or_else(MatrixError::internal)?;
+    if body.format == StateEventFormat::Event {
+        return Ok(Json(shown));
+    }
+    let shown: Shown = serde_json::from_str(shown.get()).map_err(|_| MatrixError::internal())?;
+    Ok(Json(shown.content))
+}
+
+/// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
+async fn put(
+    State(rooms): State<Rooms>,
+    Authed { caller, body }: Authed<send_state_event::Request>,
+) -> ApiResult<RumaReply<send_state_event::Response>> {
+    let kind = body.event_type.to_string();
+    let content = body.body.into_json();
+    if kind == "m.room.canonical_alias" {
+        check_aliases(&rooms, &body.room_id, &content).await?;
+    }
+    let mut outgoing = Outgoing::state(body.room_id, caller.user_id, kind, body.state_key, content);
+    outgoing.ts = caller.ts;
+    let sent = rooms.send(outgoing).await?;
+    Ok(RumaReply(send_state_event::Response::new(sent.event_id)))
+}
+
+/// What a room calls its aliases must be its aliases
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#mroomcanonical_alias)). Those of other servers are believed.
+async fn check_aliases(rooms: &Rooms, room_id: &RoomId, content: &RawValue) -> ApiResult<()> {
+    #[derive(Deserialize)]
+    struct Content {
+        alias: Option<String>,
+        #[serde(default)]
+        alt_aliases: Option<Vec<String>>,
+    }
+    let content: Content =
+        serde_json::from_str(content.get()).map_err(|_| MatrixError::bad_json("Not a canonical alias event"))?;
+    let aliases = content.alt_aliases.unwrap_or_default().into_iter().chain(content.alias);
+    for alias in aliases.filter(|alias| !alias.is_empty()) {
+        let alias = OwnedRoomAliasId::try_from(alias).map_err(|_| MatrixError::invalid_param("Not a room alias"))?;
+        if alias.server_name() == rooms.server_name() && rooms.resolve_alias(&alias).await?.as_deref() != Some(room_id) {
+            let message = format!("{alias} does not point to this room");
+            return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::BadAlias, message).into());
+        }
+    }
+    Ok(())
+}

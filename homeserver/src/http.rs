@@ -1,0 +1,23 @@
+//! The wire: who asks ([`auth`]), what they are told when it goes wrong ([`error`]), what the handlers stand on ([`state`]).
+
+pub(crate) mod auth;
+pub(crate) mod error;
+pub(crate) mod guard;
+mod ops;
+pub(crate) mod state;
+pub(crate) mod uia;
+
+use axum::Router;
+use landbridge_axum_ruma::{cors, finish};
+
+pub use self::state::{ApiConfig, ApiState};
+use crate::client_api;
+
+/// The largest request body but for media, in bytes.
+pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// The whole homeserver as a router: the client-server API, `/health` and `/metrics`.
+pub fn router(state: ApiState) -> Router {
+    let router = ops::routes(client_api::routes(Router::new()));
+    guard::guard(cors(finish(router, MAX_BODY_BYTES))).with_state(state)
+}

@@ -1,0 +1,224 @@
+//! Who is asking: access tokens of clients, tokens of application services, and the identities these assert
+//! ([client-server], [appservice])
+//!
+//! [client-server]: https://spec.matrix.org/v1.19/client-server-api/#using-access-tokens
+//! [appservice]: https://spec.matrix.org/v1.19/application-service-api/#identity-assertion
+
+use std::{fmt, sync::Arc};
+
+use axum::extract::{FromRef, FromRequest, Request};
+use http::{HeaderMap, StatusCode, Uri};
+use landbridge_axum_ruma::{IdentityAssertion, MatrixError, Ruma, bearer_token};
+use ruma::{
+    DeviceId, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedUserId, UserId,
+    api::{
+        IncomingRequest,
+        auth_scheme::AuthScheme,
+        error::{ErrorKind, UnknownTokenErrorData},
+    },
+};
+
+use super::error::{ApiError, ApiResult};
+use crate::{
+    appservice::{Appservice, Appservices},
+    devices::Devices,
+    rooms::Txn,
+    users::Users,
+};
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user who acts, asserted or not.
+    pub user_id: OwnedUserId,
+    /// The device, if there is one: requests of application services mostly have none.
+    pub device_id: Option<OwnedDeviceId>,
+    /// The application service that acts as the user.
+    pub appservice: Option<Arc<Appservice>>,
+    /// The time an application service gives to its event. `?ts=` of anyone else is ignored.
+    pub ts: Option<MilliSecondsSinceUnixEpoch>,
+}
+
+impl Caller {
+    /// Refuses to act for anyone but the caller.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN`.
+    pub fn must_be(&self, user_id: &UserId) -> Result<(), ApiError> {
+        if self.user_id == *user_id {
+            return Ok(());
+        }
+        Err(MatrixError::forbidden("You cannot act for another user").into())
+    }
+
+    /// The device of the caller, for what only devices have.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` for an application service that names no device.
+    pub fn device(&self) -> Result<&DeviceId, ApiError> {
+        self.device_id
+            .as_deref()
+            .ok_or_else(|| MatrixError::forbidden("Only a device can do this: add ?device_id= to the request").into())
+    }
+
+    /// Whose transaction ids these are: the device's, or the application service's where it names no device.
+    #[must_use]
+    pub fn txn(&self, txn_id: &str) -> Option<Txn> {
+        let device = match (&self.device_id, &self.appservice) {
+            (Some(device_id), _) => device_id.to_string(),
+            (None, Some(appservice)) => format!("appservice {}", appservice.id()),
+            (None, None) => return None,
+        };
+        Some(Txn { device, id: txn_id.to_owned() })
+    }
+
+    /// The reader of events, who gets its own transaction ids back.
+    #[must_use]
+    pub fn reader(&self) -> Option<(&UserId, &str)> {
+        self.device_id.as_deref().map(|device_id| (&*self.user_id, device_id.as_str()))
+    }
+}
+
+/// Checks tokens.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    devices: Devices,
+    users: Users,
+    appservices: Appservices,
+}
+
+impl Auth {
+    /// Checks tokens against these.
+    #[must_use]
+    pub const fn new(devices: Devices, users: Users, appservices: Appservices) -> Self {
+        Self { devices, users, appservices }
+    }
+
+    /// Who sent a request with this token, if it has one.
+    ///
+    /// # Errors
+    /// `M_UNKNOWN_TOKEN`; for application services `M_FORBIDDEN` and `M_UNKNOWN_DEVICE`.
+    pub async fn caller(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Caller>> {
+        let Some(token) = bearer_token(headers, uri)? else { return Ok(None) };
+        if let Some(appservice) = self.appservices.by_token(&token) {
+            return self.asserted(appservice, IdentityAssertion::from_uri(uri)?).await.map(Some);
+        }
+        let session = self.devices.by_token(&token).await?.ok_or_else(unknown_token)?;
+        Ok(Some(Caller {
+            user_id: session.user_id,
+            device_id: Some(session.device_id),
+            appservice: None,
+            ts: None,
+        }))
+    }
+
+    /// The application service whose token a request has, whatever identity it asserts.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN` if header and query disagree.
+    pub fn appservice(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Arc<Appservice>>> {
+        Ok(bearer_token(headers, uri)?.and_then(|token| self.appservices.by_token(&token)))
+    }
+
+    /// An application service acts as its sender, or as a registered user of its namespace.
+    async fn asserted(&self, appservice: Arc<Appservice>, assertion: IdentityAssertion) -> ApiResult<Caller> {
+        let user_id = assertion.user_id.unwrap_or_else(|| appservice.sender().to_owned());
+        if user_id != *appservice.sender() {
+            if !appservice.owns_user(&user_id) {
+                return Err(MatrixError::forbidden("The user is not in the application service's namespace").into());
+            }
+            if !self.users.exists(&user_id).await? {
+                return Err(MatrixError::forbidden("The application service has not registered this user").into());
+            }
+        }
+        if let Some(device_id) = &assertion.device_id
+            && !self.devices.exists(&user_id, device_id).await?
+        {
+            let kind = ErrorKind::UnknownDevice;
+            return Err(MatrixError::new(StatusCode::BAD_REQUEST, kind, "The user has no such device").into());
+        }
+        Ok(Caller { user_id, device_id: assertion.device_id, appservice: Some(appservice), ts: assertion.ts })
+    }
+}
+
+/// 401 `M_UNKNOWN_TOKEN`.
+pub fn unknown_token() -> MatrixError {
+    let kind = ErrorKind::UnknownToken(UnknownTokenErrorData::new());
+    MatrixError::new(StatusCode::UNAUTHORIZED, kind, "Unknown access token")
+}
+
+/// A request of somebody: a ruma request with a checked token.
+#[derive(Debug)]
+pub struct Authed<T> {
+    /// Who asks.
+    pub caller: Caller,
+    /// What is asked.
+    pub body: T,
+}
+
+/// A request of somebody or of nobody.
+#[derive(Debug)]
+pub struct MaybeAuthed<T> {
+    /// Who asks; `None` without a token.
+    pub caller: Option<Caller>,
+    /// What is asked.
+    pub body: T,
+}
+
+impl<T, S> FromRequest<S> for Authed<T>
+where
+    T: IncomingRequest + Send,
+    <T::Authentication as AuthScheme>::Output: Send,
+    S: Send + Sync,
+    Auth: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let (caller, request) = admit(request, &Auth::from_ref(state)).await?;
+        let Ruma { body, .. } = Ruma::<T>::from_request(request, state).await?;
+        Ok(Self { caller: caller.ok_or_else(MatrixError::missing_token)?, body })
+    }
+}
+
+impl<T, S> FromRequest<S> for MaybeAuthed<T>
+where
+    T: IncomingRequest + Send,
+    <T::Authentication as AuthScheme>::Output: Send,
+    S: Send + Sync,
+    Auth: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        let (caller, request) = admit(request, &Auth::from_ref(state)).await?;
+        let Ruma { body, .. } = Ruma::<T>::from_request(request, state).await?;
+        Ok(Self { caller, body })
+    }
+}
+
+/// A caller alone, for endpoints that read their body themselves.
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller
+where
+    Auth: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(head: &mut http::request::Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let caller = Auth::from_ref(state).caller(&head.headers, &head.uri).await?;
+        caller.ok_or_else(|| MatrixError::missing_token().into())
+    }
+}
+
+/// Checks the token before the body is read: strangers cannot make the server read and parse.
+async fn admit(request: Request, auth: &Auth) -> ApiResult<(Option<Caller>, Request)> {
+    let (head, body) = request.into_parts();
+    let caller = auth.caller(&head.headers, &head.uri).await?;
+    Ok((caller, Request::from_parts(head, body)))
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.user_id.fmt(f)
+    }
+}

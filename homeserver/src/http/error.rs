@@ -1,0 +1,143 @@
+//! Every error of a handler, and what a client is told of it: one match ([spec])
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#standard-error-response
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use landbridge_axum_ruma::MatrixError;
+use landbridge_sql::SqlError;
+use ruma::api::error::ErrorKind;
+
+use crate::{
+    devices::DeviceError,
+    media::MediaError,
+    rooms::RoomError,
+    store::StoreError,
+    users::{AccountError, CreateUserError, PasswordError},
+};
+
+/// What handlers return.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// Why a request was refused: a Matrix error, whose message is for the client, never about the server's inside.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ApiError(pub MatrixError);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+impl From<MatrixError> for ApiError {
+    fn from(error: MatrixError) -> Self {
+        Self(error)
+    }
+}
+
+/// Nothing was written; the client may try again.
+fn unavailable(error: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "the store failed");
+    ApiError(MatrixError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, "The server cannot store anything now"))
+}
+
+fn broken(error: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "a request failed");
+    ApiError(MatrixError::internal())
+}
+
+fn full() -> ApiError {
+    tracing::error!("the disk is full");
+    ApiError(MatrixError::new(StatusCode::INSUFFICIENT_STORAGE, ErrorKind::Unknown, "The server has no room left"))
+}
+
+impl From<SqlError> for ApiError {
+    fn from(error: SqlError) -> Self {
+        unavailable(&error)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => full(),
+            StoreError::Conflict | StoreError::Superseded | StoreError::Failed(_) | StoreError::Closed => {
+                unavailable(&error)
+            }
+        }
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        broken(&error)
+    }
+}
+
+impl From<DeviceError> for ApiError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Read(error) => error.into(),
+            DeviceError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountError> for ApiError {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Read(error) => error.into(),
+            AccountError::Write(error) => error.into(),
+            AccountError::Password(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateUserError> for ApiError {
+    fn from(error: CreateUserError) -> Self {
+        match error {
+            CreateUserError::InUse => {
+                let kind = ErrorKind::UserInUse;
+                Self(MatrixError::new(StatusCode::BAD_REQUEST, kind, "The user id is taken"))
+            }
+            CreateUserError::Password(error) => error.into(),
+            CreateUserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<MediaError> for ApiError {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::TooLarge(_) => Self(MatrixError::too_large()),
+            MediaError::Interrupted => Self(MatrixError::new(
+                StatusCode::BAD_REQUEST,
+                ErrorKind::Unknown,
+                "The upload ended early",
+            )),
+            MediaError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => full(),
+            MediaError::Disk(error) => broken(&error),
+            MediaError::Read(error) => error.into(),
+            MediaError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<RoomError> for ApiError {
+    fn from(error: RoomError) -> Self {
+        let (status, kind) = match &error {
+            RoomError::NotFound(_) => (StatusCode::NOT_FOUND, ErrorKind::NotFound),
+            RoomError::Forbidden(_) => (StatusCode::FORBIDDEN, ErrorKind::Forbidden),
+            RoomError::BadJson(_) => (StatusCode::BAD_REQUEST, ErrorKind::BadJson),
+            RoomError::InvalidParam(_) => (StatusCode::BAD_REQUEST, ErrorKind::InvalidParam),
+            RoomError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge),
+            RoomError::UnsupportedVersion(_) => (StatusCode::BAD_REQUEST, ErrorKind::UnsupportedRoomVersion),
+            RoomError::AliasTaken => (StatusCode::CONFLICT, ErrorKind::Unknown),
+            RoomError::InvalidState(_) => (StatusCode::BAD_REQUEST, ErrorKind::InvalidRoomState),
+            RoomError::Unavailable(error) => return error.clone().into(),
+            RoomError::Internal(error) => return broken(error),
+        };
+        Self(MatrixError::new(status, kind, error.to_string()))
+    }
+}

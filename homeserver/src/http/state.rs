@@ -1,0 +1,89 @@
+//! What the handlers stand on. A handler asks for the one service it needs (`State<Rooms>`), never for all of them.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use ruma::{OwnedServerName, ServerName, UserId};
+
+use super::{auth::Auth, uia::Uia};
+use crate::{
+    appservice::{Appservices, Deliveries, thirdparty::Thirdparty},
+    devices::{Devices, Keys, ToDevice},
+    entropy::Entropy,
+    media::Media,
+    rooms::Rooms,
+    stream::Stream,
+    sync::{Presences, Receipts, Sync, Typists},
+    users::{AccountData, Users},
+};
+
+/// How the client-server API behaves.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// The name of this server.
+    pub server_name: OwnedServerName,
+    /// Where clients reach it, for `.well-known`; `None` hides that document.
+    pub public_url: Option<String>,
+    /// Whether anyone may register.
+    pub open_registration: bool,
+}
+
+impl ApiConfig {
+    /// Whether a user is of this server.
+    #[must_use]
+    pub fn is_local(&self, user_id: &UserId) -> bool {
+        user_id.server_name() == self.server_name
+    }
+
+    /// The name of this server.
+    #[must_use]
+    pub fn server_name(&self) -> &ServerName {
+        &self.server_name
+    }
+}
+
+/// All services, as the composition root made them.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    pub(crate) parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Arc<ApiConfig>,
+    pub(crate) auth: Auth,
+    pub(crate) uia: Uia,
+    pub(crate) users: Users,
+    pub(crate) account_data: AccountData,
+    pub(crate) devices: Devices,
+    pub(crate) keys: Keys,
+    pub(crate) to_device: ToDevice,
+    pub(crate) media: Media,
+    pub(crate) rooms: Rooms,
+    pub(crate) stream: Stream,
+    pub(crate) receipts: Receipts,
+    pub(crate) typing: Typists,
+    pub(crate) presences: Presences,
+    pub(crate) sync: Sync,
+    pub(crate) appservices: Appservices,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) thirdparty: Thirdparty,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+macro_rules! part {
+    ($($name:ident: $kind:ty),* $(,)?) => {$(
+        impl FromRef<ApiState> for $kind {
+            fn from_ref(state: &ApiState) -> Self {
+                state.parts.$name.clone()
+            }
+        }
+    )*};
+}
+
+part! {
+    config: Arc<ApiConfig>, auth: Auth, uia: Uia, users: Users, account_data: AccountData, devices: Devices, keys: Keys,
+    to_device: ToDevice, media: Media, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
+    presences: Presences, sync: Sync, appservices: Appservices, deliveries: Deliveries, thirdparty: Thirdparty,
+    entropy: Arc<dyn Entropy>,
+}
