@@ -1,9 +1,11 @@
 //! The `landbridge` command. It joins the parts and holds no logic.
 
 mod args;
+mod check;
 mod config;
 mod log;
 mod registration;
+mod runtime;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ fn run(Cli { command, log }: Cli) -> anyhow::Result<()> {
     log::start(&log, true)?;
     match command {
         Command::Registration(command) => registration::main(command),
-        Command::Up(_) | Command::Run(_) | Command::Check(_) | Command::DeadLetters(_) => anyhow::bail!("not yet"),
+        Command::Check(args) => check::main(&args),
+        Command::Up(_) | Command::Run(_) | Command::DeadLetters(_) => anyhow::bail!("not yet"),
     }
 }

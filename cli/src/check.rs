@@ -1,0 +1,29 @@
+//! `landbridge check`
+
+mod homeserver;
+
+use anyhow::{Context, bail};
+
+use crate::{args::CheckArgs, config, runtime};
+
+pub(crate) fn main(args: &CheckArgs) -> anyhow::Result<()> {
+    let path = &args.config.config;
+    let reading = config::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    for fault in &reading.faults {
+        println!("{fault}");
+    }
+    let Some(config) = reading.config else {
+        let fatal = reading.faults.iter().filter(|fault| fault.is_fatal()).count();
+        bail!("the bridge cannot start until {}", if fatal == 1 { "this is put right" } else { "these are put right" });
+    };
+    println!("{}: the configuration can be used", path.display());
+    if args.offline {
+        return Ok(());
+    }
+    let well = runtime::block_on(homeserver::ask(&config))??;
+    if !well {
+        bail!("homeserver and bridge do not reach each other");
+    }
+    println!("All is well: `landbridge run --config {}`", path.display());
+    Ok(())
+}
