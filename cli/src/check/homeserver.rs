@@ -109,6 +109,7 @@ fn explain(error: &ClientError, url: &str, config: &Config) -> bool {
     let listen = config.listen;
     let errcode = match error {
         ClientError::Rejected { errcode, .. } => errcode.as_str(),
+        ClientError::Unavailable(text) => text.split(':').next().unwrap_or_default(),
         _ => "",
     };
     match errcode {
