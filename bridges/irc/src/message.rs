@@ -5,6 +5,8 @@
 mod names;
 mod source;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fmt;

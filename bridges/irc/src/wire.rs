@@ -4,6 +4,8 @@ mod codec;
 mod connection;
 mod driver;
 mod endpoint;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use connection::{Connection, Events, Handle, Pending};

@@ -16,6 +16,9 @@ impl ServerTime {
     }
 }
 
+/// Most tags read from one line; what a server sends beyond is passed over.
+const MAX_TAGS: usize = 256;
+
 /// The tags of one line, values unescaped, in the order they came. The last of a repeated key counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tags(Vec<(Box<str>, Box<str>)>);
@@ -24,7 +27,7 @@ impl Tags {
     /// Reads the part between `@` and the space. A tag without value and one with an empty value are the same.
     pub(super) fn parse(raw: &str) -> Self {
         let mut tags = Self::default();
-        for tag in raw.split(';') {
+        for tag in raw.split(';').take(MAX_TAGS) {
             let (key, value) = tag.split_once('=').unwrap_or((tag, ""));
             if !key.is_empty() {
                 tags.insert(key, &unescape(value));
