@@ -15,3 +15,7 @@ pub mod wire;
 
 pub mod config;
 pub mod convert;
+pub mod network;
+
+pub use config::IrcConfig;
+pub use network::{IrcNetwork, IrcSession};

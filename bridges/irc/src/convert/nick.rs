@@ -51,18 +51,19 @@ pub fn alternatives(nick: &str, user_id: &UserId, max: usize) -> impl Iterator<I
         .map(move |suffix| format!("{}{suffix}", cut(nick, max - suffix.len())))
 }
 
-/// Makes the user name (ident) of a Matrix user: at most 9 bytes, the same each time, and no other user's. A user of `server`
-/// has their localpart, where that is short and plain; all others have a few letters of it and a hash.
-pub fn username(user_id: &UserId, server: &str) -> String {
+/// Makes the user name (ident) of a Matrix user: at most 9 bytes, the same each time. With `plain` it is the localpart, where
+/// that is short and simple enough; else a few letters of it and a hash, which is no other user's.
+pub fn username(user_id: &UserId, plain: bool) -> String {
     let localpart = user_id.localpart();
-    let plain =
+    let simple =
         (1..=9).contains(&localpart.len()) && localpart.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    if plain && user_id.server_name() == server {
+    if plain && simple {
         return localpart.to_owned();
     }
     let letters: String = localpart.chars().filter(char::is_ascii_alphanumeric).take(4).collect();
-    // No plain localpart holds a hyphen, so that the two kinds never meet.
-    format!("{}-{}", letters.to_ascii_lowercase(), hash(user_id.as_str(), 4))
+    // No simple localpart holds a hyphen, so that the two kinds never meet.
+    let letters = if letters.is_empty() { "m".to_owned() } else { letters.to_ascii_lowercase() };
+    format!("{letters}-{}", hash(user_id.as_str(), 4))
 }
 
 /// Letters that decomposition does not turn into ASCII.
@@ -255,10 +256,11 @@ mod tests {
 
     #[test]
     fn user_names_are_stable_and_distinct() {
-        assert_eq!(username(user_id!("@alice:here"), "here"), "alice");
-        let foreign = username(user_id!("@alice:there"), "here");
-        assert!(foreign.starts_with("alic-") && foreign.len() == 9, "{foreign}");
-        assert_ne!(username(user_id!("@alice.b:here"), "here"), username(user_id!("@alice.c:here"), "here"));
+        assert_eq!(username(user_id!("@alice:here"), true), "alice");
+        let hashed = username(user_id!("@alice:there"), false);
+        assert!(hashed.starts_with("alic-") && hashed.len() == 9, "{hashed}");
+        assert_ne!(hashed, username(user_id!("@alice:here"), false));
+        assert_ne!(username(user_id!("@alice.b:here"), true), username(user_id!("@alice.c:here"), true));
     }
 
     proptest! {
@@ -276,7 +278,7 @@ mod tests {
                 }
                 prop_assert!(seen.len() >= 10);
             }
-            prop_assert!(username(&user, "y").len() <= 9);
+            prop_assert!(username(&user, false).len() <= 9);
         }
     }
 }

@@ -1,0 +1,428 @@
+//! What the bot hears: everything that happens in the bridged channels.
+
+use landbridge::{
+    Millis,
+    network::{Body, Dedupe, IdempotencyKey, Membership, RemoteEvent, host::Closed},
+    rich_text::RichText,
+};
+
+use super::{IrcNetwork, deliver::explain, session::IrcSession};
+use crate::{
+    config::MembershipSync,
+    convert::{
+        formatting,
+        ids::{IrcRoom, IrcUser},
+    },
+    message::{Channel, IrcText, Message, Nick, Source},
+    modes::{ModeChange, ModeType, Ranks},
+    session::{Command, Event, EventKind, Incoming, Member, MessageKind, Recipient},
+};
+
+/// The longest reason or topic that is carried over, in bytes.
+const MAX_TEXT: usize = 2000;
+
+impl IrcSession {
+    /// Takes in one event of the bot's connection.
+    ///
+    /// # Errors
+    /// [`Closed`] when the framework is stopping: the event was not kept.
+    pub(super) async fn hear_as_bot(&self, event: Event) -> Result<(), Closed> {
+        match &event.kind {
+            EventKind::Message(incoming) => self.hear_message(&event, incoming).await,
+            EventKind::Joined { channel, who, own, .. } => self.hear_join(channel, who, *own).await,
+            EventKind::Parted { channel, who, own, reason } => {
+                self.hear_part(channel, who, *own, reason.as_deref()).await
+            }
+            EventKind::Quit { who, channels, reason, .. } => self.hear_quit(who, channels, reason).await,
+            EventKind::Kicked { channel, who, own, by, reason } => {
+                self.hear_kick(channel, who, *own, by, reason.as_deref()).await
+            }
+            EventKind::NickChanged { who, to, own, channels } => self.hear_nick(who, to, *own, channels).await,
+            EventKind::Topic { channel, topic, by } => self.hear_topic(channel, topic, by.as_ref()).await,
+            EventKind::ChannelModes { channel, changes, by: Some(_) } => self.hear_modes(channel, changes).await,
+            EventKind::Names { channel, members } => self.hear_names(channel, members).await,
+            EventKind::JoinFailed { channel, problem, text } => {
+                self.notice(channel, format!("cannot enter {channel}: {} ({text})", explain(*problem))).await
+            }
+            EventKind::Forwarded { from, to, text } => {
+                self.refuse_forward(to).await;
+                self.notice(from, format!("{from} sends us on to {to}, which is not bridged here ({text})")).await
+            }
+            EventKind::Online(_)
+            | EventKind::Changed(_)
+            | EventKind::ChannelModes { .. }
+            | EventKind::TopicSetBy { .. }
+            | EventKind::UserModes(_)
+            | EventKind::Invited { .. }
+            | EventKind::Account { .. }
+            | EventKind::HostChanged { .. }
+            | EventKind::Realname { .. }
+            | EventKind::Away { .. }
+            | EventKind::ChannelRenamed { .. }
+            | EventKind::Refused { .. } => Ok(()),
+            EventKind::LoginFailed { text } | EventKind::ServerSays(text) => {
+                tracing::debug!(irc.server_says = %text);
+                Ok(())
+            }
+            EventKind::Unreadable { why } => {
+                tracing::debug!(irc.unreadable = %why);
+                Ok(())
+            }
+        }
+    }
+
+    async fn hear_message(&self, event: &Event, incoming: &Incoming) -> Result<(), Closed> {
+        let Recipient::Channel { channel, status: None } = &incoming.to else {
+            if incoming.to == Recipient::Me && !incoming.own {
+                self.answer_ctcp(incoming).await;
+            }
+            return Ok(());
+        };
+        let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
+        let own = incoming.own || self.shared.own.lock().owner(&incoming.from).is_some();
+        if own || incoming.from.is_server() {
+            return self.hear_own(room, event, incoming).await;
+        }
+        // History without ids cannot be told from what was heard before.
+        if event.meta.in_history && event.meta.msgid.is_none() {
+            return Ok(());
+        }
+        self.shared.with_channel(channel.as_str(), |state| state.spoken.insert(self.shared.user(&incoming.from.name)));
+        self.ingest_message(room, event, incoming).await
+    }
+
+    /// One of our own messages: proof that it arrived, and otherwise nothing new.
+    async fn hear_own(&self, room: IrcRoom, event: &Event, incoming: &Incoming) -> Result<(), Closed> {
+        let Some(key) = event.meta.key.as_deref().and_then(IdempotencyKey::parse) else { return Ok(()) };
+        let id = event.meta.msgid.as_deref().map(str::to_owned);
+        self.shared.hear(&key.to_string(), id.as_deref());
+        if event.meta.in_history {
+            let event = self.message(room, event, incoming);
+            self.shared.host.ingest(&self.id, event, Dedupe::OwnEcho { key, id }).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands a message, a reaction or a sign of typing to the framework.
+    pub(super) async fn ingest_message(&self, room: IrcRoom, event: &Event, incoming: &Incoming) -> Result<(), Closed> {
+        let sender = self.shared.user(&incoming.from.name);
+        match &incoming.kind {
+            MessageKind::Privmsg | MessageKind::Notice | MessageKind::Action => {}
+            MessageKind::Tags => return self.hear_tags(room, sender, event).await,
+            // Other requests are for clients, and answering for everybody would multiply them.
+            MessageKind::Ctcp(_) | MessageKind::CtcpReply(_) => return Ok(()),
+        }
+        let dedupe = event.meta.msgid.as_deref().map_or(Dedupe::Never, |id| Dedupe::Id(id.to_owned()));
+        let message = self.message(room, event, incoming);
+        self.shared.host.ingest(&self.id, message, dedupe).await.map(drop)
+    }
+
+    fn message(&self, room: IrcRoom, event: &Event, incoming: &Incoming) -> RemoteEvent<IrcNetwork> {
+        RemoteEvent::<IrcNetwork>::Message {
+            room,
+            sender: self.shared.user(&incoming.from.name),
+            name: Some(incoming.from.name.clone()),
+            id: event.meta.msgid.as_deref().map(str::to_owned),
+            at: event.meta.time.map(|time| Millis(time.0)),
+            body: Body {
+                text: formatting::decode(&incoming.text),
+                emote: incoming.kind == MessageKind::Action,
+                notice: incoming.kind == MessageKind::Notice,
+                media: Vec::new(),
+            },
+            reply_to: answered(event),
+        }
+    }
+
+    async fn hear_tags(&self, room: IrcRoom, by: IrcUser, event: &Event) -> Result<(), Closed> {
+        let tags = &event.meta.tags;
+        if let Some(typing) = tags.get("+typing").filter(|_| !event.meta.in_history) {
+            self.shared.host.typing(&self.id, room, by, typing == "active");
+            return Ok(());
+        }
+        let react = tags.get("+draft/react").or_else(|| tags.get("+react"));
+        let unreact = tags.get("+draft/unreact").or_else(|| tags.get("+unreact"));
+        let (Some(key), Some(target)) = (react.or(unreact).filter(|key| !key.is_empty()), answered(event)) else {
+            return Ok(());
+        };
+        let key = RichText::plain(key).to_plain().chars().take(64).collect();
+        let dedupe = event.meta.msgid.as_deref().map_or(Dedupe::Never, |id| Dedupe::Id(id.to_owned()));
+        let event = RemoteEvent::<IrcNetwork>::React { room, by, target, key, on: react.is_some() };
+        self.shared.host.ingest(&self.id, event, dedupe).await.map(drop)
+    }
+
+    /// Answers what people ask the bot's client, and nobody else's.
+    async fn answer_ctcp(&self, incoming: &Incoming) {
+        let answer = match &incoming.kind {
+            MessageKind::Ctcp(verb) if verb == "VERSION" => "VERSION Landbridge, a Matrix bridge".to_owned(),
+            MessageKind::Ctcp(verb) if verb == "PING" => {
+                format!("PING {}", incoming.text.chars().filter(|c| !c.is_control()).take(64).collect::<String>())
+            }
+            _ => return,
+        };
+        let Ok(nick) = Nick::new(&incoming.from.name) else { return };
+        let Ok(handle) = self.link.handle() else { return };
+        // It waits its turn in the send queue, which bounds how many there can be; nobody waits for its outcome.
+        let line = Message::new("NOTICE", [nick.as_str().to_owned(), format!("\u{1}{answer}\u{1}")]);
+        let _ = handle.submit(Command::Raw(line)).await;
+    }
+
+    async fn hear_join(&self, channel: &Channel, who: &Source, own: bool) -> Result<(), Closed> {
+        let folded = self.shared.fold(channel.as_str());
+        if own {
+            self.link.entered(folded);
+            self.shared.with_channel(channel.as_str(), |state| state.joined = true);
+            return Ok(());
+        }
+        if self.shared.own.lock().joined(who, &self.shared.puppets.lock()).is_some() {
+            return Ok(());
+        }
+        if self.shared.config.membership != MembershipSync::Full {
+            return Ok(());
+        }
+        self.member(channel, who, Membership::Join, None, None).await
+    }
+
+    async fn hear_part(&self, channel: &Channel, who: &Source, own: bool, reason: Option<&str>) -> Result<(), Closed> {
+        if own {
+            self.link.left(&self.shared.fold(channel.as_str()));
+            self.shared.with_channel(channel.as_str(), |state| state.joined = false);
+            return Ok(());
+        }
+        if self.shared.own.lock().owner(who).is_some() {
+            return Ok(());
+        }
+        self.member(channel, who, Membership::Leave, None, reason).await
+    }
+
+    async fn hear_quit(&self, who: &Source, channels: &[Channel], reason: &str) -> Result<(), Closed> {
+        if self.shared.own.lock().quit(who, &mut self.shared.puppets.lock()).is_some() {
+            return Ok(());
+        }
+        for channel in channels {
+            self.member(channel, who, Membership::Leave, None, Some(reason)).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear_kick(
+        &self,
+        channel: &Channel,
+        who: &Nick,
+        own: bool,
+        by: &Source,
+        reason: Option<&str>,
+    ) -> Result<(), Closed> {
+        if own {
+            return self.kicked_ourselves(channel, by, reason).await;
+        }
+        let (victim, by_us) = {
+            let marks = self.shared.own.lock();
+            (marks.owner_of_nick(who.as_str()), marks.owner(by).is_some() || self.is_me(&by.name))
+        };
+        let kicker = (!by_us).then(|| self.shared.user(&by.name));
+        let Some(user_id) = victim else {
+            let who = Source { name: who.as_str().to_owned(), user: None, host: None };
+            return self.member(channel, &who, Membership::Kick, kicker, reason).await;
+        };
+        // What our own side did to one of ours is known there.
+        if by_us {
+            return Ok(());
+        }
+        let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
+        let event =
+            RemoteEvent::<IrcNetwork>::Expelled { room, user_id, by: kicker, reason: reason.map(plain), banned: false };
+        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+    }
+
+    async fn kicked_ourselves(&self, channel: &Channel, by: &Source, reason: Option<&str>) -> Result<(), Closed> {
+        self.link.left(&self.shared.fold(channel.as_str()));
+        self.shared.with_channel(channel.as_str(), |state| state.joined = false);
+        self.rejoin_later(channel.clone());
+        let reason = reason.map(plain).unwrap_or_default();
+        self.notice(
+            channel,
+            format!("the bridge was put out of {channel} by {} ({reason}) and will come back", by.name),
+        )
+        .await
+    }
+
+    async fn hear_nick(&self, who: &Source, to: &Nick, own: bool, channels: &[Channel]) -> Result<(), Closed> {
+        if own {
+            self.tell_connected(to.as_str());
+            return Ok(());
+        }
+        if self.shared.own.lock().renamed(who, to.as_str()).is_some() {
+            return Ok(());
+        }
+        let (old, new) = (self.shared.user(&who.name), self.shared.user(to.as_str()));
+        for channel in channels {
+            let known = self.shared.with_channel(channel.as_str(), |state| {
+                let spoke = state.spoken.remove(&old);
+                if spoke {
+                    state.spoken.insert(new.clone());
+                }
+                spoke || self.shared.config.membership == MembershipSync::Full
+            });
+            let Some(room) = self.shared.room(channel.as_str()).filter(|_| known) else { continue };
+            let name = Some(to.as_str().to_owned());
+            let event = RemoteEvent::<IrcNetwork>::Renamed { room, from: old.clone(), to: new.clone(), name };
+            self.shared.host.ingest(&self.id, event, Dedupe::Never).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear_topic(&self, channel: &Channel, topic: &str, by: Option<&Source>) -> Result<(), Closed> {
+        let topic = plain(topic);
+        let known = self.shared.with_channel(channel.as_str(), |state| {
+            state.topic.replace(topic.clone()).is_some_and(|before| before == topic)
+        });
+        let by_us = by.is_some_and(|by| self.shared.own.lock().owner(by).is_some() || self.is_me(&by.name));
+        // The server repeats the topic whenever we enter; what we set ourselves came from Matrix.
+        if by_us || (known && by.is_none()) {
+            return Ok(());
+        }
+        let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
+        let by = by.filter(|by| !by.is_server()).map(|by| self.shared.user(&by.name));
+        let event = RemoteEvent::<IrcNetwork>::Topic { room, by, topic };
+        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+    }
+
+    async fn hear_modes(&self, channel: &Channel, changes: &[ModeChange]) -> Result<(), Closed> {
+        let mut nicks: Vec<&str> = changes
+            .iter()
+            .filter(|change| change.kind == ModeType::Rank)
+            .filter_map(|change| change.param.as_deref())
+            .collect();
+        nicks.dedup();
+        if nicks.is_empty() {
+            return Ok(());
+        }
+        let Ok(handle) = self.link.handle() else { return Ok(()) };
+        // The ranks as a whole count: who loses +o and keeps +v has the power of a voice (P7).
+        let members = handle.members(channel.clone()).await.unwrap_or_default();
+        for nick in nicks {
+            let casemapping = self.shared.casemapping();
+            if let Some(member) = members.iter().find(|member| casemapping.eq(&member.who.name, nick)) {
+                self.power(channel, member).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn power(&self, channel: &Channel, member: &Member) -> Result<(), Closed> {
+        let ours = self.is_me(&member.who.name) || self.shared.own.lock().owner_of_nick(&member.who.name).is_some();
+        let Some(room) = self.shared.room(channel.as_str()).filter(|_| !ours) else { return Ok(()) };
+        let event = RemoteEvent::<IrcNetwork>::Power {
+            room,
+            who: self.shared.user(&member.who.name),
+            level: level(member.ranks),
+        };
+        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+    }
+
+    async fn hear_names(&self, channel: &Channel, members: &[Member]) -> Result<(), Closed> {
+        let others: Vec<&Member> = {
+            let mut own = self.shared.own.lock();
+            let puppets = self.shared.puppets.lock();
+            members
+                .iter()
+                .filter(|member| !self.is_me(&member.who.name) && own.present(&member.who, &puppets).is_none())
+                .collect()
+        };
+        if self.shared.config.membership != MembershipSync::Full {
+            return Ok(());
+        }
+        let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
+        let list =
+            others.iter().map(|member| (self.shared.user(&member.who.name), Some(member.who.name.clone()))).collect();
+        let event = RemoteEvent::<IrcNetwork>::Members { room, members: list };
+        self.shared.host.ingest(&self.id, event, Dedupe::Never).await?;
+        for member in others.into_iter().filter(|member| level(member.ranks) > 0) {
+            self.power(channel, member).await?;
+        }
+        Ok(())
+    }
+
+    async fn member(
+        &self,
+        channel: &Channel,
+        who: &Source,
+        membership: Membership,
+        by: Option<IrcUser>,
+        reason: Option<&str>,
+    ) -> Result<(), Closed> {
+        let user = self.shared.user(&who.name);
+        let spoke = membership != Membership::Join
+            && self.shared.with_channel(channel.as_str(), |state| state.spoken.remove(&user));
+        let wanted = match self.shared.config.membership {
+            MembershipSync::Full => true,
+            MembershipSync::Lazy => spoke,
+            MembershipSync::Off => false,
+        };
+        let Some(room) = self.shared.room(channel.as_str()).filter(|_| wanted) else { return Ok(()) };
+        let (name, reason) = (Some(who.name.clone()), reason.filter(|reason| !reason.is_empty()).map(plain));
+        let event = RemoteEvent::<IrcNetwork>::Member { room, who: user, name, membership, by, reason };
+        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+    }
+
+    async fn notice(&self, channel: &Channel, text: String) -> Result<(), Closed> {
+        let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
+        let event = RemoteEvent::<IrcNetwork>::Notice { room, text };
+        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+    }
+
+    /// Tells the framework what a channel holds, which was entered before it was mapped.
+    pub(super) async fn tell_again(
+        &self,
+        room: &IrcRoom,
+        channel: Channel,
+    ) -> Result<(), landbridge::network::SendError> {
+        let topic = self.shared.with_channel(channel.as_str(), |state| state.topic.clone());
+        if let Some(topic) = topic.filter(|topic| !topic.is_empty()) {
+            let event = RemoteEvent::<IrcNetwork>::Topic { room: room.clone(), by: None, topic };
+            let _ = self.shared.host.ingest(&self.id, event, Dedupe::Never).await;
+        }
+        // The answer comes as an event.
+        let _ = self.link.handle()?.submit(Command::Names(channel)).await;
+        Ok(())
+    }
+
+    /// Leaves a channel that we were sent on to (P13), unless it is bridged itself.
+    pub(super) async fn refuse_forward(&self, to: &Channel) {
+        let bridged = self.shared.with_channel(to.as_str(), |state| state.room.is_some());
+        if !bridged && let Ok(handle) = self.link.handle() {
+            let reason = Some(IrcText::one_line("this channel is not bridged"));
+            let _ = handle.submit(Command::Part { channel: to.clone(), reason }).await;
+        }
+    }
+
+    fn is_me(&self, nick: &str) -> bool {
+        let own = self.link.handle().ok().and_then(|handle| handle.online());
+        own.is_some_and(|online| online.isupport.casemapping.eq(online.nick.as_str(), nick))
+    }
+}
+
+/// The message that this one answers, by tag.
+fn answered(event: &Event) -> Option<String> {
+    let tags = &event.meta.tags;
+    tags.get("+reply")
+        .or_else(|| tags.get("+draft/reply"))
+        .filter(|id| !id.is_empty() && id.len() <= 255)
+        .map(str::to_owned)
+}
+
+/// A topic or a reason without formatting and control characters.
+fn plain(text: &str) -> String {
+    let mut text = formatting::decode(text).to_plain();
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
+}
+
+/// What the ranks amount to on Matrix's scale. Below 100, which is the bridge's own.
+fn level(ranks: Ranks) -> i64 {
+    [('q', 95), ('a', 75), ('o', 50), ('h', 25), ('v', 1)]
+        .into_iter()
+        .find(|(letter, _)| ranks.has(*letter))
+        .map_or(0, |(_, level)| level)
+}

@@ -1,0 +1,301 @@
+//! What the framework wants said and done, and what became of it.
+
+use std::time::Duration;
+
+use landbridge::network::{Delivered, IdempotencyKey, Reject, RemoteOp, SendError, SessionId};
+
+use super::{
+    IrcNetwork,
+    session::{IrcSession, channel, target},
+};
+use crate::{
+    convert::{
+        ids::IrcRoom,
+        outgoing::{How, Wire},
+    },
+    message::{Channel, IrcText, Nick, Tags, Target},
+    numerics::{JoinProblem, RefusedBecause},
+    session::{Command, NotSent, Outcome, Outgoing, Receipt, RejectedBecause, Rejection, SendKind},
+};
+
+/// How long to wait when a server says "later".
+const LATER: Duration = Duration::from_secs(30);
+/// How long the bot is given to hear what a broken connection may have said.
+const HEARING: Duration = Duration::from_secs(2);
+
+impl IrcSession {
+    /// Does one operation.
+    pub(super) async fn do_op(
+        &self,
+        op: &RemoteOp<IrcNetwork>,
+        key: &IdempotencyKey,
+        attempt: u32,
+    ) -> Result<Delivered<String>, SendError> {
+        let wire = Wire::decode(&op.wire)
+            .map_err(|error| SendError::Bug(format!("the stored operation cannot be read: {error}")))?;
+        match wire {
+            Wire::Say { how, text, tags } => {
+                let kind = match how {
+                    How::Message => SendKind::Privmsg,
+                    How::Notice => SendKind::Notice,
+                    How::Action => SendKind::Action,
+                };
+                let text = IrcText::new(text).map_err(|error| SendError::Bug(error.to_string()))?;
+                self.say(&op.room, kind, text, &tags, key, attempt).await
+            }
+            Wire::Tags(tags) => self.say(&op.room, SendKind::Tags, IrcText::default(), &tags, key, attempt).await,
+            Wire::Rename(name) => {
+                if let Some(user_id) = self.puppet_of().filter(|_| self.shared.config.puppets.follow_display_name)
+                    && let Ok(nick) = self.nick_for(user_id, &name)
+                {
+                    self.link.want_nick(nick);
+                }
+                Ok(Delivered::unnamed())
+            }
+            Wire::Expel { user_id, reason } => self.expel(op, &user_id, reason).await,
+            control => self.control(op, control).await,
+        }
+    }
+
+    async fn say(
+        &self,
+        room: &IrcRoom,
+        kind: SendKind,
+        text: IrcText,
+        tags: &[(String, String)],
+        key: &IdempotencyKey,
+        attempt: u32,
+    ) -> Result<Delivered<String>, SendError> {
+        let Some(target) = target(room) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
+        if attempt > 1
+            && let Some(id) = self.shared.heard(&key.to_string())
+        {
+            return Ok(Delivered { id });
+        }
+        let handle = self.link.handle()?;
+        self.be_in(&target).await?;
+        let mut client_tags = Tags::default();
+        tags.iter().for_each(|(name, value)| client_tags.insert(&format!("+{name}"), value));
+        let outgoing =
+            Outgoing { target: target.clone(), kind, text, tags: client_tags, key: Some(key.to_string().into()) };
+        let mut outcome = handle.run(Command::Send(outgoing.clone())).await;
+        if let (Outcome::Rejected(rejection), Target::Channel(channel)) = (&outcome, &target)
+            && matches!(
+                rejection.why,
+                RejectedBecause::Command(
+                    RefusedBecause::NotInChannel | RefusedBecause::CannotSend | RefusedBecause::NoSuchChannel
+                )
+            )
+        {
+            // We may have been put out without hearing of it (P3): in case of doubt, enter and say it once more.
+            self.link.left(&self.shared.fold(channel.as_str()));
+            self.be_in(&target).await?;
+            outcome = handle.run(Command::Send(outgoing)).await;
+        }
+        if let Target::Nick(nick) = &target {
+            self.link.talked.lock().insert(self.shared.fold(nick.as_str()));
+        }
+        match outcome {
+            Outcome::Unknown(why) => self.ask_the_bot(key, why).await,
+            outcome => taken(outcome).map(|receipt| Delivered { id: receipt.msgid.map(String::from) }),
+        }
+    }
+
+    /// A message may have been sent or not: if it was, the bot hears it.
+    async fn ask_the_bot(&self, key: &IdempotencyKey, why: &str) -> Result<Delivered<String>, SendError> {
+        let key = key.to_string();
+        let heard = async {
+            loop {
+                if let Some(id) = self.shared.heard(&key) {
+                    return id;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        match tokio::time::timeout(HEARING, heard).await {
+            Ok(id) => Ok(Delivered { id }),
+            Err(_) => Err(SendError::MaybeSent(why.to_owned())),
+        }
+    }
+
+    /// Enters the channel of a target, if that is one and we are not in it.
+    async fn be_in(&self, target: &Target) -> Result<(), SendError> {
+        let Target::Channel(channel) = target else { return Ok(()) };
+        if self.link.is_in(&self.shared.fold(channel.as_str())) {
+            return Ok(());
+        }
+        let joined = self.join(channel).await;
+        if let Err(SendError::Rejected(Reject::NotInRoom(_))) = &joined
+            && self.puppet_of().is_some()
+            && self.be_invited(channel).await
+        {
+            return self.join(channel).await;
+        }
+        joined
+    }
+
+    /// Has the bot invite us; whether it could.
+    async fn be_invited(&self, channel: &Channel) -> bool {
+        let Ok(own) = self.link.handle() else { return false };
+        let Some(nick) = own.online().map(|online| online.nick.clone()) else { return false };
+        let Some(bot) = self.shared.link(&SessionId::Relay).and_then(|bot| bot.handle().ok()) else { return false };
+        let invite = Command::Invite { channel: channel.clone(), nick };
+        matches!(bot.run(invite).await, Outcome::Accepted(_))
+    }
+
+    /// Enters a channel.
+    pub(super) async fn join(&self, channel: &Channel) -> Result<(), SendError> {
+        let key = self.shared.channel_key(channel);
+        let outcome = self.link.handle()?.run(Command::Join { channel: channel.clone(), key }).await;
+        match outcome {
+            Outcome::Accepted(_) => {
+                self.link.entered(self.shared.fold(channel.as_str()));
+                Ok(())
+            }
+            // Nothing was said yet: it can simply be done again.
+            Outcome::Unknown(_) => Err(SendError::Disconnected),
+            outcome => taken(outcome).map(drop),
+        }
+    }
+
+    /// Leaves a channel.
+    pub(super) async fn part(&self, channel: &Channel, reason: Option<IrcText>) -> Result<(), SendError> {
+        self.link.left(&self.shared.fold(channel.as_str()));
+        let outcome = self.link.handle()?.run(Command::Part { channel: channel.clone(), reason }).await;
+        match outcome {
+            // We are not there: that is what was wanted.
+            Outcome::Rejected(_) | Outcome::Unknown(_) | Outcome::NotSent(NotSent::NotConnected) => Ok(()),
+            outcome => taken(outcome).map(drop),
+        }
+    }
+
+    /// Makes another's puppet leave.
+    async fn expel(
+        &self,
+        op: &RemoteOp<IrcNetwork>,
+        user_id: &ruma::UserId,
+        reason: Option<String>,
+    ) -> Result<Delivered<String>, SendError> {
+        let IrcRoom::Channel(name) = &op.room else { return Ok(Delivered::unnamed()) };
+        let folded = self.shared.fold(name);
+        let Some(link) = self.shared.link(&SessionId::User(user_id.to_owned())) else {
+            return Ok(Delivered::unnamed());
+        };
+        let Ok(handle) = link.handle() else { return Ok(Delivered::unnamed()) };
+        if link.is_in(&folded) {
+            link.left(&folded);
+            let reason = reason.map(|reason| IrcText::one_line(&reason));
+            // What becomes of it does not matter: nothing is said there for this user any more.
+            let _ = handle.run(Command::Part { channel: channel(name)?, reason }).await;
+        }
+        Ok(Delivered::unnamed())
+    }
+
+    /// Changes something in a channel: by ourselves, or by the bot where that may do more.
+    async fn control(&self, op: &RemoteOp<IrcNetwork>, wire: Wire) -> Result<Delivered<String>, SendError> {
+        let IrcRoom::Channel(name) = &op.room else { return Ok(Delivered::unnamed()) };
+        let channel = channel(name)?;
+        if let Wire::Part(reason) = wire {
+            if self.link.is_in(&self.shared.fold(name)) {
+                self.part(&channel, reason.map(|reason| IrcText::one_line(&reason))).await?;
+            }
+            return Ok(Delivered::unnamed());
+        }
+        let command = command(wire, &channel)?;
+        self.be_in(&Target::Channel(channel)).await?;
+        let mut outcome = self.link.handle()?.run(command.clone()).await;
+        if let Outcome::Rejected(Rejection { why: RejectedBecause::Command(RefusedBecause::NotPrivileged), .. }) =
+            &outcome
+            && self.puppet_of().is_some()
+            && let Some(bot) = self.shared.link(&SessionId::Relay)
+            && let Ok(bot) = bot.handle()
+        {
+            let by_bot = bot.run(command).await;
+            if matches!(by_bot, Outcome::Accepted(_)) {
+                outcome = by_bot;
+            }
+        }
+        match outcome {
+            // Doing it twice is doing it once.
+            Outcome::Unknown(_) => Err(SendError::Disconnected),
+            outcome => taken(outcome).map(|_| Delivered::unnamed()),
+        }
+    }
+}
+
+fn command(wire: Wire, channel: &Channel) -> Result<Command, SendError> {
+    let nick =
+        |nick: String| Nick::new(&nick).map_err(|error| SendError::Rejected(Reject::Forbidden(error.to_string())));
+    let channel = channel.clone();
+    Ok(match wire {
+        Wire::Topic(topic) => Command::Topic { channel, topic: IrcText::one_line(&topic) },
+        Wire::Kick { nick: whom, reason } => {
+            Command::Kick { channel, nick: nick(whom)?, reason: reason.map(|reason| IrcText::one_line(&reason)) }
+        }
+        Wire::Invite(whom) => Command::Invite { channel, nick: nick(whom)? },
+        Wire::Ban { nick: whom, on } => {
+            let mask = format!("{}!*@*", nick(whom)?);
+            let sign = if on { "+b" } else { "-b" };
+            Command::Mode {
+                target: Target::Channel(channel),
+                changes: vec![IrcText::one_line(sign), IrcText::one_line(&mask)],
+            }
+        }
+        Wire::Say { .. } | Wire::Tags(_) | Wire::Part(_) | Wire::Expel { .. } | Wire::Rename(_) => {
+            return Err(SendError::Bug("this is no control".to_owned()));
+        }
+    })
+}
+
+/// Whether the server took it.
+fn taken(outcome: Outcome) -> Result<Receipt, SendError> {
+    match outcome {
+        Outcome::Accepted(receipt) => Ok(receipt),
+        Outcome::Rejected(rejection) => Err(rejected(&rejection)),
+        Outcome::NotSent(why) => Err(not_sent(why)),
+        Outcome::Unknown(why) => Err(SendError::MaybeSent(why.to_owned())),
+    }
+}
+
+fn rejected(rejection: &Rejection) -> SendError {
+    let text = rejection.text.clone();
+    match rejection.why {
+        RejectedBecause::Join(JoinProblem::Throttled | JoinProblem::Unavailable)
+        | RejectedBecause::Command(RefusedBecause::TooFast) => SendError::RetryAfter(LATER),
+        RejectedBecause::Join(problem) => {
+            SendError::Rejected(Reject::NotInRoom(format!("{} ({text})", explain(problem))))
+        }
+        RejectedBecause::Forwarded => {
+            SendError::Rejected(Reject::NotInRoom(format!("the network sends us on to another channel ({text})")))
+        }
+        RejectedBecause::Command(RefusedBecause::NotInChannel) => SendError::Rejected(Reject::NotInRoom(text)),
+        RejectedBecause::Command(_) | RejectedBecause::Nick(_) => SendError::Rejected(Reject::Forbidden(text)),
+    }
+}
+
+/// Why a channel cannot be entered, in words for people.
+pub(super) fn explain(problem: JoinProblem) -> &'static str {
+    match problem {
+        JoinProblem::NoSuchChannel => "there is no such channel",
+        JoinProblem::TooManyChannels => "the connection is in as many channels as it may be",
+        JoinProblem::Full => "the channel is full",
+        JoinProblem::InviteOnly => "the channel is by invitation only",
+        JoinProblem::Banned => "banned from the channel",
+        JoinProblem::BadKey => "the channel needs a key",
+        JoinProblem::NeedsAccount => "the channel is for registered users only",
+        JoinProblem::NeedsTls => "the channel is for users with TLS only",
+        JoinProblem::OpersOnly => "the channel is for operators only",
+        JoinProblem::Throttled | JoinProblem::Unavailable => "the channel cannot be entered right now",
+    }
+}
+
+fn not_sent(why: NotSent) -> SendError {
+    match why {
+        NotSent::QueueFull { retry_after } => SendError::RetryAfter(retry_after),
+        NotSent::Cancelled => SendError::RetryAfter(Duration::from_secs(1)),
+        NotSent::NotConnected => SendError::Disconnected,
+        NotSent::TooLong { .. } => SendError::Rejected(Reject::TooLong { max: 400 }),
+        NotSent::Malformed => SendError::Bug("the line cannot be written".to_owned()),
+        NotSent::Unsupported => SendError::Unsupported,
+    }
+}

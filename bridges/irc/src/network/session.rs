@@ -1,0 +1,454 @@
+//! One connection to the network: the bot's, or a puppet's.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use landbridge::network::{
+    Caps, ConnectionError, ConnectionState, Delivered, Found, Idempotency, IdempotencyKey, Identity, Landed, Level,
+    Profile, Reject, RemoteOp, RoomInfo, SendError, Session, SessionId,
+};
+use parking_lot::Mutex;
+use ruma::OwnedUserId;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{IrcNetwork, shared::Shared};
+use crate::{
+    convert::{
+        ids::{IrcRoom, IrcUser},
+        nick,
+        outgoing::facts,
+    },
+    isupport::Isupport,
+    message::{Channel, IrcText, Nick, Target},
+    numerics::EndClass,
+    session::{self, Cap, Command, Ending, EventKind, Limits, Online, Role, SaslMethod, SendKind},
+    wire::{Connection, Handle, OpenError},
+};
+
+/// How long a message of ours that may have been sent is waited for in the bot's stream.
+const HEARING: Duration = Duration::from_secs(5);
+/// How long we stay out of a channel that we were put out of.
+const REJOIN_AFTER: Duration = Duration::from_secs(30);
+
+/// One connection to the network: the bot's, or a puppet's.
+#[derive(Debug)]
+pub struct IrcSession {
+    pub(super) id: SessionId,
+    identity: Identity,
+    pub(super) shared: Arc<Shared>,
+    pub(super) link: Arc<Link>,
+}
+
+/// The live part of a session, which others can reach while it runs.
+#[derive(Debug)]
+pub(super) struct Link {
+    handle: Mutex<Option<Handle>>,
+    /// The channels we are in, folded.
+    joined: Mutex<HashSet<String>>,
+    /// With whom private messages were exchanged, folded.
+    pub(super) talked: Mutex<HashSet<String>>,
+    /// The nick that is wanted but not yet asked for.
+    wanted_nick: Mutex<Option<Nick>>,
+    nick_wanted: Notify,
+}
+
+impl Link {
+    /// The way to the server, while there is one.
+    pub(super) fn handle(&self) -> Result<Handle, SendError> {
+        self.handle.lock().clone().filter(|handle| handle.online().is_some()).ok_or(SendError::Disconnected)
+    }
+
+    pub(super) fn is_in(&self, channel: &str) -> bool {
+        self.joined.lock().contains(channel)
+    }
+
+    pub(super) fn entered(&self, channel: String) {
+        self.joined.lock().insert(channel);
+    }
+
+    pub(super) fn left(&self, channel: &str) {
+        self.joined.lock().remove(channel);
+    }
+
+    /// Asks for a nick, when the time has come for another.
+    pub(super) fn want_nick(&self, nick: Nick) {
+        *self.wanted_nick.lock() = Some(nick);
+        self.nick_wanted.notify_one();
+    }
+}
+
+impl IrcSession {
+    pub(super) fn new(id: SessionId, identity: Identity, shared: Arc<Shared>) -> Self {
+        let link = Arc::new(Link {
+            handle: Mutex::default(),
+            joined: Mutex::default(),
+            talked: Mutex::default(),
+            wanted_nick: Mutex::default(),
+            nick_wanted: Notify::new(),
+        });
+        shared.links.lock().insert(id.clone(), Arc::downgrade(&link));
+        Self { id, identity, shared, link }
+    }
+
+    /// The Matrix user whose puppet this is.
+    pub(super) fn puppet_of(&self) -> Option<&OwnedUserId> {
+        match &self.identity {
+            Identity::AutoPuppet { user_id, .. } | Identity::Login { user_id, .. } => Some(user_id),
+            Identity::Relay | Identity::Gateway => None,
+        }
+    }
+
+    /// The nick for a display name.
+    pub(super) fn nick_for(&self, user_id: &OwnedUserId, display_name: &str) -> Result<Nick, ConnectionError> {
+        let max = self.shared.policy.isupport().and_then(|isupport| isupport.nick_len).unwrap_or(30);
+        let nick = nick::nick(display_name, user_id, &self.shared.config.puppets.nick, max);
+        Nick::new(&nick).map_err(|error| ConnectionError::Config(error.to_string()))
+    }
+
+    /// Who we are on the network.
+    fn irc_identity(&self) -> Result<session::Identity, ConnectionError> {
+        let config = &self.shared.config;
+        let password = config.password.as_ref().map(|secret| session::Secret::new(secret.0.as_str())).transpose();
+        let password = password.map_err(|error| ConnectionError::Config(error.to_string()))?;
+        let (Some(user_id), Identity::AutoPuppet { display_name, .. }) = (self.puppet_of(), &self.identity) else {
+            return self.bot_identity(password);
+        };
+        let realname = config.puppets.realname.replace("{user_id}", user_id.as_str()).replace("{name}", display_name);
+        Ok(session::Identity {
+            nick: self.nick_for(user_id, display_name)?,
+            username: IrcText::one_line(&self.username(user_id)),
+            realname: IrcText::one_line(&realname),
+            password,
+            sasl: None,
+            role: Role::Puppet,
+        })
+    }
+
+    /// The user name (ident) of a puppet: the plain localpart, unless another puppet has it.
+    pub(super) fn username(&self, user_id: &OwnedUserId) -> String {
+        let plain = nick::username(user_id, true);
+        if self.shared.puppets.lock().username_taken(&plain, user_id) { nick::username(user_id, false) } else { plain }
+    }
+
+    fn bot_identity(&self, password: Option<session::Secret>) -> Result<session::Identity, ConnectionError> {
+        let bot = &self.shared.config.bot;
+        let wrong = |error: &dyn std::fmt::Display| ConnectionError::Config(error.to_string());
+        let sasl = bot.sasl.as_ref().map(|sasl| {
+            let method = match &sasl.password {
+                Some(password) if sasl.mechanism == crate::config::SaslMechanism::Plain => {
+                    SaslMethod::Plain(session::Secret::new(password.0.as_str()).map_err(|error| wrong(&error))?)
+                }
+                _ => SaslMethod::External,
+            };
+            let account = sasl.account.as_deref().map(IrcText::one_line);
+            Ok::<_, ConnectionError>(session::Sasl { account, method, required: sasl.required })
+        });
+        Ok(session::Identity {
+            nick: Nick::new(&bot.nick).map_err(|error| wrong(&error))?,
+            username: IrcText::one_line(&bot.username),
+            realname: IrcText::one_line(&bot.realname),
+            password,
+            sasl: sasl.transpose()?,
+            role: Role::Observer,
+        })
+    }
+
+    async fn open(&self) -> Result<Connection, ConnectionError> {
+        let is_bot = self.puppet_of().is_none();
+        let Some(endpoint) = self.shared.endpoint(is_bot) else {
+            return Err(ConnectionError::Config("no server is configured".to_owned()));
+        };
+        Connection::open(endpoint, Arc::clone(&self.shared.policy), self.irc_identity()?).await.map_err(|error| {
+            self.shared.try_next_server();
+            open_error(&error)
+        })
+    }
+
+    /// Reads events until the connection ends. `Err` means that the framework is stopping.
+    async fn listen(&self, connection: Connection, stop: &CancellationToken) -> Ending {
+        let Connection { handle, mut events, driver } = connection;
+        *self.link.handle.lock() = Some(handle.clone());
+        let driver = tokio::spawn(driver.run());
+        let _stop_driver_with_us = AbortOnDrop(driver.abort_handle());
+        let mut quitting = false;
+        let mut nick_at = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled(), if !quitting => {
+                    quitting = true;
+                    let _ = handle.submit(Command::Quit(None)).await;
+                }
+                () = self.nick_change(nick_at), if !quitting => {
+                    nick_at = Instant::now() + self.shared.config.puppets.nick_interval;
+                    let wanted = self.link.wanted_nick.lock().take();
+                    if let Some(nick) = wanted {
+                        let _ = handle.submit(Command::Nick(nick)).await;
+                    }
+                }
+                event = events.next() => {
+                    let Some(event) = event else { break };
+                    if let EventKind::Online(online) | EventKind::Changed(online) = &event.kind {
+                        self.came_online(online, matches!(event.kind, EventKind::Online(_)));
+                    }
+                    let heard = match self.puppet_of() {
+                        Some(user_id) => self.hear_as_puppet(user_id, event).await,
+                        None => self.hear_as_bot(event).await,
+                    };
+                    if heard.is_err() && !quitting {
+                        // The framework is stopping and keeps nothing more: what follows must not count as heard.
+                        quitting = true;
+                        let _ = handle.submit(Command::Quit(None)).await;
+                    }
+                }
+            }
+        }
+        let ended = driver.await;
+        self.went_offline();
+        ended.unwrap_or_else(|_| Ending {
+            class: EndClass::Transient,
+            why: "the task of the connection failed".to_owned(),
+            was_online: false,
+        })
+    }
+
+    /// Waits until a change of nick is wanted and may be made (P16: a storm of display names is not one of nicks).
+    async fn nick_change(&self, earliest: Instant) {
+        while self.link.wanted_nick.lock().is_none() {
+            self.link.nick_wanted.notified().await;
+        }
+        tokio::time::sleep_until(earliest).await;
+    }
+
+    fn came_online(&self, online: &Online, first: bool) {
+        self.shared.set_online(Arc::new(online.clone()));
+        if !first {
+            return;
+        }
+        match self.puppet_of() {
+            Some(user_id) => {
+                // Before anything can be joined: the bot must know whom it sees.
+                let username = self.username(user_id);
+                self.shared.puppets.lock().online(user_id, online.nick.as_str(), &username);
+            }
+            None => self.shared.own.lock().reset(online.isupport.casemapping),
+        }
+        self.tell_connected(online.nick.as_str());
+    }
+
+    /// Enters a channel again, some time after we were put out of it.
+    pub(super) fn rejoin_later(&self, channel: Channel) {
+        let (shared, link) = (Arc::clone(&self.shared), Arc::clone(&self.link));
+        tokio::spawn(async move {
+            tokio::time::sleep(REJOIN_AFTER).await;
+            let wanted = shared.with_channel(channel.as_str(), |state| state.room.is_some() && !state.joined);
+            if let (true, Ok(handle)) = (wanted, link.handle()) {
+                let key = shared.channel_key(&channel);
+                // Its success and its failure are told as events.
+                let _ = handle.submit(Command::Join { channel, key }).await;
+            }
+        });
+    }
+
+    /// Tells the framework that we are connected, and the nick we have.
+    pub(super) fn tell_connected(&self, nick: &str) {
+        self.shared.host.state(&self.id, ConnectionState::Connected { name: Some(nick.to_owned()) });
+    }
+
+    fn went_offline(&self) {
+        *self.link.handle.lock() = None;
+        self.link.joined.lock().clear();
+        match self.puppet_of() {
+            Some(user_id) => self.shared.puppets.lock().offline(user_id),
+            None => self.shared.channels.lock().values_mut().for_each(|channel| channel.joined = false),
+        }
+    }
+
+    /// How much text fits into a line to a target.
+    fn text_max(&self, target: &Target) -> usize {
+        let handle = self.link.handle.lock().clone().filter(|handle| handle.online().is_some());
+        let limits = handle.map_or_else(Limits::default, |handle| handle.limits());
+        limits.text(SendKind::Privmsg, target)
+    }
+}
+
+#[async_trait]
+impl Session<IrcNetwork> for IrcSession {
+    async fn run(&self, stop: CancellationToken) -> Result<(), ConnectionError> {
+        self.shared.host.state(&self.id, ConnectionState::Connecting);
+        let connection = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            connection = self.open() => connection?,
+        };
+        let ending = self.listen(connection, &stop).await;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        if !ending.was_online {
+            self.shared.try_next_server();
+        }
+        Err(ended(&ending))
+    }
+
+    fn caps(&self, room: &IrcRoom) -> Caps {
+        let online = self.link.handle.lock().as_ref().and_then(Handle::online).or_else(|| self.shared.online());
+        let isupport =
+            online.as_ref().map(|online| Arc::clone(&online.isupport)).or_else(|| self.shared.policy.isupport());
+        let has = |cap| online.as_ref().is_some_and(|online| online.caps.has(cap));
+        let reach = |tag: &str| {
+            has(Cap::MessageTags) && isupport.as_ref().is_some_and(|isupport| isupport.client_tag_allowed(tag))
+        };
+        let target = target(room);
+        let mut caps = Caps {
+            text_max_bytes: target.as_ref().map(|target| self.text_max(target)),
+            formatting: Level::Partial,
+            media: Level::Fallback,
+            reply: if reach("draft/reply") { Level::Full } else { Level::Fallback },
+            edit: Level::Fallback,
+            redact: Level::Drop,
+            react: if reach("draft/react") && reach("draft/reply") { Level::Full } else { Level::Drop },
+            typing: Level::Drop,
+            receipts: Level::Drop,
+            topic: Level::Full,
+            name: Level::Drop,
+            member_actions: Level::Full,
+            idempotency: if reach("landbridge/key") { Idempotency::EchoTagged } else { Idempotency::AckOnly },
+            ..Caps::default()
+        };
+        if reach("draft/reply") {
+            caps.facts.insert(facts::TAGS.to_owned(), String::new());
+        }
+        if let Some(isupport) = isupport {
+            add_facts(&mut caps, &isupport);
+        }
+        caps
+    }
+
+    async fn deliver(
+        &self,
+        op: &RemoteOp<IrcNetwork>,
+        key: &IdempotencyKey,
+        attempt: u32,
+    ) -> Result<Delivered<String>, SendError> {
+        self.do_op(op, key, attempt).await
+    }
+
+    async fn reconcile(&self, op: &RemoteOp<IrcNetwork>, key: &IdempotencyKey) -> Landed<String> {
+        let _ = op;
+        let key = key.to_string();
+        let until = Instant::now() + HEARING;
+        loop {
+            if let Some(id) = self.shared.heard(&key) {
+                return Landed::Yes { id };
+            }
+            if Instant::now() >= until {
+                return Landed::CannotTell;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn enter(&self, room: &IrcRoom) -> Result<(), SendError> {
+        let IrcRoom::Channel(name) = room else { return Ok(()) };
+        let channel = channel(name)?;
+        self.shared.with_channel(name, |state| state.room = Some(room.clone()));
+        if self.link.is_in(&self.shared.fold(name)) {
+            // It was entered before it was mapped, and what it holds was told to nobody.
+            self.tell_again(room, channel).await
+        } else {
+            self.join(&channel).await
+        }
+    }
+
+    async fn leave(&self, room: &IrcRoom) -> Result<(), SendError> {
+        let IrcRoom::Channel(name) = room else { return Ok(()) };
+        let folded = self.shared.fold(name);
+        self.shared.channels.lock().remove(&folded);
+        if self.link.is_in(&folded) {
+            self.part(&channel(name)?, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn room_info(&self, room: &IrcRoom) -> Result<RoomInfo, SendError> {
+        let IrcRoom::Channel(name) = room else { return Ok(RoomInfo::default()) };
+        if !self.shared.config.portals.allows(name) {
+            let why = format!("{name} may not be bridged");
+            return Err(SendError::Rejected(Reject::Policy(why)));
+        }
+        let channel = channel(name)?;
+        let is_channel = self.shared.online().is_some_and(|online| online.isupport.is_channel(name));
+        if !is_channel && self.shared.online().is_some() {
+            return Err(SendError::Rejected(Reject::Forbidden(format!("{name} is no channel on this network"))));
+        }
+        self.join(&channel).await?;
+        let topic = self.shared.with_channel(name, |state| state.topic.clone());
+        Ok(RoomInfo { name: Some(name.clone()), topic, public: None })
+    }
+
+    async fn user_info(&self, user: &IrcUser) -> Result<Profile, SendError> {
+        Ok(Profile { name: user.nick().map(str::to_owned), avatar: None })
+    }
+
+    async fn resolve(&self, query: &str) -> Result<Found<IrcRoom, IrcUser>, SendError> {
+        let query = query.trim();
+        let user = Nick::new(query).ok().map(|nick| self.shared.user(nick.as_str()));
+        Ok(Found { room: IrcRoom::channel(query).and_then(|_| self.shared.room(query)), user })
+    }
+}
+
+fn add_facts(caps: &mut Caps, isupport: &Isupport) {
+    use crate::casemapping::Casemapping;
+    let casemapping = match isupport.casemapping {
+        Casemapping::Ascii => "ascii",
+        Casemapping::Rfc1459 => "rfc1459",
+        Casemapping::Rfc1459Strict => "rfc1459-strict",
+    };
+    caps.facts.insert(facts::CASEMAPPING.to_owned(), casemapping.to_owned());
+    if let Some(len) = isupport.topic_len {
+        caps.facts.insert(facts::TOPIC_LEN.to_owned(), len.to_string());
+    }
+}
+
+/// Where the messages of a room go; `None` for somebody of whom only a hash is known.
+pub(super) fn target(room: &IrcRoom) -> Option<Target> {
+    match room {
+        IrcRoom::Channel(name) => Channel::new(name).ok().map(Target::Channel),
+        IrcRoom::Query { with, .. } => Nick::new(with.nick()?).ok().map(Target::Nick),
+    }
+}
+
+pub(super) fn channel(name: &str) -> Result<Channel, SendError> {
+    Channel::new(name).map_err(|error| SendError::Rejected(Reject::Forbidden(error.to_string())))
+}
+
+fn open_error(error: &OpenError) -> ConnectionError {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    connection_error(error.class(), format!("{error}{cause}"))
+}
+
+fn ended(ending: &Ending) -> ConnectionError {
+    connection_error(ending.class, ending.why.clone())
+}
+
+/// What the framework must do about the end of a connection.
+fn connection_error(class: EndClass, why: String) -> ConnectionError {
+    match class {
+        EndClass::Requested | EndClass::Transient => ConnectionError::Transient(why),
+        EndClass::Throttled => ConnectionError::Throttled { reason: why, after: Some(Duration::from_secs(120)) },
+        // Coming back at once after a KILL is an offence on most networks.
+        EndClass::Killed => ConnectionError::Throttled { reason: why, after: Some(Duration::from_secs(600)) },
+        EndClass::Banned => ConnectionError::Banned(why),
+        EndClass::BadCredentials => ConnectionError::BadCredentials(why),
+        EndClass::Config => ConnectionError::Config(why),
+    }
+}
+
+/// Ends a task when the one who waits for it is dropped.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

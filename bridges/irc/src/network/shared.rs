@@ -1,0 +1,244 @@
+//! What all sessions of one network share.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fs,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use landbridge::network::{ConfigIssue, Host, SessionId};
+use parking_lot::Mutex;
+
+use super::{
+    IrcNetwork,
+    own::{OwnNicks, PuppetTable},
+    session::Link,
+};
+use crate::{
+    casemapping::Casemapping,
+    config::{FloodOptions, IrcConfig, Server, Tls},
+    convert::ids::{IrcRoom, IrcUser},
+    message::{Channel, IrcText},
+    session::{Flood, Online, Policy, Timing},
+    wire::{Endpoint, Roots, TlsClient, TlsIdentity, TlsSettings},
+};
+
+/// How many keys of our own messages are remembered: as many as can be under way when a connection breaks, many times over.
+const MAX_HEARD: usize = 4096;
+
+/// What all sessions of one network share.
+pub(super) struct Shared {
+    pub(super) config: IrcConfig,
+    pub(super) host: Host<IrcNetwork>,
+    pub(super) policy: Arc<Policy>,
+    /// For the bot, and for puppets (which have no certificate), in the order of the configuration.
+    endpoints: [Vec<Endpoint>; 2],
+    /// Which server is tried next.
+    next_server: AtomicUsize,
+    /// The puppets, as their own connections know them.
+    pub(super) puppets: Mutex<PuppetTable>,
+    /// The puppets, as the bot sees them.
+    pub(super) own: Mutex<OwnNicks>,
+    /// The sessions that are connected, or were.
+    pub(super) links: Mutex<HashMap<SessionId, Weak<Link>>>,
+    /// How the latest session that came online is connected.
+    online: Mutex<Option<Arc<Online>>>,
+    pub(super) channels: Mutex<HashMap<String, ChannelState>>,
+    heard: Mutex<Heard>,
+}
+
+/// A channel, as the bot knows it. The key of the map is its name as the server folds it.
+#[derive(Debug, Default)]
+pub(super) struct ChannelState {
+    /// The id by which the framework knows it.
+    pub(super) room: Option<IrcRoom>,
+    /// Whether the bot is in it.
+    pub(super) joined: bool,
+    /// Its topic, where known.
+    pub(super) topic: Option<String>,
+    /// Who has spoken, for those who become members only then.
+    pub(super) spoken: HashSet<IrcUser>,
+}
+
+/// Our own messages that the bot has heard, by key: the proof that they arrived.
+#[derive(Debug, Default)]
+struct Heard {
+    order: VecDeque<Box<str>>,
+    by_key: HashMap<Box<str>, Option<String>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(config: IrcConfig, host: Host<IrcNetwork>) -> Result<Self, ConfigIssue> {
+        let endpoints = |with_identity| {
+            let numbered = config.servers.iter().enumerate();
+            numbered.map(|(number, server)| endpoint(number, server, with_identity)).collect::<Result<Vec<_>, _>>()
+        };
+        let shared = Self {
+            endpoints: [endpoints(true)?, endpoints(false)?],
+            policy: Policy::new(Timing::default(), flood(&config.flood)),
+            next_server: AtomicUsize::new(0),
+            puppets: Mutex::default(),
+            own: Mutex::default(),
+            links: Mutex::default(),
+            online: Mutex::default(),
+            channels: Mutex::default(),
+            heard: Mutex::default(),
+            host,
+            config,
+        };
+        Ok(shared)
+    }
+
+    /// The server to try now; `None` if the configuration names none.
+    pub(super) fn endpoint(&self, is_bot: bool) -> Option<&Endpoint> {
+        let endpoints = &self.endpoints[usize::from(!is_bot)];
+        endpoints.get(self.next_server.load(Ordering::Relaxed) % endpoints.len().max(1))
+    }
+
+    /// The server failed: the next one is tried from now on.
+    pub(super) fn try_next_server(&self) {
+        self.next_server.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How the server folds names; its usual way until it was asked.
+    pub(super) fn casemapping(&self) -> Casemapping {
+        self.policy.isupport().map(|isupport| isupport.casemapping).unwrap_or_default()
+    }
+
+    /// A session is online.
+    pub(super) fn set_online(&self, online: Arc<Online>) {
+        *self.online.lock() = Some(online);
+    }
+
+    /// How the latest session that came online is connected: what another can expect.
+    pub(super) fn online(&self) -> Option<Arc<Online>> {
+        self.online.lock().clone()
+    }
+
+    /// The user who goes by a nick.
+    pub(super) fn user(&self, nick: &str) -> IrcUser {
+        IrcUser::new(nick, self.casemapping())
+    }
+
+    /// The room of a channel: the one by whose id the framework knows it, or the one it would be.
+    pub(super) fn room(&self, channel: &str) -> Option<IrcRoom> {
+        let folded = self.fold(channel);
+        let known = self.channels.lock().get(&folded).and_then(|state| state.room.clone());
+        known.or_else(|| IrcRoom::channel(&folded))
+    }
+
+    /// Changes what is known of a channel.
+    pub(super) fn with_channel<T>(&self, channel: &str, change: impl FnOnce(&mut ChannelState) -> T) -> T {
+        change(self.channels.lock().entry(self.fold(channel)).or_default())
+    }
+
+    /// A channel's name as the server folds it. Where that is unknown, only what every server folds.
+    pub(super) fn fold(&self, channel: &str) -> String {
+        let casemapping = self.policy.isupport().map_or(Casemapping::Ascii, |isupport| isupport.casemapping);
+        casemapping.fold(channel).into_owned()
+    }
+
+    /// The key of a channel, if the configuration has one.
+    pub(super) fn channel_key(&self, channel: &Channel) -> Option<IrcText> {
+        let wanted = self.fold(channel.as_str());
+        let plumbed = self
+            .config
+            .channels
+            .iter()
+            .find(|plumbed| plumbed.key.is_some() && self.fold(&plumbed.channel) == wanted)?;
+        plumbed.key.as_ref().and_then(|key| IrcText::new(key.0.as_str()).ok())
+    }
+
+    /// A connected session.
+    pub(super) fn link(&self, id: &SessionId) -> Option<Arc<Link>> {
+        self.links.lock().get(id).and_then(Weak::upgrade)
+    }
+
+    /// The bot heard a message of ours.
+    pub(super) fn hear(&self, key: &str, msgid: Option<&str>) {
+        let mut heard = self.heard.lock();
+        if heard.by_key.insert(key.into(), msgid.map(str::to_owned)).is_none() {
+            heard.order.push_back(key.into());
+        }
+        if heard.order.len() > MAX_HEARD
+            && let Some(oldest) = heard.order.pop_front()
+        {
+            heard.by_key.remove(&oldest);
+        }
+    }
+
+    /// Whether the bot heard a message of ours, and the server's id of it.
+    pub(super) fn heard(&self, key: &str) -> Option<Option<String>> {
+        self.heard.lock().by_key.get(key).cloned()
+    }
+}
+
+fn flood(options: &FloodOptions) -> Flood {
+    if !options.enabled {
+        return Flood::off();
+    }
+    let per_line = Duration::from_millis(options.line_milliseconds.into());
+    Flood { lead: per_line * options.burst, per_line, ..Flood::default() }
+}
+
+fn endpoint(number: usize, server: &Server, with_identity: bool) -> Result<Endpoint, ConfigIssue> {
+    let endpoint = Endpoint::plain(server.host.clone(), server.port());
+    if !server.tls.enabled {
+        return Ok(endpoint);
+    }
+    tls(&server.tls, with_identity, &format!("irc.servers[{number}].tls")).map(|tls| endpoint.with_tls(tls))
+}
+
+fn tls(options: &Tls, with_identity: bool, path: &str) -> Result<TlsClient, ConfigIssue> {
+    let read = |key: &str, file: &std::path::Path| {
+        fs::read(file).map_err(|error| {
+            ConfigIssue::fatal(format!("{path}.{key}"), error.to_string(), "name a file that can be read")
+        })
+    };
+    let roots = match &options.ca {
+        Some(file) => Roots::Pem(read("ca", file)?),
+        None => Roots::System,
+    };
+    let identity = match (&options.certificate, with_identity) {
+        (Some(file), true) => {
+            let certificate = read("certificate", file)?;
+            let key = options.key.as_ref().map(|file| read("key", file)).transpose()?;
+            let identity = TlsIdentity::from_pem(&certificate, key.as_ref().unwrap_or(&certificate));
+            Some(identity.map_err(|error| {
+                ConfigIssue::fatal(
+                    format!("{path}.certificate"),
+                    error.to_string(),
+                    "put certificate and key there in PEM",
+                )
+            })?)
+        }
+        _ => None,
+    };
+    let settings = TlsSettings {
+        roots,
+        accept_any_certificate: options.accept_any_certificate,
+        server_name: options.server_name.clone(),
+    };
+    let client = TlsClient::new(&settings)
+        .map_err(|error| ConfigIssue::fatal(path, error.to_string(), "correct the settings of TLS"))?;
+    match identity {
+        None => Ok(client),
+        Some(identity) => client.with_identity(&identity).map_err(|error| {
+            ConfigIssue::fatal(
+                format!("{path}.certificate"),
+                error.to_string(),
+                "give certificate and key that belong together",
+            )
+        }),
+    }
+}
