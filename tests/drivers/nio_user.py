@@ -13,7 +13,7 @@ import sys
 import uuid
 
 import aiohttp
-from nio import AsyncClient, AsyncClientConfig, responses
+from nio import AsyncClient, AsyncClientConfig, ReceiptEvent, RoomPreset, TypingNoticeEvent, responses
 
 logging.disable(logging.CRITICAL)
 
@@ -108,7 +108,11 @@ class Driver:
     def emit(self, room, part, events):
         for event in events:
             source = getattr(event, "source", None)
-            if source is None:
+            if isinstance(event, TypingNoticeEvent):
+                source = {"type": "m.typing", "content": {"user_ids": event.users}}
+            elif isinstance(event, ReceiptEvent):
+                source = {"type": "m.receipt", "content": {"users": [receipt.user_id for receipt in event.receipts]}}
+            elif source is None:
                 source = {"type": type(event).__name__, "content": {}}
             write({"event": source, "room": room, "part": part})
 
@@ -121,6 +125,8 @@ class Driver:
         ok(await self.client.room_leave(room))
 
     async def create(self, **arguments):
+        if "preset" in arguments:
+            arguments["preset"] = RoomPreset(arguments["preset"])
         return {"room_id": ok(await self.client.room_create(**arguments)).room_id}
 
     async def invite(self, room, user):

@@ -3,6 +3,7 @@
 mod bad_input;
 mod everywhere;
 mod fixtures;
+mod homeserver;
 mod messages;
 mod people;
 mod restarts;

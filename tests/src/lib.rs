@@ -10,6 +10,7 @@
 
 mod deployment;
 mod files;
+mod homeserver;
 mod http;
 mod irc_user;
 mod landbridge;
@@ -21,6 +22,7 @@ mod transcript;
 
 pub use deployment::{Deployment, Irc, On, Over, With};
 pub use files::Workdir;
+pub use homeserver::Homeserver;
 pub use http::http;
 pub use irc_user::{IrcUser, Line, Sasl};
 pub use landbridge::Landbridge;

@@ -292,6 +292,16 @@ impl Room<'_> {
         self.ask("leave", json!({})).await;
     }
 
+    /// Begins to type.
+    pub async fn types(&self) {
+        self.ask("typing", json!({})).await;
+    }
+
+    /// Says that a message was read.
+    pub async fn has_read(&self, event: &str) {
+        self.ask("receipt", json!({ "event": event })).await;
+    }
+
     /// Who is in the room, user id to display name.
     pub async fn members(&self) -> HashMap<String, Option<String>> {
         let members = self.ask("members", json!({})).await;
