@@ -22,6 +22,8 @@ pub mod metrics;
 pub mod network;
 pub mod rich_text;
 pub mod sessions;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use network::{Network, Session, host::Host};

@@ -1,0 +1,380 @@
+//! The test's end of the scripted network.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    fmt,
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::ScriptedNetwork;
+use crate::{
+    network::{
+        Body, Caps, ConnectionError, Dedupe, Host, IdempotencyKey, Ingested, Level, Membership, RemoteEvent, RemoteOp,
+        SendError, SessionId, host::Closed,
+    },
+    testing::until,
+};
+
+/// What happened on the network.
+pub type Heard = RemoteEvent<ScriptedNetwork>;
+
+/// What the bridge has told the network.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Through which session.
+    pub session: SessionId,
+    /// Where.
+    pub room: String,
+    /// What.
+    pub text: String,
+    /// The network's name for it.
+    pub id: String,
+    /// Under which key.
+    pub key: IdempotencyKey,
+    /// The whole operation.
+    pub op: RemoteOp<ScriptedNetwork>,
+}
+
+/// Drives a [`ScriptedNetwork`]. Clones drive the same one, over restarts of the bridge too.
+#[derive(Clone)]
+pub struct Script(Arc<Shared>);
+
+impl Default for Script {
+    fn default() -> Self {
+        let state = State { caps: full_caps(), ..State::default() };
+        Self(Arc::new(Shared { state: Mutex::new(state), changes: watch::Sender::new(0) }))
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("said", &self.lines()).finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    host: Option<Host<ScriptedNetwork>>,
+    said: Vec<Said>,
+    landed: HashMap<IdempotencyKey, String>,
+    outcomes: VecDeque<Outcome>,
+    attempts: u64,
+    caps: Caps,
+    connected: HashSet<SessionId>,
+    cuts: BTreeMap<SessionId, ConnectionError>,
+    refusals: HashMap<SessionId, ConnectionError>,
+    down: bool,
+    entered: HashSet<String>,
+    forgetful: bool,
+    next: u64,
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    Fail(SendError),
+    /// It is not known to have landed, but did, or did not.
+    Maybe {
+        landed: bool,
+    },
+}
+
+/// Everything crosses.
+fn full_caps() -> Caps {
+    let full = Level::Full;
+    Caps {
+        formatting: full,
+        media: full,
+        reply: full,
+        edit: full,
+        redact: full,
+        react: full,
+        typing: full,
+        receipts: full,
+        topic: full,
+        name: full,
+        member_actions: full,
+        ..Caps::default()
+    }
+}
+
+impl Script {
+    pub(super) fn attach(&self, host: Host<ScriptedNetwork>) {
+        self.change(|state| {
+            state.host = Some(host);
+            state.connected.clear();
+            state.cuts.clear();
+        });
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let done = change(&mut self.0.state.lock());
+        self.0.changes.send_modify(|count| *count += 1);
+        done
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    // --- what happens on the network ---
+
+    /// Somebody says something; returns once the bridge has it for good.
+    ///
+    /// # Errors
+    /// [`Closed`] when the bridge is stopping: then it has not.
+    pub async fn hears(&self, room: &str, sender: &str, text: &str) -> Result<Ingested, Closed> {
+        let id = self.change(State::fresh);
+        let event = message(room, sender, text, &id);
+        self.happens(event, Dedupe::Id(id)).await
+    }
+
+    /// Somebody comes or goes.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn hears_member(&self, room: &str, who: &str, membership: Membership) -> Result<Ingested, Closed> {
+        let event = Heard::Member {
+            room: room.to_owned(),
+            who: who.to_owned(),
+            name: None,
+            membership,
+            by: None,
+            reason: None,
+        };
+        self.happens(event, Dedupe::Never).await
+    }
+
+    /// Anything happens; the relay session hears it.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn happens(&self, event: Heard, dedupe: Dedupe<String>) -> Result<Ingested, Closed> {
+        self.happens_to(&SessionId::Relay, event, dedupe).await
+    }
+
+    /// Anything happens; this session hears it.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn happens_to(
+        &self,
+        session: &SessionId,
+        event: Heard,
+        dedupe: Dedupe<String>,
+    ) -> Result<Ingested, Closed> {
+        let host = self.0.state.lock().host.clone();
+        host.ok_or(Closed)?.ingest(session, event, dedupe).await
+    }
+
+    /// Somebody types.
+    pub fn types(&self, room: &str, who: &str, typing: bool) {
+        if let Some(host) = self.0.state.lock().host.clone() {
+            host.typing(&SessionId::Relay, room.to_owned(), who.to_owned(), typing);
+        }
+    }
+
+    // --- what the network does ---
+
+    /// The next delivery fails so.
+    pub fn refuses_next(&self, error: SendError) {
+        self.change(|state| state.outcomes.push_back(Outcome::Fail(error)));
+    }
+
+    /// The next delivery's answer is lost; it landed, or not.
+    pub fn loses_next_answer(&self, landed: bool) {
+        self.change(|state| state.outcomes.push_back(Outcome::Maybe { landed }));
+    }
+
+    /// From now on nobody can tell whether something landed.
+    pub fn cannot_tell(&self) {
+        self.change(|state| state.forgetful = true);
+    }
+
+    /// The network is down: every session's connection ends, and none can be made.
+    pub fn goes_down(&self) {
+        self.change(|state| {
+            state.down = true;
+            for id in state.connected.drain() {
+                state.cuts.insert(id, ConnectionError::Transient("the network is down".to_owned()));
+            }
+        });
+    }
+
+    /// The network is up again.
+    pub fn comes_up(&self) {
+        self.change(|state| state.down = false);
+    }
+
+    /// One session's connection ends so.
+    pub fn cuts(&self, session: &SessionId, error: ConnectionError) {
+        self.change(|state| {
+            state.connected.remove(session);
+            state.cuts.insert(session.clone(), error);
+        });
+    }
+
+    /// One session will not be let in.
+    pub fn shuts_out(&self, session: &SessionId, error: ConnectionError) {
+        self.change(|state| state.refusals.insert(session.clone(), error));
+    }
+
+    /// What can be said from now on.
+    pub fn can(&self, change: impl FnOnce(&mut Caps)) {
+        self.change(|state| change(&mut state.caps));
+    }
+
+    // --- what the bridge did ---
+
+    /// Everything it said, oldest first.
+    pub fn said(&self) -> Vec<Said> {
+        self.0.state.lock().said.clone()
+    }
+
+    /// Everything it said, as `#room text`.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.state.lock().said.iter().map(|said| format!("{} {}", said.room, said.text)).collect()
+    }
+
+    /// How often it tried to say something.
+    pub fn attempts(&self) -> u64 {
+        self.0.state.lock().attempts
+    }
+
+    /// Waits until it has said this there.
+    pub async fn expects(&self, room: &str, text: &str) -> Said {
+        until(&format!("{room} {text}"), &mut self.changes(), || {
+            let said = self.said();
+            let found = said.iter().find(|said| said.room == room && said.text == text).cloned();
+            found.ok_or_else(|| self.lines())
+        })
+        .await
+    }
+
+    /// Waits until it has said this many things.
+    pub async fn expects_count(&self, count: usize) -> Vec<String> {
+        until(&format!("{count} lines"), &mut self.changes(), || {
+            let lines = self.lines();
+            if lines.len() >= count { Ok(lines) } else { Err(lines) }
+        })
+        .await
+    }
+
+    /// Waits until a session is connected.
+    pub async fn expects_connected(&self, session: &SessionId) {
+        until(&format!("{session} to connect"), &mut self.changes(), || {
+            let state = self.0.state.lock();
+            if state.connected.contains(session) { Ok(()) } else { Err(format!("{:?}", state.connected)) }
+        })
+        .await;
+    }
+
+    /// Waits until the relay is in a room.
+    pub async fn expects_entered(&self, room: &str) {
+        until(&format!("the relay to enter {room}"), &mut self.changes(), || {
+            let state = self.0.state.lock();
+            if state.entered.contains(room) { Ok(()) } else { Err(format!("{:?}", state.entered)) }
+        })
+        .await;
+    }
+
+    /// Who is connected.
+    pub fn connected(&self) -> Vec<SessionId> {
+        let mut connected: Vec<_> = self.0.state.lock().connected.iter().cloned().collect();
+        connected.sort();
+        connected
+    }
+
+    // --- the session's end ---
+
+    pub(super) fn admit(&self, id: &SessionId) -> Option<Result<(), ConnectionError>> {
+        self.change(|state| {
+            if let Some(error) = state.refusals.remove(id) {
+                return Some(Err(error));
+            }
+            if state.down {
+                return Some(Err(ConnectionError::Transient("the network is down".to_owned())));
+            }
+            state.cuts.remove(id);
+            state.connected.insert(id.clone());
+            Some(Ok(()))
+        })
+    }
+
+    pub(super) fn take_cut(&self, id: &SessionId) -> Option<ConnectionError> {
+        self.0.state.lock().cuts.remove(id)
+    }
+
+    pub(super) fn left(&self, id: &SessionId) {
+        self.change(|state| state.connected.remove(id));
+    }
+
+    pub(super) fn is_connected(&self, id: &SessionId) -> bool {
+        self.0.state.lock().connected.contains(id)
+    }
+
+    pub(super) fn current_caps(&self) -> Caps {
+        self.0.state.lock().caps.clone()
+    }
+
+    pub(super) fn enter(&self, room: &str, here: bool) {
+        self.change(|state| if here { state.entered.insert(room.to_owned()) } else { state.entered.remove(room) });
+    }
+
+    pub(super) fn next_outcome(&self) -> Option<Outcome> {
+        self.change(|state| {
+            state.attempts += 1;
+            state.outcomes.pop_front()
+        })
+    }
+
+    pub(super) fn land(&self, session: &SessionId, op: &RemoteOp<ScriptedNetwork>, key: &IdempotencyKey) -> String {
+        self.change(|state| {
+            let id = state.fresh();
+            state.landed.insert(*key, id.clone());
+            let text = String::from_utf8_lossy(&op.wire).into_owned();
+            state.said.push(Said {
+                session: session.clone(),
+                room: op.room.clone(),
+                text,
+                id: id.clone(),
+                key: *key,
+                op: op.clone(),
+            });
+            id
+        })
+    }
+
+    /// `None` when nobody can tell; else whether it landed, and as what.
+    pub(super) fn landed(&self, key: &IdempotencyKey) -> Option<Option<String>> {
+        let state = self.0.state.lock();
+        (!state.forgetful).then(|| state.landed.get(key).cloned())
+    }
+}
+
+impl State {
+    fn fresh(&mut self) -> String {
+        self.next += 1;
+        format!("m{}", self.next)
+    }
+}
+
+fn message(room: &str, sender: &str, text: &str, id: &str) -> Heard {
+    Heard::Message {
+        room: room.to_owned(),
+        sender: sender.to_owned(),
+        name: None,
+        id: Some(id.to_owned()),
+        at: None,
+        body: Body::plain(text),
+        reply_to: None,
+    }
+}

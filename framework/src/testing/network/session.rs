@@ -1,0 +1,101 @@
+//! A session of the scripted network.
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ScriptedNetwork,
+    script::{Outcome, Script},
+};
+use crate::network::{
+    Caps, ConnectionError, ConnectionState, Delivered, Host, IdempotencyKey, Identity, Landed, RemoteOp, SendError,
+    Session, SessionId,
+};
+
+/// A session of a [`ScriptedNetwork`].
+#[derive(Debug)]
+pub struct ScriptedSession {
+    script: Script,
+    host: Host<ScriptedNetwork>,
+    id: SessionId,
+    name: Option<String>,
+}
+
+impl ScriptedSession {
+    pub(super) fn new(script: Script, host: Host<ScriptedNetwork>, id: SessionId, identity: Identity) -> Self {
+        let name = match identity {
+            Identity::AutoPuppet { display_name, .. } => Some(display_name),
+            Identity::Relay | Identity::Login { .. } | Identity::Gateway => None,
+        };
+        Self { script, host, id, name }
+    }
+
+    async fn until_cut(&self) -> ConnectionError {
+        let mut changes = self.script.changes();
+        loop {
+            changes.mark_unchanged();
+            if let Some(error) = self.script.take_cut(&self.id) {
+                return error;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Session<ScriptedNetwork> for ScriptedSession {
+    async fn run(&self, stop: CancellationToken) -> Result<(), ConnectionError> {
+        if let Some(admitted) = self.script.admit(&self.id) {
+            admitted?;
+        }
+        self.host.state(&self.id, ConnectionState::Connected { name: self.name.clone() });
+        let ended = stop.run_until_cancelled(self.until_cut()).await;
+        self.script.left(&self.id);
+        ended.map_or(Ok(()), Err)
+    }
+
+    fn caps(&self, _: &String) -> Caps {
+        self.script.current_caps()
+    }
+
+    async fn deliver(
+        &self,
+        op: &RemoteOp<ScriptedNetwork>,
+        key: &IdempotencyKey,
+        _: u32,
+    ) -> Result<Delivered<String>, SendError> {
+        if !self.script.is_connected(&self.id) {
+            return Err(SendError::Disconnected);
+        }
+        match self.script.next_outcome() {
+            None => Ok(Delivered::named(self.script.land(&self.id, op, key))),
+            Some(Outcome::Fail(error)) => Err(error),
+            Some(Outcome::Maybe { landed }) => {
+                if landed {
+                    self.script.land(&self.id, op, key);
+                }
+                Err(SendError::MaybeSent("the answer was lost".to_owned()))
+            }
+        }
+    }
+
+    async fn reconcile(&self, _: &RemoteOp<ScriptedNetwork>, key: &IdempotencyKey) -> Landed<String> {
+        match self.script.landed(key) {
+            None => Landed::CannotTell,
+            Some(None) => Landed::No,
+            Some(id) => Landed::Yes { id },
+        }
+    }
+
+    async fn enter(&self, room: &String) -> Result<(), SendError> {
+        self.script.enter(room, true);
+        Ok(())
+    }
+
+    async fn leave(&self, room: &String) -> Result<(), SendError> {
+        self.script.enter(room, false);
+        Ok(())
+    }
+}
