@@ -6,6 +6,8 @@ mod config;
 mod log;
 mod registration;
 mod runtime;
+mod serve;
+mod up;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,7 @@ fn run(Cli { command, log }: Cli) -> anyhow::Result<()> {
     match command {
         Command::Registration(command) => registration::main(command),
         Command::Check(args) => check::main(&args),
-        Command::Up(_) | Command::Run(_) | Command::DeadLetters(_) => anyhow::bail!("not yet"),
+        Command::Up(args) => up::main(args),
+        Command::Run(_) | Command::DeadLetters(_) => anyhow::bail!("not yet"),
     }
 }

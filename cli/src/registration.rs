@@ -93,7 +93,8 @@ fn check(files: &[impl AsRef<Path>], server_name: Option<OwnedServerName>) -> an
     Ok(())
 }
 
-fn describe(Overlap { kind, one, other, overlapping }: &Overlap) -> String {
+/// An overlap in a sentence.
+pub(crate) fn describe(Overlap { kind, one, other, overlapping }: &Overlap) -> String {
     let claims = format!(
         "`{}` ({} of registration {}) and `{}` ({} of registration {})",
         one.claim, one.path, one.registration, other.claim, other.path, other.registration

@@ -8,7 +8,7 @@ use landbridge_registration::Registration;
 use crate::{
     Config, Homeserver,
     appservice::{
-        AddError, Appservice, Appservices, AppserviceTransport, Deliveries, HttpTransport, thirdparty::Thirdparty,
+        AddError, Appservice, AppserviceTransport, Appservices, Deliveries, HttpTransport, thirdparty::Thirdparty,
     },
     clock::Clock,
     devices::{Devices, Keys, ToDevice},

@@ -10,11 +10,11 @@ use landbridge_sql::SqlError;
 use parking_lot::RwLock;
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
+use self::token::{TokenHash, hash_token, new_device_id, new_token};
 pub use self::{
     keys::{Keys, MAX_KEYS_PER_UPLOAD},
     to_device::{MAX_TO_DEVICE_RECIPIENTS, TO_DEVICE_PER_SYNC, ToDevice},
 };
-use self::token::{TokenHash, hash_token, new_device_id, new_token};
 use crate::{
     clock::Clock,
     entropy::Entropy,
@@ -111,10 +111,7 @@ impl Devices {
     ) -> Result<bool, DeviceError> {
         let known = self.exists(user_id, device_id).await?;
         let at = i64::from(self.inner.clock.now().0);
-        self.inner
-            .local
-            .write(vec![table::upsert(user_id.as_str(), device_id.as_str(), display_name, at)])
-            .await?;
+        self.inner.local.write(vec![table::upsert(user_id.as_str(), device_id.as_str(), display_name, at)]).await?;
         Ok(!known)
     }
 

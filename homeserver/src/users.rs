@@ -76,7 +76,8 @@ impl Users {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, PasswordError> {
         let passwords = Passwords::new(entropy.bytes())?;
-        let inner = Inner { local, passwords, clock, entropy, server_name: server_name.to_owned(), known: RwLock::default() };
+        let inner =
+            Inner { local, passwords, clock, entropy, server_name: server_name.to_owned(), known: RwLock::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 

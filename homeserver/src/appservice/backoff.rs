@@ -40,10 +40,7 @@ mod tests {
     fn doubles_up_to_five_minutes() {
         let mut backoff = Backoff::default();
         let waits: Vec<u128> = (0..12).map(|_| backoff.next(1.0).as_millis()).collect();
-        assert_eq!(
-            waits,
-            [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000]
-        );
+        assert_eq!(waits, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000, 300_000]);
         backoff.reset();
         assert_eq!(backoff.next(0.0).as_millis(), 250);
     }

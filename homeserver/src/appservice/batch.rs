@@ -145,12 +145,7 @@ impl Sources {
         }
     }
 
-    async fn covers(
-        &self,
-        appservice: &Appservice,
-        interest: &Interest,
-        event: &Event,
-    ) -> Result<bool, RoomError> {
+    async fn covers(&self, appservice: &Appservice, interest: &Interest, event: &Event) -> Result<bool, RoomError> {
         Ok(interest.covers(appservice, event) || self.aliases.covers(&self.rooms, appservice, &event.room_id).await?)
     }
 
@@ -227,12 +222,7 @@ impl Sources {
         Ok(found)
     }
 
-    async fn in_room(
-        &self,
-        appservice: &Appservice,
-        interest: &Interest,
-        room_id: &RoomId,
-    ) -> Result<bool, RoomError> {
+    async fn in_room(&self, appservice: &Appservice, interest: &Interest, room_id: &RoomId) -> Result<bool, RoomError> {
         Ok(interest.has_member(room_id)
             || appservice.room(room_id).is_interesting()
             || self.aliases.covers(&self.rooms, appservice, room_id).await?)

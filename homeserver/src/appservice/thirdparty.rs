@@ -176,4 +176,3 @@ fn add_instances(known: &mut Value, more: &Value) {
         known.extend(more.iter().cloned());
     }
 }
-

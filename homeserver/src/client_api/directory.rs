@@ -52,12 +52,7 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     mount::<set_network_visibility::Request, _, _, _>(router, put_network_visibility)
 }
 
-fn check_alias(
-    alias: &RoomAliasId,
-    config: &ApiConfig,
-    appservices: &Appservices,
-    caller: &Caller,
-) -> ApiResult<()> {
+fn check_alias(alias: &RoomAliasId, config: &ApiConfig, appservices: &Appservices, caller: &Caller) -> ApiResult<()> {
     if alias.server_name() != config.server_name() || alias.as_str().len() > 255 || alias.alias().is_empty() {
         return Err(MatrixError::invalid_param("Not an alias of this server").into());
     }
@@ -233,4 +228,3 @@ async fn put_network_visibility(
     rooms.set_published(&body.room_id, Some(&network), body.visibility == Visibility::Public).await?;
     Ok(empty())
 }
-

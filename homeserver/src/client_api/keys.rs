@@ -140,10 +140,7 @@ async fn query(
 }
 
 /// `POST /_matrix/client/v3/keys/claim`
-async fn claim(
-    State(keys): State<Keys>,
-    Authed { body, .. }: Authed<claim_keys::Request>,
-) -> ApiResult<Json<Value>> {
+async fn claim(State(keys): State<Keys>, Authed { body, .. }: Authed<claim_keys::Request>) -> ApiResult<Json<Value>> {
     let mut wanted = Vec::new();
     for (user_id, devices) in &body.one_time_keys {
         for (device_id, algorithm) in devices {

@@ -87,4 +87,3 @@ async fn rooms_of(
 ) -> ApiResult<Json<Value>> {
     Ok(Json(json!({ "joined_rooms": rooms.joined_rooms(&caller.user_id).await? })))
 }
-

@@ -199,10 +199,7 @@ async fn kick(
 }
 
 /// `POST /_matrix/client/v3/rooms/{roomId}/ban`
-async fn ban(
-    State(rooms): State<Rooms>,
-    Authed { caller, body }: Authed<ban_user::Request>,
-) -> ApiResult<Json<Value>> {
+async fn ban(State(rooms): State<Rooms>, Authed { caller, body }: Authed<ban_user::Request>) -> ApiResult<Json<Value>> {
     rooms.change_membership(change(&caller, body.room_id, body.user_id, Membership::Ban, body.reason)).await?;
     Ok(empty())
 }

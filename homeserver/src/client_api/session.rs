@@ -123,7 +123,9 @@ async fn login(
             };
             let user_id = login.user_id(&config)?;
             if !appservice.owns_user(&user_id) {
-                return Err(MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::Exclusive, "Not in your namespace").into());
+                return Err(
+                    MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::Exclusive, "Not in your namespace").into()
+                );
             }
             if !users.exists(&user_id).await? {
                 return Err(MatrixError::forbidden("The user is not registered").into());

@@ -103,7 +103,8 @@ async fn check_aliases(rooms: &Rooms, room_id: &RoomId, content: &RawValue) -> A
     let aliases = content.alt_aliases.unwrap_or_default().into_iter().chain(content.alias);
     for alias in aliases.filter(|alias| !alias.is_empty()) {
         let alias = OwnedRoomAliasId::try_from(alias).map_err(|_| MatrixError::invalid_param("Not a room alias"))?;
-        if alias.server_name() == rooms.server_name() && rooms.resolve_alias(&alias).await?.as_deref() != Some(room_id) {
+        if alias.server_name() == rooms.server_name() && rooms.resolve_alias(&alias).await?.as_deref() != Some(room_id)
+        {
             let message = format!("{alias} does not point to this room");
             return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::BadAlias, message).into());
         }

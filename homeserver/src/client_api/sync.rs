@@ -45,11 +45,7 @@ async fn sync(
 }
 
 /// A filter given in the request, or stored before.
-async fn filter(
-    account_data: &AccountData,
-    user_id: &UserId,
-    filter: Option<Filter>,
-) -> ApiResult<FilterDefinition> {
+async fn filter(account_data: &AccountData, user_id: &UserId, filter: Option<Filter>) -> ApiResult<FilterDefinition> {
     match filter {
         None => Ok(FilterDefinition::default()),
         Some(Filter::FilterDefinition(filter)) => Ok(filter),

@@ -48,11 +48,7 @@ async fn protocols(State(thirdparty): State<Thirdparty>, _: Caller) -> Json<BTre
 }
 
 /// `GET /_matrix/client/v3/thirdparty/protocol/{protocol}`
-async fn protocol(
-    State(thirdparty): State<Thirdparty>,
-    _: Caller,
-    Path(name): Path<String>,
-) -> ApiResult<Json<Value>> {
+async fn protocol(State(thirdparty): State<Thirdparty>, _: Caller, Path(name): Path<String>) -> ApiResult<Json<Value>> {
     Ok(Json(thirdparty.protocol(&name).await.ok_or_else(unknown)?))
 }
 
@@ -77,19 +73,11 @@ async fn locations(
 }
 
 /// `GET /_matrix/client/v3/thirdparty/user`
-async fn of_user(
-    State(thirdparty): State<Thirdparty>,
-    _: Caller,
-    RawQuery(query): RawQuery,
-) -> Json<Vec<Value>> {
+async fn of_user(State(thirdparty): State<Thirdparty>, _: Caller, RawQuery(query): RawQuery) -> Json<Vec<Value>> {
     Json(thirdparty.reverse(Kind::User, &without_token(query)).await)
 }
 
 /// `GET /_matrix/client/v3/thirdparty/location`
-async fn of_alias(
-    State(thirdparty): State<Thirdparty>,
-    _: Caller,
-    RawQuery(query): RawQuery,
-) -> Json<Vec<Value>> {
+async fn of_alias(State(thirdparty): State<Thirdparty>, _: Caller, RawQuery(query): RawQuery) -> Json<Vec<Value>> {
     Json(thirdparty.reverse(Kind::Location, &without_token(query)).await)
 }

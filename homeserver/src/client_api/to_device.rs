@@ -10,9 +10,7 @@ use std::{
 use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
 use parking_lot::Mutex;
-use ruma::{
-    api::client::to_device::send_event_to_device::v3 as send_to_device, to_device::DeviceIdOrAllDevices,
-};
+use ruma::{api::client::to_device::send_event_to_device::v3 as send_to_device, to_device::DeviceIdOrAllDevices};
 use serde_json::{Value, json};
 
 use super::reply::empty;

@@ -67,12 +67,7 @@ impl Keys {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn replace_device_keys(
-        &self,
-        user_id: &UserId,
-        device_id: &str,
-        body: &str,
-    ) -> Result<(), DeviceError> {
+    pub async fn replace_device_keys(&self, user_id: &UserId, device_id: &str, body: &str) -> Result<(), DeviceError> {
         let user = user_id.as_str();
         self.local.write(vec![table::put_device_keys(user, device_id, body), table::changed(user)]).await?;
         Ok(())

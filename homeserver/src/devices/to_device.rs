@@ -52,7 +52,15 @@ impl ToDevice {
         after: i64,
         until: i64,
     ) -> Result<Vec<(i64, String)>, SqlError> {
-        table::to_device_between(self.local.db(), user_id.as_str(), device_id.as_str(), after, until, TO_DEVICE_PER_SYNC as i64).await
+        table::to_device_between(
+            self.local.db(),
+            user_id.as_str(),
+            device_id.as_str(),
+            after,
+            until,
+            TO_DEVICE_PER_SYNC as i64,
+        )
+        .await
     }
 
     /// Forgets what a device has seen: everything up to the position it syncs from.

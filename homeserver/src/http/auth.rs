@@ -104,12 +104,7 @@ impl Auth {
             return self.asserted(appservice, IdentityAssertion::from_uri(uri)?).await.map(Some);
         }
         let session = self.devices.by_token(&token).await?.ok_or_else(unknown_token)?;
-        Ok(Some(Caller {
-            user_id: session.user_id,
-            device_id: Some(session.device_id),
-            appservice: None,
-            ts: None,
-        }))
+        Ok(Some(Caller { user_id: session.user_id, device_id: Some(session.device_id), appservice: None, ts: None }))
     }
 
     /// The application service whose token a request has, whatever identity it asserts.

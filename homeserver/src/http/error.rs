@@ -39,7 +39,11 @@ impl From<MatrixError> for ApiError {
 /// Nothing was written; the client may try again.
 fn unavailable(error: &dyn std::fmt::Display) -> ApiError {
     tracing::error!(%error, "the store failed");
-    ApiError(MatrixError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, "The server cannot store anything now"))
+    ApiError(MatrixError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Unknown,
+        "The server cannot store anything now",
+    ))
 }
 
 fn broken(error: &dyn std::fmt::Display) -> ApiError {
@@ -111,11 +115,9 @@ impl From<MediaError> for ApiError {
     fn from(error: MediaError) -> Self {
         match error {
             MediaError::TooLarge(_) => Self(MatrixError::too_large()),
-            MediaError::Interrupted => Self(MatrixError::new(
-                StatusCode::BAD_REQUEST,
-                ErrorKind::Unknown,
-                "The upload ended early",
-            )),
+            MediaError::Interrupted => {
+                Self(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, "The upload ended early"))
+            }
             MediaError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => full(),
             MediaError::Disk(error) => broken(&error),
             MediaError::Read(error) => error.into(),

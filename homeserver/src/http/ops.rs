@@ -52,12 +52,9 @@ async fn metrics(State(stream): State<Stream>, State(appservices): State<Appserv
         "Transactions acknowledged.",
         &|appservice| count(appservice.status().transactions.load(Ordering::Relaxed)),
     );
-    family(
-        "landbridge_homeserver_appservice_events_total",
-        "counter",
-        "Events acknowledged.",
-        &|appservice| count(appservice.status().events.load(Ordering::Relaxed)),
-    );
+    family("landbridge_homeserver_appservice_events_total", "counter", "Events acknowledged.", &|appservice| {
+        count(appservice.status().events.load(Ordering::Relaxed))
+    });
     family(
         "landbridge_homeserver_appservice_refused_total",
         "counter",

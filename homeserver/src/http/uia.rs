@@ -88,7 +88,12 @@ impl Uia {
     ///
     /// # Errors
     /// 401 with the stages; `M_FORBIDDEN` among them if the password is wrong.
-    pub async fn require(&self, stage: Stage, user_id: Option<&UserId>, given: Option<&AuthData>) -> Result<(), UiaError> {
+    pub async fn require(
+        &self,
+        stage: Stage,
+        user_id: Option<&UserId>,
+        given: Option<&AuthData>,
+    ) -> Result<(), UiaError> {
         let Some(given) = given else { return Err(UiaError::Stages(self.stages(stage, None, None))) };
         let session = given.session();
         if let Some(session) = session

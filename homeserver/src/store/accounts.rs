@@ -76,9 +76,7 @@ pub(crate) async fn search(db: &Db, term: &str, limit: i64) -> Result<Vec<(Strin
         )
         .await?;
     rows.iter()
-        .map(|row| {
-            Ok((row.text(0)?, Profile { displayname: row.opt_text(1)?, avatar_url: row.opt_text(2)? }))
-        })
+        .map(|row| Ok((row.text(0)?, Profile { displayname: row.opt_text(1)?, avatar_url: row.opt_text(2)? })))
         .collect()
 }
 

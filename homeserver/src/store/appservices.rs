@@ -34,9 +34,7 @@ pub(crate) async fn cursor(db: &Db, id: &str) -> Result<Option<CursorRow>, SqlEr
         &[Value::from(id)],
     )
     .await?
-    .map(|row| {
-        Ok(CursorRow { pos: row.int(0)?, epoch: row.text(1)?, next_txn: row.int(2)?, namespaces: row.text(3)? })
-    })
+    .map(|row| Ok(CursorRow { pos: row.int(0)?, epoch: row.text(1)?, next_txn: row.int(2)?, namespaces: row.text(3)? }))
     .transpose()
 }
 
@@ -59,9 +57,7 @@ pub(crate) async fn in_flight(db: &Db, id: &str) -> Result<Option<TxnRow>, SqlEr
         &[Value::from(id)],
     )
     .await?
-    .map(|row| {
-        Ok(TxnRow { txn_id: row.text(0)?, end_pos: row.int(1)?, events: row.int(2)?, body: row.bytes(3)? })
-    })
+    .map(|row| Ok(TxnRow { txn_id: row.text(0)?, end_pos: row.int(1)?, events: row.int(2)?, body: row.bytes(3)? }))
     .transpose()
 }
 
@@ -95,9 +91,8 @@ pub(crate) fn refuse(id: &str, txn: &TxnRow, status: i64, at: i64) -> Statement 
 
 /// Why an application service cares about rooms, as of its cursor: pairs of room and user id or alias.
 pub(crate) async fn members(db: &Db, id: &str) -> Result<Vec<(String, String)>, SqlError> {
-    let rows = db
-        .fetch_all("SELECT room_id, who FROM appservice_member WHERE appservice_id = $1", &[Value::from(id)])
-        .await?;
+    let rows =
+        db.fetch_all("SELECT room_id, who FROM appservice_member WHERE appservice_id = $1", &[Value::from(id)]).await?;
     rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
 }
 
@@ -112,12 +107,7 @@ pub(crate) fn add_member(id: &str, room_id: &str, who: &str) -> Statement {
 }
 
 pub(crate) fn remove_member(id: &str, room_id: &str, who: &str) -> Statement {
-    statement!(
-        "DELETE FROM appservice_member WHERE appservice_id = $1 AND room_id = $2 AND who = $3",
-        id,
-        room_id,
-        who
-    )
+    statement!("DELETE FROM appservice_member WHERE appservice_id = $1 AND room_id = $2 AND who = $3", id, room_id, who)
 }
 
 pub(crate) fn clear_members(id: &str) -> Statement {

@@ -167,13 +167,7 @@ pub(crate) async fn to_device_between(
         .fetch_all(
             "SELECT pos, body FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos > $3 AND pos <= $4 \
              ORDER BY pos, number LIMIT $5",
-            &[
-                Value::from(user_id),
-                Value::from(device_id),
-                Value::from(after),
-                Value::from(until),
-                Value::from(limit),
-            ],
+            &[Value::from(user_id), Value::from(device_id), Value::from(after), Value::from(until), Value::from(limit)],
         )
         .await?;
     rows.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()

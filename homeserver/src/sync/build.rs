@@ -178,15 +178,9 @@ async fn add_room(
 }
 
 /// Whether the user was in the room at a place in the log.
-async fn was_joined(
-    sources: &Sources,
-    room_id: &RoomId,
-    user_id: &UserId,
-    at: Position,
-) -> Result<bool, ApiError> {
+async fn was_joined(sources: &Sources, room_id: &RoomId, user_id: &UserId, at: Position) -> Result<bool, ApiError> {
     let root = sources.rooms.root_at(room_id, at).await?;
-    let member =
-        sources.rooms.state_event_at(room_id, root, &StateEventType::RoomMember, user_id.as_str()).await?;
+    let member = sources.rooms.state_event_at(room_id, root, &StateEventType::RoomMember, user_id.as_str()).await?;
     Ok(member.is_some_and(|member| member.membership() == Some(Membership::Join)))
 }
 
@@ -202,9 +196,8 @@ async fn add_joined(
     span: Span,
     response: &mut Response,
 ) -> Result<(), ApiError> {
-    let has_events = span.seen.is_none()
-        || request.full_state
-        || news.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id));
+    let has_events =
+        span.seen.is_none() || request.full_state || news.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id));
     let mut joined = if has_events {
         room::joined(sources, request, room_id, span).await?
     } else {
@@ -257,10 +250,7 @@ fn raw<T>(value: &serde_json::Value) -> Result<Raw<T>, ApiError> {
 }
 
 /// Stored events as clients stored them, with their types.
-fn raw_events<T>(
-    stored: Option<&Vec<StoredEvent>>,
-    admits: impl Fn(&str) -> bool,
-) -> Result<Vec<Raw<T>>, ApiError> {
+fn raw_events<T>(stored: Option<&Vec<StoredEvent>>, admits: impl Fn(&str) -> bool) -> Result<Vec<Raw<T>>, ApiError> {
     #[derive(serde::Serialize)]
     struct Shown<'a> {
         r#type: &'a str,
@@ -363,11 +353,7 @@ async fn add_to_device(
     Ok(SyncToken { position: until, to_device })
 }
 
-async fn add_key_counts(
-    sources: &Sources,
-    request: &SyncRequest,
-    response: &mut Response,
-) -> Result<(), ApiError> {
+async fn add_key_counts(sources: &Sources, request: &SyncRequest, response: &mut Response) -> Result<(), ApiError> {
     let Some(device_id) = &request.device_id else { return Ok(()) };
     let counts = sources.keys.one_time_counts(&request.user_id, device_id).await?;
     let mut shown: BTreeMap<OneTimeKeyAlgorithm, UInt> =
@@ -379,4 +365,3 @@ async fn add_key_counts(
     response.device_unused_fallback_key_types = Some(fallback.into_iter().map(Into::into).collect());
     Ok(())
 }
-

@@ -34,8 +34,7 @@ pub(super) async fn joined(
     let slice = timeline(sources, request, room_id, span).await?;
     let (state, changed) = state(sources, request, room_id, span, &slice).await?;
     let mut room = JoinedRoom::new();
-    let members_changed =
-        slice.events.iter().chain(&changed).any(|event| event.kind == TimelineEventType::RoomMember);
+    let members_changed = slice.events.iter().chain(&changed).any(|event| event.kind == TimelineEventType::RoomMember);
     if span.seen.is_none() || members_changed {
         room.summary = summary::summary(sources, room_id, &request.user_id).await?;
     }
@@ -72,11 +71,7 @@ async fn timeline(
     Ok(slice)
 }
 
-async fn shown_timeline(
-    sources: &Sources,
-    request: &SyncRequest,
-    slice: &TimelineSlice,
-) -> Result<Timeline, ApiError> {
+async fn shown_timeline(sources: &Sources, request: &SyncRequest, slice: &TimelineSlice) -> Result<Timeline, ApiError> {
     let filter = EventFilter::new(&request.filter.room.timeline);
     let events: Vec<Arc<Event>> = slice.events.iter().filter(|event| filter.admits(event)).cloned().collect();
     let mut timeline = Timeline::new();
@@ -89,11 +84,7 @@ async fn shown_timeline(
 }
 
 /// Events in the form of a sync.
-async fn shown<T>(
-    sources: &Sources,
-    request: &SyncRequest,
-    events: &[Arc<Event>],
-) -> Result<Vec<Raw<T>>, ApiError> {
+async fn shown<T>(sources: &Sources, request: &SyncRequest, events: &[Arc<Event>]) -> Result<Vec<Raw<T>>, ApiError> {
     let reader = request.device_id.as_deref().map(|device_id| (&*request.user_id, device_id.as_str()));
     let options = ClientEventOptions { format: ClientEventFormat::Sync, reader };
     Ok(sources.rooms.client_events(events, options).await?.into_iter().map(Raw::from_json).collect())
