@@ -2,6 +2,7 @@
 
 mod check;
 mod servers;
+mod short;
 
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use landbridge::network::Secret;
 use serde::{Deserialize, Deserializer};
 
 pub use self::servers::{Sasl, SaslMechanism, Server, Tls};
+use self::short::{Short, short};
+use crate::convert::ids::IrcRoom;
 
 /// How the bridge appears on one IRC network, and what it carries there.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,7 +28,7 @@ pub struct IrcConfig {
     /// The connections that stand for Matrix users.
     #[serde(default)]
     pub puppets: Puppets,
-    /// Channels that are bridged to rooms which exist already.
+    /// Channels that are bridged from the start: to their portals, or to rooms which exist already.
     #[serde(default)]
     pub channels: Vec<Plumbed>,
     /// Rooms that come into being when somebody joins their alias.
@@ -96,18 +99,45 @@ impl Default for Puppets {
     }
 }
 
-/// A channel that is bridged to a room which exists already.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A channel that is bridged from the start. In short: its name.
+#[derive(Debug, Clone)]
 pub struct Plumbed {
     /// The channel, such as `#lobby`.
     pub channel: String,
     /// Its key (`+k`).
-    #[serde(default, deserialize_with = "optional_secret")]
     pub key: Option<Secret>,
-    /// The Matrix room: its id or alias. Without one, only the key is remembered, for a portal.
-    #[serde(default)]
+    /// The Matrix room: its id or alias. Without one the channel has its portal.
     pub room: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "Channel")]
+struct WrittenChannel {
+    channel: String,
+    #[serde(default, deserialize_with = "optional_secret")]
+    key: Option<Secret>,
+    #[serde(default)]
+    room: Option<String>,
+}
+
+impl From<WrittenChannel> for Plumbed {
+    fn from(WrittenChannel { channel, key, room }: WrittenChannel) -> Self {
+        Self { channel, key, room }
+    }
+}
+
+impl<'de> Deserialize<'de> for Plumbed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        short::<D, Self, WrittenChannel>(deserializer)
+    }
+}
+
+impl Short for Plumbed {
+    const EXPECTED: &'static str = "a channel: `\"#lobby\"`, or a mapping with `channel`, `room` and perhaps `key`";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(Self { channel: text.to_owned(), key: None, room: None })
+    }
 }
 
 /// Rooms that come into being when somebody joins their alias.
@@ -230,6 +260,11 @@ fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 impl IrcConfig {
+    /// The channels that are bridged from the start, each with the id or alias of its Matrix room; `None` for its portal.
+    pub fn rooms(&self) -> impl Iterator<Item = (IrcRoom, Option<&str>)> {
+        self.channels.iter().filter_map(|plumbed| Some((IrcRoom::channel(&plumbed.channel)?, plumbed.room.as_deref())))
+    }
+
     /// A configuration for one server without TLS, everything else by default: what a developer starts with.
     pub fn for_server(host: impl Into<String>, port: u16) -> Self {
         Self {

@@ -5,20 +5,65 @@ use std::path::PathBuf;
 use landbridge::network::Secret;
 use serde::{Deserialize, Deserializer};
 
-use super::optional_secret;
+use super::{
+    optional_secret,
+    short::{Short, short},
+};
 
-/// A server of the network.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A server of the network. In short: `ircs://irc.example.org` or `irc://127.0.0.1:6667`.
+#[derive(Debug, Clone)]
 pub struct Server {
     /// Its host name or address.
     pub host: String,
     /// Its port; 6697 with TLS and 6667 without, unless given.
-    #[serde(default)]
     pub port: Option<u16>,
     /// TLS: `true`, `false`, or its settings. On, unless turned off.
-    #[serde(default, deserialize_with = "tls")]
     pub tls: Tls,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "Server")]
+struct Written {
+    host: String,
+    #[serde(default)]
+    port: Option<u16>,
+    #[serde(default)]
+    tls: Tls,
+}
+
+impl From<Written> for Server {
+    fn from(Written { host, port, tls }: Written) -> Self {
+        Self { host, port, tls }
+    }
+}
+
+impl<'de> Deserialize<'de> for Server {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        short::<D, Self, Written>(deserializer)
+    }
+}
+
+impl Short for Server {
+    const EXPECTED: &'static str =
+        "a server: `ircs://irc.example.org`, `irc://127.0.0.1:6667`, or a mapping with `host`";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let wrong = || format!("expected {}", Self::EXPECTED);
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let tls = match scheme {
+            "ircs" => Tls::default(),
+            "irc" => Tls::off(),
+            _ => return Err(wrong()),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.rsplit_once(':') {
+            // The last colon of an address in brackets may be inside them.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().map_err(|_| wrong())?)),
+            _ => (rest, None),
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok(Self { host: host.to_owned(), port, tls })
+    }
 }
 
 impl Server {
@@ -28,9 +73,8 @@ impl Server {
     }
 }
 
-/// TLS towards a server.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// TLS towards a server. In short: `true` or `false`.
+#[derive(Debug, Clone)]
 pub struct Tls {
     /// Whether there is any.
     pub enabled: bool,
@@ -59,17 +103,41 @@ impl Tls {
     }
 }
 
-fn tls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tls, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Switch(bool),
-        Settings(Tls),
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "Tls")]
+struct WrittenTls {
+    #[serde(default = "yes")]
+    enabled: bool,
+    #[serde(default)]
+    ca: Option<PathBuf>,
+    #[serde(default)]
+    server_name: Option<String>,
+    #[serde(default)]
+    accept_any_certificate: bool,
+    #[serde(default)]
+    certificate: Option<PathBuf>,
+    #[serde(default)]
+    key: Option<PathBuf>,
+}
+
+impl From<WrittenTls> for Tls {
+    fn from(WrittenTls { enabled, ca, server_name, accept_any_certificate, certificate, key }: WrittenTls) -> Self {
+        Self { enabled, ca, server_name, accept_any_certificate, certificate, key }
     }
-    Ok(match Either::deserialize(deserializer)? {
-        Either::Switch(enabled) => Tls { enabled, ..Tls::default() },
-        Either::Settings(tls) => tls,
-    })
+}
+
+impl<'de> Deserialize<'de> for Tls {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        short::<D, Self, WrittenTls>(deserializer)
+    }
+}
+
+impl Short for Tls {
+    const EXPECTED: &'static str = "`true`, `false`, or a mapping with the settings of TLS";
+
+    fn from_switch(enabled: bool) -> Option<Self> {
+        Some(Self { enabled, ..Self::default() })
+    }
 }
 
 /// How to log in to services while connecting ([SASL 3.2](https://ircv3.net/specs/extensions/sasl-3.2)).

@@ -20,6 +20,27 @@ fn a_server_is_enough() {
 }
 
 #[test]
+fn servers_and_channels_may_be_written_short() {
+    let text = r##"{"servers": ["ircs://irc.example.org", "irc://[::1]:6668/", "irc://[::1]"], "channels": ["#A", {"channel": "#b", "room": "!r:x"}]}"##;
+    let config = read(text);
+    let servers: Vec<_> =
+        config.servers.iter().map(|server| (server.host.as_str(), server.port(), server.tls.enabled)).collect();
+    assert_eq!(servers, [("irc.example.org", 6697, true), ("::1", 6668, false), ("::1", 6667, false)]);
+    let rooms: Vec<_> = config.rooms().collect();
+    assert_eq!(rooms, [(IrcRoom::channel("#a").unwrap(), None), (IrcRoom::channel("#b").unwrap(), Some("!r:x"))]);
+    for wrong in
+        [r#"{"servers": ["irc.example.org"]}"#, r#"{"servers": ["https://x"]}"#, r#"{"servers": ["irc://x:y"]}"#]
+    {
+        let error = serde_json::from_str::<IrcConfig>(wrong).unwrap_err().to_string();
+        assert!(error.contains("expected a server"), "{error}");
+    }
+    let error = serde_json::from_str::<IrcConfig>(r#"{"servers": [{"host": "x", "tls": {"cea": 1}}]}"#)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("cea"), "{error}");
+}
+
+#[test]
 fn every_fault_is_found_at_once() {
     let config = read(
         r##"{
