@@ -8,13 +8,14 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use parking_lot::Mutex;
-use ruma::{CanonicalJsonObject, OwnedRoomId, RoomId};
+use ruma::{OwnedRoomId, RoomId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use super::{
     Context, Event, MembershipChange, Outgoing, RoomError, Sent,
     core::{Batch, Core},
+    receive::Foreign,
 };
 use crate::{
     store::{RoomInfo, StoreError, Writing},
@@ -38,7 +39,7 @@ pub(super) enum Command {
     /// Change a membership.
     Membership(Box<MembershipChange>),
     /// Take in an event that was made elsewhere.
-    Receive(Box<CanonicalJsonObject>),
+    Receive(Box<Foreign>),
 }
 
 struct Envelope {

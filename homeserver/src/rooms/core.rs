@@ -119,6 +119,13 @@ pub(super) struct Batch {
     pub(super) publish: bool,
 }
 
+impl Batch {
+    /// Notes what an event redacts.
+    pub(super) fn redact(&mut self, target: Option<Arc<Event>>, by: EventNid) {
+        self.redactions.extend(target.map(|target| (target, by)));
+    }
+}
+
 impl Core {
     /// A room that is being made: nothing is in it yet.
     pub(super) fn new(context: Arc<Context>, room: Arc<RoomInfo>) -> Self {
@@ -272,7 +279,7 @@ impl Core {
         self.heads.push(event.clone());
         self.root = root;
         self.took(&event, batch);
-        batch.redactions.extend(redacted.map(|target| (target, event.nid)));
+        batch.redact(redacted, event.nid);
         batch.events.push(NewEvent { event: event.clone(), parents, resolved: None });
         Ok(event)
     }
@@ -320,12 +327,22 @@ impl Core {
         Event::from_parsed(built.json, parsed, meta)
     }
 
-    /// What follows in memory from an event that became part of the room.
-    pub(super) fn took(&mut self, event: &Arc<Event>, batch: &mut Batch) {
+    /// Keeps an event until it is committed, and adds its pair to the index.
+    pub(super) fn keep(&mut self, event: &Arc<Event>, batch: &mut Batch) {
         self.fresh.young.events.insert(event.nid, event.clone());
         self.fresh.young.by_id.insert(event.event_id.clone(), event.clone());
-        let Some(state_key) = &event.state_key else { return };
         self.key_used(event, batch);
+    }
+
+    /// An event that is not committed yet, by its id.
+    pub(super) fn fresh_event(&self, id: &ruma::EventId) -> Option<Arc<Event>> {
+        self.fresh.event_by_id(id)
+    }
+
+    /// What follows in memory from an event that became the end of the room.
+    fn took(&mut self, event: &Arc<Event>, batch: &mut Batch) {
+        self.keep(event, batch);
+        let Some(state_key) = &event.state_key else { return };
         if event.kind == TimelineEventType::RoomCreate {
             self.create = Some(event.clone());
         }
@@ -350,7 +367,7 @@ impl Core {
     }
 
     /// Adds the event's pair to the index, where it is new.
-    pub(super) fn key_used(&mut self, event: &Event, batch: &mut Batch) {
+    fn key_used(&mut self, event: &Event, batch: &mut Batch) {
         let Some(state_key) = &event.state_key else { return };
         let kind = event.kind.to_string();
         if self.keys.find(&kind, state_key).is_none() {
@@ -360,7 +377,7 @@ impl Core {
     }
 
     /// The event that a redaction takes the content of: its sender's own, or any for one with the power.
-    async fn may_redact(&mut self, redaction: &Event) -> Result<Option<Arc<Event>>, RoomError> {
+    pub(super) async fn may_redact(&mut self, redaction: &Event) -> Result<Option<Arc<Event>>, RoomError> {
         let Some(target) = &redaction.redacts else { return Ok(None) };
         if redaction.kind != TimelineEventType::RoomRedaction {
             return Ok(None);

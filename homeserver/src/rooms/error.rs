@@ -29,6 +29,9 @@ pub enum RoomError {
     /// The state that a new room asks for contradicts itself (`M_INVALID_ROOM_STATE`).
     #[error("the initial state is refused: {0}")]
     InvalidState(String),
+    /// The event refers to events that are not here.
+    #[error("{} events before it are missing", .0.len())]
+    MissingEvents(Vec<ruma::OwnedEventId>),
     /// Nothing was written; the same request may succeed later (503 `M_UNKNOWN`, or 507 where the disk is full).
     #[error(transparent)]
     Unavailable(#[from] StoreError),

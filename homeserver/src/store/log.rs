@@ -287,6 +287,9 @@ impl Log {
             }
         }
         drop(recent);
+        for (id, node) in &write.nodes {
+            self.nodes.insert(*id, node.clone());
+        }
         for (target, by) in &write.redactions {
             self.events.redact(target, *by);
         }
@@ -318,13 +321,6 @@ impl super::Store {
     /// Forgets the number of the room's last write: its task ends and nothing of it is queued.
     pub(crate) fn forget_writes(&self, room: RoomNid) {
         self.log.chains.lock().remove(&room);
-    }
-
-    /// Nodes that were just built, before they are written.
-    pub(crate) fn keep_nodes(&self, nodes: &[(NodeId, Arc<Node>)]) {
-        for (id, node) in nodes {
-            self.log.nodes.insert(*id, node.clone());
-        }
     }
 }
 
