@@ -129,7 +129,7 @@ impl From<MediaError> for ApiError {
 impl From<RoomError> for ApiError {
     fn from(error: RoomError) -> Self {
         let (status, kind) = match &error {
-            RoomError::NotFound(_) => (StatusCode::NOT_FOUND, ErrorKind::NotFound),
+            RoomError::NotFound(_) | RoomError::MissingEvents(_) => (StatusCode::NOT_FOUND, ErrorKind::NotFound),
             RoomError::Forbidden(_) => (StatusCode::FORBIDDEN, ErrorKind::Forbidden),
             RoomError::BadJson(_) => (StatusCode::BAD_REQUEST, ErrorKind::BadJson),
             RoomError::InvalidParam(_) => (StatusCode::BAD_REQUEST, ErrorKind::InvalidParam),
