@@ -1,13 +1,277 @@
-//! The network against a recorder in place of the framework.
+//! The network against a recorder in place of the framework and a small server in place of IRC.
 
-use landbridge::network::{Network as _, RoomKind};
-use ruma::user_id;
+use std::sync::Arc;
+
+use landbridge::{
+    Millis,
+    network::{
+        Body, ConnectionState, Context, MatrixEvent, MatrixKind, Membership, Network as _, RemoteOp, RoomKind,
+        SendError, Sender, Session as _, ids::IdempotencyKey,
+    },
+};
+use ruma::{OwnedUserId, event_id, user_id};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+mod ircd;
 mod recorder;
 
-use recorder::network;
+use ircd::{Ircd, Person};
+use recorder::{Recorder, network};
+
+/// A network with its bot in `#lobby`, and somebody there.
+struct Scene {
+    ircd: Ircd,
+    network: IrcNetwork,
+    told: Arc<Recorder>,
+    bot: Arc<IrcSession>,
+    bob: Person,
+    lobby: IrcRoom,
+    stop: CancellationToken,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        let ircd = Ircd::start().await;
+        let (network, told) = network(&ircd.config()).await;
+        let bob = ircd.person("Bob", "bob");
+        bob.send("JOIN #lobby");
+        bob.send("TOPIC #lobby :welcome");
+        let stop = CancellationToken::new();
+        let bot = run(&network, SessionId::Relay, Identity::Relay, &stop);
+        told.connected(&SessionId::Relay).await;
+        let lobby = IrcRoom::channel("#lobby").unwrap();
+        bot.enter(&lobby).await.unwrap();
+        Self { ircd, network, told, bot, bob, lobby, stop }
+    }
+
+    /// The running puppet of a Matrix user.
+    async fn puppet(&self, name: &str) -> Arc<IrcSession> {
+        let user_id = OwnedUserId::try_from(format!("@{name}:here")).unwrap();
+        let identity = Identity::AutoPuppet { user_id: user_id.clone(), display_name: name.to_owned() };
+        let id = SessionId::User(user_id);
+        self.told.states.lock().retain(|(session, _)| *session != id);
+        let session = run(&self.network, id.clone(), identity, &self.stop);
+        self.told.connected(&id).await;
+        session
+    }
+
+    async fn say(&self, session: &IrcSession, text: &str) -> Result<(), SendError> {
+        for op in self.ops(MatrixKind::Message { body: Body::plain(text), reply_to: None }) {
+            session.deliver(&op, &IdempotencyKey([7; 16]), 1).await?;
+        }
+        Ok(())
+    }
+
+    fn ops(&self, kind: MatrixKind<IrcUser, String>) -> Vec<RemoteOp<IrcNetwork>> {
+        let event = MatrixEvent::<IrcNetwork> {
+            event_id: event_id!("$1").to_owned(),
+            room: self.lobby.clone(),
+            sender: Sender {
+                user_id: user_id!("@alice:here").to_owned(),
+                display_name: "alice".into(),
+                own_session: true,
+            },
+            at: Millis(0),
+            kind,
+        };
+        let context = Context::<IrcNetwork> {
+            caps: self.bot.caps(&self.lobby),
+            members: Vec::new(),
+            puppets: vec![(user_id!("@alice:here").to_owned(), "alice".into())],
+            server_name: "here".into(),
+        };
+        self.network.to_remote(&event, &context).unwrap()
+    }
+
+    /// Everything that the framework was told anybody said, in order.
+    fn said(&self) -> Vec<String> {
+        let events = self.told.events.lock();
+        events
+            .iter()
+            .filter_map(|(_, event, _)| match event {
+                RemoteEvent::<IrcNetwork>::Message { sender, body, room, .. } => {
+                    Some(format!("{room:?} {sender:?}: {}", body.text.to_plain()))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Waits until everything that Bob has said until now was told.
+    async fn caught_up(&self) {
+        let marker = format!("marker {}", self.said().len());
+        self.bob.send(&format!("PRIVMSG #lobby :{marker}"));
+        self.told.until(&marker, |_| self.said().iter().any(|line| line.ends_with(&marker)).then_some(())).await;
+    }
+}
+
+fn run(network: &IrcNetwork, id: SessionId, identity: Identity, stop: &CancellationToken) -> Arc<IrcSession> {
+    let session = Arc::new(network.session(id, identity));
+    let (running, stop) = (Arc::clone(&session), stop.clone());
+    tokio::spawn(async move { running.run(stop).await });
+    session
+}
+
+#[tokio::test]
+async fn what_is_said_crosses_once_and_comes_back_never() {
+    let scene = Scene::start().await;
+    let alice = scene.puppet("alice").await;
+    scene.say(&alice, "hello").await.unwrap();
+    scene.bob.hears(":alice!~alice@127.0.0.1 PRIVMSG #lobby :hello").await;
+    scene.bob.send("PRIVMSG #lobby :hi \x02alice\x02");
+    scene.bob.send("PRIVMSG #lobby :\x01ACTION waves\x01");
+    scene.say(&alice, "again").await.unwrap();
+    scene.caught_up().await;
+    assert_eq!(scene.said()[..2], ["#lobby bob: hi alice", "#lobby bob: waves"]);
+    assert_eq!(scene.said().len(), 3, "{:?}", scene.said());
+    assert_eq!(scene.bob.count(":alice!~alice@127.0.0.1 PRIVMSG #lobby :hello"), 1);
+}
+
+#[tokio::test]
+async fn members_and_topic_are_told_when_the_channel_is_entered() {
+    let scene = Scene::start().await;
+    let bob = IrcUser::new("bob", crate::casemapping::Casemapping::Ascii);
+    let members = scene.told.event("members", |event| match event {
+        RemoteEvent::<IrcNetwork>::Members { members, .. } => Some(members.clone()),
+        _ => None,
+    });
+    assert_eq!(members.await, [(bob.clone(), Some("Bob".to_owned()))]);
+    let topic = |event: &RemoteEvent<IrcNetwork>| match event {
+        RemoteEvent::<IrcNetwork>::Topic { topic, .. } => Some(topic.clone()),
+        _ => None,
+    };
+    assert_eq!(scene.told.event("a topic", topic).await, "welcome");
+    scene.puppet("alice").await;
+    scene.bob.send("NICK Robert");
+    let renamed = |event: &RemoteEvent<IrcNetwork>| match event {
+        RemoteEvent::<IrcNetwork>::Renamed { from, to, .. } => Some((from.clone(), to.clone())),
+        _ => None,
+    };
+    assert_eq!(scene.told.event("a rename", renamed).await.0, bob);
+    scene.bob.quits();
+    let left = |event: &RemoteEvent<IrcNetwork>| match event {
+        RemoteEvent::<IrcNetwork>::Member { who, membership: Membership::Leave, .. } => Some(format!("{who:?}")),
+        _ => None,
+    };
+    assert_eq!(scene.told.event("a leave", left).await, "robert");
+}
+
+#[tokio::test]
+async fn p2_forced_renames_and_squatters_are_told_apart() {
+    let scene = Scene::start().await;
+    let alice = scene.puppet("alice").await;
+    scene.say(&alice, "one").await.unwrap();
+    scene.ircd.force_nick("alice", "Guest7");
+    scene.say(&alice, "two").await.unwrap();
+    scene.bob.hears(":Guest7!~alice@127.0.0.1 PRIVMSG #lobby :two").await;
+    let squatter = scene.ircd.person("alice", "mallory");
+    squatter.send("JOIN #lobby");
+    squatter.send("PRIVMSG #lobby :I am alice");
+    scene.say(&alice, "three").await.unwrap();
+    scene.caught_up().await;
+    assert_eq!(scene.said()[0], "#lobby alice: I am alice");
+    assert_eq!(scene.said().len(), 2, "{:?}", scene.said());
+}
+
+#[tokio::test]
+async fn private_messages_reach_the_puppets_user_and_go_back() {
+    let scene = Scene::start().await;
+    let alice = scene.puppet("alice").await;
+    scene.bob.send("NOTICE alice :greetings from services");
+    scene.bob.send("PRIVMSG alice :psst");
+    scene.told.until("a private message", |_| (!scene.said().is_empty()).then_some(())).await;
+    assert_eq!(scene.said(), ["pm bob @alice:here bob: psst"]);
+    let mut op = scene.ops(MatrixKind::Message { body: Body::plain("yes?"), reply_to: None }).remove(0);
+    op.room = IrcRoom::decode("pm bob @alice:here").unwrap();
+    alice.deliver(&op, &IdempotencyKey([8; 16]), 1).await.unwrap();
+    scene.bob.hears(":alice!~alice@127.0.0.1 PRIVMSG bob :yes?").await;
+    op.room = IrcRoom::decode("pm nobody @alice:here").unwrap();
+    let refused = alice.deliver(&op, &IdempotencyKey([9; 16]), 1).await;
+    assert!(matches!(refused, Err(SendError::Rejected(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn kicks_cross_both_ways() {
+    let scene = Scene::start().await;
+    let alice = scene.puppet("alice").await;
+    scene.say(&alice, "hello").await.unwrap();
+    let on = IrcUser::new("carol", crate::casemapping::Casemapping::Ascii);
+    let carol = scene.ircd.person("carol", "carol");
+    carol.send("JOIN #lobby");
+    for op in scene.ops(MatrixKind::Act { on, membership: Membership::Kick, reason: Some("spam".into()) }) {
+        alice.deliver(&op, &IdempotencyKey([7; 16]), 1).await.unwrap();
+    }
+    carol.hears(":alice!~alice@127.0.0.1 KICK #lobby carol :spam").await;
+    scene.bob.send("KICK #lobby alice :out");
+    let expelled = |event: &RemoteEvent<IrcNetwork>| match event {
+        RemoteEvent::<IrcNetwork>::Expelled { user_id, by, .. } => Some((user_id.clone(), format!("{by:?}"))),
+        _ => None,
+    };
+    let (user_id, by) = scene.told.event("an expulsion", expelled).await;
+    assert_eq!((user_id.as_str(), by.as_str()), ("@alice:here", "Some(bob)"));
+    // P3: what the puppet says next brings it back.
+    scene.say(&alice, "back").await.unwrap();
+    scene.bob.hears(":alice!~alice@127.0.0.1 PRIVMSG #lobby :back").await;
+}
+
+#[tokio::test]
+async fn p13_a_channel_that_sends_us_on_is_not_entered() {
+    let scene = Scene::start().await;
+    scene.ircd.forward("#old", "#new");
+    let refused = scene.bot.enter(&IrcRoom::channel("#old").unwrap()).await;
+    assert!(matches!(refused, Err(SendError::Rejected(_))), "{refused:?}");
+    scene.ircd.until("landbridge: PART #new :this channel is not bridged").await;
+}
+
+#[tokio::test]
+async fn p16_a_storm_of_display_names_is_one_nick() {
+    let scene = Scene::start().await;
+    let alice = scene.puppet("alice").await;
+    scene.say(&alice, "hello").await.unwrap();
+    for number in 0..20 {
+        for op in scene.ops(MatrixKind::DisplayName(format!("Alice{number}"))) {
+            alice.deliver(&op, &IdempotencyKey([number; 16]), 1).await.unwrap();
+        }
+    }
+    let renamed = scene.told.until("another nick", |told| {
+        told.states.lock().iter().find_map(|(_, state)| match state {
+            ConnectionState::Connected { name: Some(name) } if name.starts_with("Alice") => Some(name.clone()),
+            _ => None,
+        })
+    });
+    renamed.await;
+    scene.caught_up().await;
+    assert_eq!(scene.ircd.count_lines(" NICK Alice"), 1);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_told_and_another_takes_its_place() {
+    let scene = Scene::start().await;
+    let id = SessionId::User(user_id!("@alice:here").to_owned());
+    let identity = Identity::AutoPuppet { user_id: user_id!("@alice:here").to_owned(), display_name: "alice".into() };
+    let alice = Arc::new(scene.network.session(id.clone(), identity));
+    let (running, stop) = (Arc::clone(&alice), scene.stop.clone());
+    let ended = tokio::spawn(async move { running.run(stop).await });
+    scene.told.connected(&id).await;
+    scene.ircd.kill("alice");
+    let ended = ended.await.unwrap();
+    assert!(ended.is_err(), "{ended:?}");
+    assert_eq!(scene.say(&alice, "x").await, Err(SendError::Disconnected));
+    let again = scene.puppet("alice").await;
+    scene.say(&again, "back").await.unwrap();
+    scene.bob.hears(":alice!~alice@127.0.0.1 PRIVMSG #lobby :back").await;
+}
+
+#[tokio::test]
+async fn stopping_says_goodbye() {
+    let scene = Scene::start().await;
+    scene.puppet("alice").await;
+    scene.stop.cancel();
+    scene.ircd.until("alice: QUIT").await;
+    scene.ircd.until("landbridge: QUIT").await;
+}
 
 #[tokio::test]
 async fn aliases_and_localparts_name_rooms_and_users_of_irc() {

@@ -50,10 +50,11 @@ impl Recorder {
     /// Waits until a session is connected, and says under which nick.
     pub(super) async fn connected(&self, id: &SessionId) -> String {
         self.until("a connection", |all| {
-            all.states.lock().iter().rev().find_map(|(session, state)| match state {
-                ConnectionState::Connected { name } if session == id => name.clone(),
+            let states = all.states.lock();
+            match states.iter().rev().find(|(session, _)| session == id)? {
+                (_, ConnectionState::Connected { name }) => name.clone(),
                 _ => None,
-            })
+            }
         })
         .await
     }
