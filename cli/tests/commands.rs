@@ -1,0 +1,155 @@
+//! The command as its users meet it: what it prints, and how it ends.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+fn landbridge(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_landbridge"));
+    command.current_dir(folder).args(arguments).env_remove("LANDBRIDGE_LOG");
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    landbridge(folder, arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_owned()).unwrap()
+}
+
+/// A running `landbridge up`.
+struct Up {
+    process: Child,
+    banner: String,
+}
+
+impl Up {
+    /// Starts it on a free port, and waits until it says that it is up.
+    fn start(folder: &Path, more: &[&str]) -> Self {
+        let arguments = [&["up", "--listen", "127.0.0.1:0"], more].concat();
+        let mut process = landbridge(folder, &arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut banner = String::new();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        while !banner.contains("Ctrl-C stops it") {
+            if lines.read_line(&mut banner).unwrap() == 0 {
+                panic!("it ended: {banner}");
+            }
+        }
+        Self { process, banner }
+    }
+
+    fn address(&self) -> &str {
+        let rest = self.banner.split("http://").nth(1).unwrap();
+        rest.split([',', '/', ' ']).next().unwrap()
+    }
+
+    /// One request; the whole answer.
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Stops it as Ctrl-C does; whether it ended well.
+    fn stop(mut self) -> bool {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        self.process.wait().unwrap().success()
+    }
+}
+
+const ALICE: &str = r#"{"username": "alice", "password": "secret", "auth": {"type": "m.login.dummy"}}"#;
+const LOGIN: &str =
+    r#"{"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "alice"}, "password": "secret"}"#;
+
+#[test]
+fn up_starts_says_how_to_go_on_and_carries_on_after_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(folder.path(), &[]);
+    assert!(up.banner.contains("--irc irc.example.org:6667 --channel '#lobby'"), "{}", up.banner);
+    let answer = up.ask("POST", "/_matrix/client/v3/register", ALICE);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(up.stop());
+
+    let up = Up::start(folder.path(), &[]);
+    let answer = up.ask("POST", "/_matrix/client/v3/login", LOGIN);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("@alice:localhost"), "{answer}");
+    assert!(up.stop());
+}
+
+#[test]
+fn what_cannot_work_is_said_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Up::start(folder.path(), &["--server-name", "example.org"]);
+    let second = run(folder.path(), &["up", "--listen", "127.0.0.1:0"]);
+    assert_eq!(text(&second.stderr), "error: the data directory landbridge-data is in use by another landbridge\n");
+    let taken = run(folder.path(), &["up", "--data", "other", "--listen", up.address()]);
+    assert!(text(&taken.stderr).contains("--listen takes another address"), "{}", text(&taken.stderr));
+    assert!(up.stop());
+    let renamed = run(folder.path(), &["up", "--listen", "127.0.0.1:0", "--server-name", "other.org"]);
+    assert!(text(&renamed.stderr).contains("is called example.org"), "{}", text(&renamed.stderr));
+}
+
+fn with_registration() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let made =
+        run(folder.path(), &["registration", "generate", "--server-name", "example.org", "--output", "irc.yaml"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    assert!(text(&made.stdout).contains("app_service_config_files"));
+    folder
+}
+
+#[test]
+fn a_registration_is_made_once_and_found_right() {
+    let folder = with_registration();
+    let again = run(folder.path(), &["registration", "generate", "--output", "irc.yaml"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("--force"));
+    let checked = run(folder.path(), &["registration", "check", "irc.yaml"]);
+    assert_eq!(text(&checked.stdout), "The registration can be used.\n");
+    assert!(checked.status.success());
+}
+
+#[test]
+fn registrations_in_each_others_way_are_named() {
+    let folder = with_registration();
+    let other =
+        run(folder.path(), &["registration", "generate", "--id", "irc2", "--sender", "bot2", "--prefix", "irc_oftc_"]);
+    std::fs::write(folder.path().join("other.yaml"), &other.stdout).unwrap();
+    let checked = run(folder.path(), &["registration", "check", "irc.yaml", "other.yaml"]);
+    let said = text(&checked.stdout);
+    assert!(said.contains("both claim users such as @irc_oftc_:example.org for themselves alone"), "{said}");
+    assert!(checked.status.success(), "it is advice");
+    let twice = run(folder.path(), &["registration", "check", "irc.yaml", "irc.yaml"]);
+    assert!(text(&twice.stdout).contains("as_token: of registration `irc` is also that of registration `irc`"));
+    assert_eq!(twice.status.code(), Some(1));
+}
+
+#[test]
+fn check_names_every_fault_and_how_many_are_left() {
+    let folder = with_registration();
+    std::fs::write(folder.path().join("landbridge.yaml"), "registration: irc.yaml\nlisten: here\n").unwrap();
+    let checked = run(folder.path(), &["check", "--offline"]);
+    let said = text(&checked.stdout);
+    for fault in ["homeserver: is missing", "landbridge.yaml:2:9: listen: ", "irc: is missing"] {
+        assert!(said.contains(fault), "{fault}: {said}");
+    }
+    assert_eq!(checked.status.code(), Some(1));
+    let absent = run(folder.path(), &["check", "--config", "nowhere.yaml"]);
+    assert!(text(&absent.stderr).starts_with("error: nowhere.yaml cannot be read: No such file"));
+}
