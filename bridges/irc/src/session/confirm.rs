@@ -99,6 +99,11 @@ impl Flights {
         self.flying.iter().any(|flight| &*flight.verb == "NICK")
     }
 
+    /// Whether a NICK of ours under this label is under way.
+    pub(super) fn is_renaming_under(&self, label: &str) -> bool {
+        self.flying.iter().any(|flight| &*flight.verb == "NICK" && flight.label.as_deref() == Some(label))
+    }
+
     /// When a PING should follow what was written; `None` when nothing waits for one. `more` says whether lines wait
     /// that could share it.
     pub(super) fn fence_at(&self, more: bool) -> Option<Instant> {

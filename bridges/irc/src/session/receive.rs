@@ -136,8 +136,14 @@ impl Session {
         if context.history {
             return;
         }
-        let own = self.is_me(&source.name);
-        let channels = self.channels.rename(&source.name, to.as_str());
+        // InspIRCd's labelled answer comes from the new nick already: then the label says that it is ours.
+        let answer = context.label.as_deref().is_some_and(|label| self.flights.is_renaming_under(label));
+        let own = answer || self.is_me(&source.name);
+        let mut who = source.clone();
+        if own {
+            self.me.nick.as_str().clone_into(&mut who.name);
+        }
+        let channels = self.channels.rename(&who.name, to.as_str());
         if own {
             let asked = std::mem::take(&mut self.me.regaining) || self.flights.is_renaming();
             self.me.renamed_by_force = !asked;
@@ -145,7 +151,7 @@ impl Session {
             self.changed = true;
             self.schedule_regain(now);
         }
-        self.tell(message, context, EventKind::NickChanged { who: source.clone(), to, own, channels });
+        self.tell(message, context, EventKind::NickChanged { who, to, own, channels });
     }
 
     fn receive_mode(&mut self, message: &Message, context: &Context) {

@@ -62,7 +62,7 @@ pub enum Role {
 /// How to log in to services while registering ([SASL 3.2](https://ircv3.net/specs/extensions/sasl-3.2)).
 #[derive(Debug, Clone)]
 pub struct Sasl {
-    /// The account's name; `None` with [`SaslMethod::External`] lets the certificate say it.
+    /// The account's name. Not used with [`SaslMethod::External`]: the certificate says whose it is.
     pub account: Option<IrcText>,
     /// What to prove it with.
     pub method: SaslMethod,

@@ -28,7 +28,8 @@ pub struct Handle {
     status: watch::Receiver<Status>,
 }
 
-/// The events of a connection. While nobody takes them, nothing more is read from the server.
+/// The events of a connection. While nobody takes them, nothing more is read from the server, and so no command is
+/// confirmed: the task that takes events must not wait for outcomes.
 #[derive(Debug)]
 pub struct Events(mpsc::Receiver<Box<Event>>);
 

@@ -141,13 +141,14 @@ impl Driver {
             self.writer.stuck_since.get_or_insert(at);
             self.writer.buffer.extend_from_slice(line.as_bytes());
         }
-        while let Some((id, outcome)) = self.session.next_outcome() {
-            // Whoever gave the command may have stopped waiting for it.
-            let _ = self.waiting.remove(&id).map(|done| done.send(outcome));
-        }
+        // First what the handle shows, then the outcome: whoever was told that a nick is theirs sees it.
         if self.session.take_changed() {
             let status = Status { online: self.session.online().map(Arc::new), limits: self.session.limits() };
             self.ends.status.send_replace(status);
+        }
+        while let Some((id, outcome)) = self.session.next_outcome() {
+            // Whoever gave the command may have stopped waiting for it.
+            let _ = self.waiting.remove(&id).map(|done| done.send(outcome));
         }
     }
 

@@ -92,7 +92,7 @@ fn sasl_external_lets_the_certificate_speak() {
     let mut irc = at_authenticate(with_sasl(true, SaslMethod::External));
     irc.expect("AUTHENTICATE EXTERNAL");
     irc.says("AUTHENTICATE +");
-    irc.expect("AUTHENTICATE YWw=");
+    irc.expect("AUTHENTICATE +");
 }
 
 #[test]
@@ -220,6 +220,18 @@ fn the_nick_is_what_the_server_says() {
         })
         .collect();
     assert_eq!(own, [true, true]);
+}
+
+#[test]
+fn a_labelled_answer_from_the_new_nick_is_our_own_change() {
+    let mut irc = Dialogue::online("batch labeled-response", "");
+    irc.says(":bot!u@h JOIN #c");
+    irc.asks(Command::Nick(Nick::new("robert").unwrap()));
+    irc.expect("@label=1 NICK robert");
+    irc.heard();
+    irc.says("@label=1 :robert!u@h NICK :robert");
+    assert_eq!((irc.nick(), irc.members("#c")), ("robert", vec![":robert".to_owned()]));
+    assert!(matches!(&irc.heard()[..], [EventKind::NickChanged { who, own: true, .. }] if who.name == "bot"));
 }
 
 #[test]
