@@ -188,7 +188,10 @@ impl Deployment {
     }
 
     async fn ready(&mut self) {
-        let health = self.health();
+        let health = match &self.synapse {
+            Some(_) => self.health(),
+            None => self.url.join("/_matrix/client/versions").expect("a path"),
+        };
         let http = http();
         let healthy = async |_: &crate::Process| {
             http.get(health.clone()).send().await.is_ok_and(|answer| answer.status().is_success())
