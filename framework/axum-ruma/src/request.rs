@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, RawPathParams, Request},
 };
 use bytes::Bytes;
-use http::header;
+use http::{Method, header};
 use http_body_util::{BodyExt, LengthLimitError};
 use ruma::api::{
     IncomingRequest, IncomingRequestExt,
@@ -94,7 +94,9 @@ fn borrowed(request: &http::Request<Bytes>) -> Result<http::Request<&[u8]>, Matr
     if !is_media(request) {
         json::refuse_array(request.body())?;
     }
-    let mut borrowed = http::Request::new(request.body().as_ref());
+    // Clients that have nothing to say to `join` or `leave` send no body at all.
+    let nothing = request.body().is_empty() && request.method() == Method::POST && !is_media(request);
+    let mut borrowed = http::Request::new(if nothing { b"{}" } else { request.body().as_ref() });
     *borrowed.method_mut() = request.method().clone();
     *borrowed.uri_mut() = request.uri().clone();
     *borrowed.headers_mut() = request.headers().clone();

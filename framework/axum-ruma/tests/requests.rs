@@ -9,8 +9,8 @@ use landbridge_axum_ruma::{JsonBody, MatrixError, Ruma, RumaReply, cors, finish,
 use ruma::api::{
     appservice::{event::push_events::v1 as push_events, ping::send_ping::v1 as ping},
     client::{
-        account::whoami::v3 as whoami, profile::set_profile_field::v3 as set_profile,
-        room::create_room::v3 as create_room,
+        account::whoami::v3 as whoami, membership::join_room_by_id_or_alias::v3 as join,
+        profile::set_profile_field::v3 as set_profile, room::create_room::v3 as create_room,
     },
 };
 use serde_json::{Value, json};
@@ -31,6 +31,9 @@ fn app() -> Router {
     let router = mount_at::<push_events::Request, _, _, _>(router, &["/transactions/{txn_id}"], transactions);
     let router = mount::<create_room::Request, _, _, _>(router, async |request: Ruma<create_room::Request>| {
         MatrixError::not_found(format!("{:?} {:?}", request.auth, request.body.name))
+    });
+    let router = mount::<join::Request, _, _, _>(router, async |request: Ruma<join::Request>| {
+        MatrixError::not_found(format!("{}", request.body.room_id_or_alias))
     });
     let router = mount::<whoami::Request, _, _, _>(router, async |request: Ruma<whoami::Request>| {
         let user = request.assertion()?.user_id.ok_or_else(|| MatrixError::not_found("nobody"))?;
@@ -86,6 +89,12 @@ async fn header_and_query_must_agree() {
     assert_eq!(errcode(Method::POST, &twice, None, "{}").await, "403 M_FORBIDDEN");
     let encoded = format!("{ROOM}?access_token=%61%2b");
     assert_eq!(ask(Method::POST, &encoded, None, "").await.1["error"], json!(r#""a+" None"#));
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_say_may_send_no_body() {
+    let join = "/_matrix/client/v3/join/!room:localhost";
+    assert_eq!(errcode(Method::POST, join, Some("Bearer a"), "").await, "404 M_NOT_FOUND");
 }
 
 #[tokio::test]
