@@ -27,9 +27,12 @@ pub(crate) mod state_tree;
 mod version;
 mod visibility;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
-use ruma::{OwnedServerName, RoomId, RoomVersionId, ServerName};
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId, RoomVersionId, ServerName};
 
 pub(crate) use self::event::EventMeta;
 pub use self::{
@@ -46,7 +49,11 @@ pub use self::{
     state_tree::Root,
     version::{DEFAULT_ROOM_VERSION, SUPPORTED_ROOM_VERSIONS},
 };
-use crate::{clock::Clock, signing::ServerKey, store::Store};
+use crate::{
+    clock::{self, Clock},
+    signing::ServerKey,
+    store::Store,
+};
 
 /// The service of rooms. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -62,11 +69,23 @@ struct Context {
     key: ServerKey,
     clock: Arc<dyn Clock>,
     store: Store,
+    /// When the last room was made: no two are made in the same millisecond.
+    last_made: AtomicU64,
+}
+
+impl Context {
+    /// The time, but never the same twice: the id of a room follows from its create event since version 12, so two rooms that one
+    /// user makes of the same request at the same time would be the same room.
+    fn unique_now(&self) -> MilliSecondsSinceUnixEpoch {
+        let now = u64::from(self.clock.now().0);
+        let last = self.last_made.update(Ordering::Relaxed, Ordering::Relaxed, |last| now.max(last + 1));
+        clock::milliseconds(now.max(last + 1))
+    }
 }
 
 impl Rooms {
     pub(crate) fn new(server_name: OwnedServerName, key: ServerKey, clock: Arc<dyn Clock>, store: Store) -> Self {
-        let context = Arc::new(Context { server_name, key, clock, store });
+        let context = Arc::new(Context { server_name, key, clock, store, last_made: AtomicU64::new(0) });
         Self { tasks: Arc::new(actor::RoomTasks::new(context.clone())), context }
     }
 

@@ -76,8 +76,8 @@ impl Rooms {
         let mut core = Core::new(self.context.clone(), Arc::new(info));
         let mut batch = Batch::default();
         batch.creates = true;
+        let now = self.context.unique_now();
         for event in first {
-            let now = self.context.clock.now();
             let draft = Draft::new(&event.kind, Some(&event.state_key), &room.creator, event.content, now)?;
             let appended = core.append(draft, &mut batch).await.map_err(|error| match error {
                 RoomError::Forbidden(why) => RoomError::InvalidState(format!("{}: {why}", event.kind)),
@@ -100,7 +100,7 @@ impl Rooms {
         match written {
             Ok(_) => Ok(core.room.room_id.clone()),
             // Someone was quicker: nothing else in a new room can be there already.
-            Err(StoreError::Conflict) => Err(RoomError::AliasTaken),
+            Err(StoreError::Conflict) if room.request.room_alias_name.is_some() => Err(RoomError::AliasTaken),
             Err(error) => Err(error.into()),
         }
     }

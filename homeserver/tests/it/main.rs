@@ -2,5 +2,6 @@
 
 mod support;
 
+mod durability;
 mod forks;
 mod rooms;

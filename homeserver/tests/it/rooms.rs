@@ -136,6 +136,9 @@ async fn presets_and_requests_make_the_state_they_say() {
     let before = server.rooms().joined_rooms(alice()).await.unwrap();
     assert!(matches!(server.create(alice(), &request).await, Err(RoomError::AliasTaken)));
     assert_eq!(server.rooms().joined_rooms(alice()).await.unwrap(), before);
+    // The same request twice in one millisecond makes two rooms.
+    let request = create_room::Request::new();
+    assert_ne!(server.create(alice(), &request).await.unwrap(), server.create(alice(), &request).await.unwrap());
     // A bridge that names itself in the power levels still gets its room.
     let mut request = create_room::Request::new();
     let levels = json!({ "users": { "@alice:test.example": 100, "@bob:test.example": 50 } });
