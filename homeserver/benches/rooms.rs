@@ -46,6 +46,7 @@ async fn sends(name: &str, rooms: &Rooms, ids: &[OwnedRoomId], in_flight: usize,
     let tasks: Vec<_> = (0..in_flight)
         .map(|_| {
             let (rooms, ids, next) = (rooms.clone(), ids.to_vec(), next.clone());
+            let name = name.to_owned();
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 while Instant::now() < until {
