@@ -33,14 +33,12 @@ impl IrcConfig {
             check_server(server, &format!("servers[{number}]"), issues);
         }
         let any_open = self.servers.iter().any(|server| !server.tls.enabled);
-        if let (Some(password), true) = (&self.password, any_open) {
-            if !password.0.is_empty() {
-                issues.warning(
-                    "password",
-                    "a server without TLS will see it in the clear",
-                    "set `tls: true` where the server offers it",
-                );
-            }
+        if any_open && self.password.as_ref().is_some_and(|password| !password.0.is_empty()) {
+            issues.warning(
+                "password",
+                "a server without TLS will see it in the clear",
+                "set `tls: true` where the server offers it",
+            );
         }
         check_text(self.password.as_ref().map(|secret| secret.0.as_str()), "password", issues);
     }

@@ -129,7 +129,7 @@ impl Convert<'_> {
     fn name_of(&self, target: &Target<IrcUser, String>) -> String {
         let member =
             target.author.as_ref().and_then(|author| self.context.members.iter().find(|(user, ..)| user == author));
-        member.map(|(_, name, _)| name).unwrap_or(&target.author_name).clone()
+        member.map_or(&target.author_name, |(_, name, _)| name).clone()
     }
 
     fn react(&self, target: &Target<IrcUser, String>, key: &str, on: bool) -> Vec<Op> {

@@ -79,28 +79,38 @@ impl IrcSession {
             return Ok(());
         };
         let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
+        if event.meta.in_history {
+            return self.hear_history(room, event, incoming).await;
+        }
         let own = incoming.own || self.shared.own.lock().owner(&incoming.from).is_some();
         if own || incoming.from.is_server() {
-            return self.hear_own(room, event, incoming).await;
-        }
-        // History without ids cannot be told from what was heard before.
-        if event.meta.in_history && event.meta.msgid.is_none() {
+            self.hear_own(event);
             return Ok(());
         }
-        self.shared.with_channel(channel.as_str(), |state| state.spoken.insert(self.shared.user(&incoming.from.name)));
+        self.shared.with_channel(channel.as_str(), |state| state.speaks(self.shared.user(&incoming.from.name)));
         self.ingest_message(room, event, incoming).await
     }
 
     /// One of our own messages: proof that it arrived, and otherwise nothing new.
-    async fn hear_own(&self, room: IrcRoom, event: &Event, incoming: &Incoming) -> Result<(), Closed> {
-        let Some(key) = event.meta.key.as_deref().and_then(IdempotencyKey::parse) else { return Ok(()) };
-        let id = event.meta.msgid.as_deref().map(str::to_owned);
-        self.shared.hear(&key.to_string(), id.as_deref());
-        if event.meta.in_history {
-            let event = self.message(room, event, incoming);
-            self.shared.host.ingest(&self.id, event, Dedupe::OwnEcho { key, id }).await?;
+    fn hear_own(&self, event: &Event) {
+        if let Some(key) = event.meta.key.as_deref().and_then(IdempotencyKey::parse) {
+            self.shared.hear(&key.to_string(), event.meta.msgid.as_deref());
         }
-        Ok(())
+    }
+
+    /// What was said before we came. Nicks say nothing there, because whoever had them may be gone; our own messages are known by
+    /// their key, and what has no id cannot be told from what was heard before.
+    async fn hear_history(&self, room: IrcRoom, event: &Event, incoming: &Incoming) -> Result<(), Closed> {
+        let Some(id) = event.meta.msgid.as_deref().map(str::to_owned) else { return Ok(()) };
+        if incoming.from.is_server() {
+            return Ok(());
+        }
+        let Some(key) = event.meta.key.as_deref().and_then(IdempotencyKey::parse) else {
+            return if incoming.own { Ok(()) } else { self.ingest_message(room, event, incoming).await };
+        };
+        self.shared.hear(&key.to_string(), Some(&id));
+        let event = self.message(room, event, incoming);
+        self.shared.host.ingest(&self.id, event, Dedupe::OwnEcho { key, id: Some(id) }).await.map(drop)
     }
 
     /// Hands a message, a reaction or a sign of typing to the framework.

@@ -93,7 +93,7 @@ impl IrcSession {
             outcome = handle.run(Command::Send(outgoing)).await;
         }
         if let Target::Nick(nick) = &target {
-            self.link.talked.lock().insert(self.shared.fold(nick.as_str()));
+            self.link.talks(self.shared.fold(nick.as_str()));
         }
         match outcome {
             Outcome::Unknown(why) => self.ask_the_bot(key, why).await,

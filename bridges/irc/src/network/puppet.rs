@@ -43,14 +43,13 @@ impl IrcSession {
         if from.is_server() || event.meta.in_history && event.meta.msgid.is_none() {
             return Ok(());
         }
-        let talked = {
-            let folded = self.shared.fold(&from.name);
-            let mut talked = self.link.talked.lock();
-            if incoming.kind == MessageKind::Notice { talked.contains(&folded) } else { !talked.insert(folded) || true }
-        };
-        // Services greet everybody by notice: it opens no conversation.
-        if !talked {
-            return Ok(());
+        // Services greet everybody by notice: that opens no conversation.
+        if incoming.kind == MessageKind::Notice {
+            if !self.link.has_talked(&self.shared.fold(&from.name)) {
+                return Ok(());
+            }
+        } else {
+            self.link.talks(self.shared.fold(&from.name));
         }
         let room = IrcRoom::query(user_id, self.shared.user(&from.name));
         self.ingest_message(room, event, incoming).await

@@ -28,6 +28,9 @@ use crate::{
 
 /// How long a message of ours that may have been sent is waited for in the bot's stream.
 const HEARING: Duration = Duration::from_secs(5);
+/// How many people are remembered as partners of private messages; beyond that all are forgotten, and a notice from them waits
+/// for their next message.
+const MAX_TALKED: usize = 1000;
 /// How long we stay out of a channel that we were put out of.
 const REJOIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -47,7 +50,7 @@ pub(super) struct Link {
     /// The channels we are in, folded.
     joined: Mutex<HashSet<String>>,
     /// With whom private messages were exchanged, folded.
-    pub(super) talked: Mutex<HashSet<String>>,
+    talked: Mutex<HashSet<String>>,
     /// The nick that is wanted but not yet asked for.
     wanted_nick: Mutex<Option<Nick>>,
     nick_wanted: Notify,
@@ -69,6 +72,19 @@ impl Link {
 
     pub(super) fn left(&self, channel: &str) {
         self.joined.lock().remove(channel);
+    }
+
+    /// Private messages are exchanged with somebody (folded).
+    pub(super) fn talks(&self, with: String) {
+        let mut talked = self.talked.lock();
+        if talked.len() >= MAX_TALKED {
+            talked.clear();
+        }
+        talked.insert(with);
+    }
+
+    pub(super) fn has_talked(&self, with: &str) -> bool {
+        self.talked.lock().contains(with)
     }
 
     /// Asks for a nick, when the time has come for another.

@@ -29,6 +29,8 @@ use crate::{
 
 /// How many keys of our own messages are remembered: as many as can be under way when a connection breaks, many times over.
 const MAX_HEARD: usize = 4096;
+/// How many speakers of a channel are remembered; beyond that all are forgotten, and stay members until they leave again.
+const MAX_SPOKEN: usize = 20_000;
 
 /// What all sessions of one network share.
 pub(super) struct Shared {
@@ -62,6 +64,16 @@ pub(super) struct ChannelState {
     pub(super) topic: Option<String>,
     /// Who has spoken, for those who become members only then.
     pub(super) spoken: HashSet<IrcUser>,
+}
+
+impl ChannelState {
+    /// Somebody speaks.
+    pub(super) fn speaks(&mut self, user: IrcUser) {
+        if self.spoken.len() >= MAX_SPOKEN {
+            self.spoken.clear();
+        }
+        self.spoken.insert(user);
+    }
 }
 
 /// Our own messages that the bot has heard, by key: the proof that they arrived.

@@ -58,11 +58,12 @@ impl Builder {
         if text.is_empty() {
             return;
         }
-        if let Some(Span { content: Inline::Text(last), style: last_style, link: last_link }) = self.spans.last_mut() {
-            if last_style == style && last_link.as_deref() == link {
-                last.push_str(&text);
-                return;
-            }
+        if let Some(Span { content: Inline::Text(last), style: last_style, link: last_link }) = self.spans.last_mut()
+            && last_style == style
+            && last_link.as_deref() == link
+        {
+            last.push_str(&text);
+            return;
         }
         self.spans.push(Span { content: Inline::Text(text), style: style.clone(), link: link.map(str::to_owned) });
     }

@@ -34,7 +34,8 @@ fn blocks(blocks: &[Block], out: &mut String) {
             Block::Paragraph(content) if alone => spans(content, out),
             Block::Paragraph(content) => wrapped("p", content, out),
             Block::Heading { level, spans } => {
-                wrapped(["h1", "h2", "h3", "h4", "h5", "h6"][usize::from((*level).clamp(1, 6) - 1)], spans, out)
+                let names = ["h1", "h2", "h3", "h4", "h5", "h6"];
+                wrapped(names[usize::from((*level).clamp(1, 6) - 1)], spans, out);
             }
             Block::Code { language, text } => code(language.as_deref(), text, out),
             Block::Quote(inner) => {

@@ -257,7 +257,7 @@ impl State {
         let source = self.source(id);
         match word(0) {
             "NICK" if self.id_of(word(1)).is_some_and(|other| other != id) => {
-                self.reply(id, "433", &format!("{} :in use", word(1)))
+                self.reply(id, "433", &format!("{} :in use", word(1)));
             }
             "NICK" if !client.registered => {
                 word(1).clone_into(&mut self.clients.get_mut(&id).unwrap().nick);

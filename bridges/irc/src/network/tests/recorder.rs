@@ -16,10 +16,13 @@ use crate::{
     convert::ids::{IrcRoom, IrcUser},
 };
 
+/// Something that was ingested.
+type Heard = (SessionId, RemoteEvent<IrcNetwork>, Dedupe<String>);
+
 /// What was ingested, and what the sessions said of themselves.
 #[derive(Default)]
 pub(super) struct Recorder {
-    pub(super) events: Mutex<Vec<(SessionId, RemoteEvent<IrcNetwork>, Dedupe<String>)>>,
+    pub(super) events: Mutex<Vec<Heard>>,
     pub(super) states: Mutex<Vec<(SessionId, ConnectionState)>>,
     changed: Notify,
 }
