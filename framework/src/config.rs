@@ -1,1 +1,95 @@
-//! The configuration file.
+//! The configuration file: sections that say what they mean, and every fault of all of them reported at once.
+
+mod checks;
+mod collect;
+mod report;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+
+use std::{fmt, io, net::SocketAddr, path::Path};
+
+use landbridge_registration::{BuildError, Builder, Namespace, Registration, ServiceUrl};
+
+pub use self::{
+    report::{Fault, Faults, Reading},
+    sections::{
+        BridgeSection, HomeserverSection, LogFormat, LoggingSection, MediaSection, PlumbedRoom, PuppetsSection,
+        UnknownPolicy,
+    },
+    units::{ByteSize, Span},
+};
+use crate::{bridge::Names, network::Network};
+
+/// Everything a bridge is told.
+pub struct Config<N: Network> {
+    /// The homeserver.
+    pub homeserver: HomeserverSection,
+    /// Where the bridge listens for the homeserver.
+    pub listen: SocketAddr,
+    /// By which homeserver and bridge know each other.
+    pub registration: Registration,
+    /// Where the bridge stores: `sqlite:PATH` or `postgres://…`.
+    pub database: String,
+    /// Where anybody reaches what the bridge serves at `listen`: links to media.
+    pub public_url: Option<ServiceUrl>,
+    /// What the bridge does.
+    pub bridge: BridgeSection,
+    /// What is logged.
+    pub logging: LoggingSection,
+    /// The network's own section, under [`NetworkInfo::id`](crate::network::NetworkInfo::id).
+    pub network: N::Config,
+}
+
+impl<N: Network> fmt::Debug for Config<N> {
+    /// The network's own section may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("homeserver", &self.homeserver)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<N: Network> Config<N> {
+    /// Reads a configuration and the registration it names, and finds every fault of both.
+    ///
+    /// # Errors
+    /// When the file itself cannot be read.
+    pub fn read(path: &Path) -> io::Result<Reading<Self>> {
+        let text = std::fs::read_to_string(path)?;
+        Ok(checks::read(path, &text))
+    }
+
+    /// What virtual users and portals are called.
+    ///
+    /// # Errors
+    /// When the registration's sender is no user id, which reading it refuses.
+    pub fn names(&self) -> Result<Names, ruma::IdParseError> {
+        let bot = self.registration.sender(&self.homeserver.server_name)?;
+        Ok(self.bridge.names::<N>(&self.homeserver, bot))
+    }
+}
+
+/// Makes the registration that fits a network: bot `@{id}bot`, virtual users `@{id}_…`, portals `#{id}_…`, with new tokens.
+///
+/// # Errors
+/// When the system has no randomness to give, or the URL is none.
+pub fn registration_for<N: Network>(
+    homeserver: &HomeserverSection,
+    bridge: &BridgeSection,
+    url: &str,
+) -> Result<Registration, BuildError> {
+    let (users, aliases) = bridge.prefixes::<N>();
+    let server_name = &homeserver.server_name;
+    Builder::new(N::INFO.id, bridge.bot::<N>())
+        .url(url)
+        .user_namespace(Namespace::users_with_prefix(&users, server_name))
+        .alias_namespace(Namespace::aliases_with_prefix(&aliases, server_name))
+        .protocol(N::INFO.id)
+        .rate_limited(false)
+        .ephemeral(true)
+        .build()
+}

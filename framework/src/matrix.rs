@@ -23,3 +23,6 @@ pub use self::{
     rooms::{Member, NewRoom},
     transport::{HttpTransport, InProcess, Transport, TransportError},
 };
+
+#[cfg(test)]
+mod tests;

@@ -188,7 +188,8 @@ impl Client {
         for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
         for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
     {
-        let token = SendAccessToken::Appservice(self.0.as_token.reveal());
+        // Also where ruma says that none is needed: homeservers can be told to answer nobody without (profiles, aliases).
+        let token = SendAccessToken::Always(self.0.as_token.reveal());
         let versions = Cow::Borrowed(&self.0.versions);
         let request = match &who.user_id {
             None => request.try_into_http_request::<BytesMut>("", token, versions),

@@ -1,0 +1,168 @@
+//! What can be written, section by section.
+
+use std::time::Duration;
+
+use landbridge_registration::ServiceUrl;
+use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
+use serde::Deserialize;
+
+use super::units::{ByteSize, Span};
+use crate::{
+    bridge::Names,
+    network::{IdentityMode, Network},
+    sessions::SessionOptions,
+};
+
+/// `homeserver:`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HomeserverSection {
+    /// Where it answers.
+    pub url: ServiceUrl,
+    /// Its name, as in user ids.
+    pub server_name: OwnedServerName,
+}
+
+/// `bridge:`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BridgeSection {
+    /// What the localparts of virtual users start with; `{id}_` unless given.
+    pub user_prefix: Option<String>,
+    /// What the localparts of portals' aliases start with; `{id}_` unless given.
+    pub alias_prefix: Option<String>,
+    /// The bot's display name.
+    pub display_name: Option<String>,
+    /// How Matrix users appear on the network; the network's own default unless given.
+    pub mode: Option<IdentityMode>,
+    /// Who may give the bot any command.
+    pub admins: Vec<OwnedUserId>,
+    /// Rooms that are there already, joined to remote rooms.
+    pub rooms: Vec<PlumbedRoom>,
+    /// The sessions of Matrix users.
+    pub puppets: PuppetsSection,
+    /// How long a message may wait for a network that is down before its sender is told that it did not cross.
+    pub give_up_after: Span,
+    /// What becomes of a message of which nobody can tell whether it was said.
+    pub when_unknown: UnknownPolicy,
+    /// Files.
+    pub media: MediaSection,
+}
+
+/// `bridge.rooms[]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlumbedRoom {
+    /// The Matrix room: `!id` or `#alias`.
+    pub room: OwnedRoomOrAliasId,
+    /// The remote room, as [`RemoteId::encode`](crate::network::RemoteId::encode) writes it.
+    pub remote: String,
+}
+
+/// `bridge.puppets`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PuppetsSection {
+    /// How many Matrix users may have a session of their own at a time; the others speak through the bot.
+    pub max: usize,
+    /// A session ends when its user has said nothing for this long.
+    pub idle_after: Span,
+    /// How many sessions may be connecting at a time.
+    pub connects_at_once: usize,
+}
+
+impl Default for PuppetsSection {
+    fn default() -> Self {
+        let SessionOptions { max_puppets, idle_after, connects_at_once, .. } = SessionOptions::default();
+        Self { max: max_puppets, idle_after: Span(idle_after), connects_at_once }
+    }
+}
+
+/// `bridge.when_unknown`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownPolicy {
+    /// Its sender is told that it may not have crossed; it is not said again.
+    #[default]
+    Tell,
+    /// It is said again: perhaps twice, but never not at all.
+    Resend,
+}
+
+/// `bridge.media`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MediaSection {
+    /// The largest file that crosses, either way.
+    pub max_size: ByteSize,
+}
+
+impl Default for MediaSection {
+    fn default() -> Self {
+        Self { max_size: ByteSize(50 * 1024 * 1024) }
+    }
+}
+
+/// `logging:`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoggingSection {
+    /// What is logged: `info`, or per module, as in `info,landbridge::dispatch=debug`.
+    pub filter: String,
+    /// How.
+    pub format: LogFormat,
+}
+
+impl Default for LoggingSection {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+/// `logging.format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: a JSON object a line.
+    Json,
+}
+
+impl BridgeSection {
+    /// How Matrix users appear on the network.
+    pub fn mode<N: Network>(&self) -> IdentityMode {
+        self.mode.or(N::INFO.modes.first().copied()).unwrap_or(IdentityMode::Relay)
+    }
+
+    /// How sessions are handled.
+    pub fn sessions<N: Network>(&self) -> SessionOptions {
+        SessionOptions {
+            mode: self.mode::<N>(),
+            max_puppets: self.puppets.max,
+            idle_after: self.puppets.idle_after.0,
+            connects_at_once: self.puppets.connects_at_once,
+            ..SessionOptions::default()
+        }
+    }
+
+    /// [`BridgeSection::give_up_after`], with its default of ten minutes.
+    pub fn give_up_after(&self) -> Duration {
+        if self.give_up_after.0.is_zero() { Duration::from_mins(10) } else { self.give_up_after.0 }
+    }
+
+    pub(super) fn prefixes<N: Network>(&self) -> (String, String) {
+        let usual = || format!("{}_", N::INFO.id);
+        (self.user_prefix.clone().unwrap_or_else(usual), self.alias_prefix.clone().unwrap_or_else(usual))
+    }
+
+    pub(super) fn bot<N: Network>(&self) -> String {
+        format!("{}bot", N::INFO.id)
+    }
+
+    pub(super) fn names<N: Network>(&self, homeserver: &HomeserverSection, bot: OwnedUserId) -> Names {
+        let (user_prefix, alias_prefix) = self.prefixes::<N>();
+        Names { user_prefix, alias_prefix, server_name: homeserver.server_name.clone(), bot }
+    }
+}
