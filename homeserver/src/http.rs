@@ -4,6 +4,7 @@ pub(crate) mod auth;
 pub(crate) mod error;
 pub(crate) mod guard;
 mod ops;
+pub(crate) mod path;
 pub(crate) mod state;
 pub(crate) mod uia;
 

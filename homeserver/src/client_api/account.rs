@@ -96,11 +96,7 @@ async fn register(
 
 impl Registrar {
     /// An application service registers users of its namespace, without a password.
-    async fn of_appservice(
-        &self,
-        appservice: &Appservice,
-        body: &register::Request,
-    ) -> ApiResult<RumaReply<register::Response>> {
+    async fn of_appservice(&self, appservice: &Appservice, body: &register::Request) -> ApiResult<Json<Value>> {
         let name = body.username.as_deref().ok_or_else(|| {
             MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The username is missing")
         })?;
@@ -127,16 +123,14 @@ impl Registrar {
         password: Option<&str>,
         by: Option<&Appservice>,
         body: &register::Request,
-    ) -> ApiResult<RumaReply<register::Response>> {
+    ) -> ApiResult<Json<Value>> {
         self.users.create(&user_id, password, by.map(Appservice::id)).await?;
-        let mut reply = register::Response::new(user_id.clone());
-        if !body.inhibit_login {
-            let name = body.initial_device_display_name.as_deref();
-            let (session, token) = self.devices.log_in(&user_id, body.device_id.as_deref(), name).await?;
-            reply.access_token = Some(token);
-            reply.device_id = Some(session.device_id);
+        if body.inhibit_login {
+            return Ok(Json(json!({ "user_id": user_id })));
         }
-        Ok(RumaReply(reply))
+        let name = body.initial_device_display_name.as_deref();
+        let (session, token) = self.devices.log_in(&user_id, body.device_id.as_deref(), name).await?;
+        Ok(Json(json!({ "user_id": user_id, "device_id": session.device_id, "access_token": token })))
     }
 }
 

@@ -5,17 +5,19 @@
 //! [read markers]: https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers
 //! [presence]: https://spec.matrix.org/v1.19/client-server-api/#presence
 
-use axum::{Json, Router, extract::State};
-use landbridge_axum_ruma::{MatrixError, mount};
+use std::time::Duration;
+
+use axum::{Json, Router, extract::State, routing::put};
+use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
 use ruma::{
-    EventId, RoomId,
+    EventId, OwnedRoomId, OwnedUserId, RoomId,
     api::client::{
         presence::{get_presence::v3 as get_presence, set_presence::v3 as set_presence},
         read_marker::set_read_marker::v3 as set_read_marker,
         receipt::create_receipt::v3::{self as create_receipt, ReceiptType},
-        typing::create_typing_event::v3::{self as create_typing, Typing as TypingState},
     },
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::reply::empty;
@@ -24,6 +26,7 @@ use crate::{
         ApiState,
         auth::{Authed, Caller},
         error::ApiResult,
+        path::PathArgs,
     },
     rooms::{Membership, Rooms},
     sync::{Presences, Receipts, Typists},
@@ -31,7 +34,9 @@ use crate::{
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    let router = mount::<create_typing::Request, _, _, _>(router, typing);
+    let router = ["r0", "v3"].into_iter().fold(router, |router, version| {
+        router.route(&format!("/_matrix/client/{version}/rooms/{{room_id}}/typing/{{user_id}}"), put(typing))
+    });
     let router = mount::<create_receipt::Request, _, _, _>(router, receipt);
     let router = mount::<set_read_marker::Request, _, _, _>(router, read_markers);
     let router = mount::<set_presence::Request, _, _, _>(router, put_presence);
@@ -46,19 +51,29 @@ async fn must_be_joined(rooms: &Rooms, caller: &Caller, room_id: &RoomId) -> Api
     Err(MatrixError::forbidden("You are not in the room").into())
 }
 
+/// Read by hand: ruma asks for a timeout that the specification does not.
+#[derive(Deserialize)]
+struct TypingBody {
+    typing: bool,
+    /// In milliseconds.
+    timeout: Option<u64>,
+}
+
+/// How long somebody types who does not say how long, in milliseconds.
+const DEFAULT_TYPING: u64 = 30_000;
+
 /// `PUT /_matrix/client/v3/rooms/{roomId}/typing/{userId}`
 async fn typing(
     State(rooms): State<Rooms>,
     State(typing): State<Typists>,
-    Authed { caller, body }: Authed<create_typing::Request>,
+    caller: Caller,
+    PathArgs((room_id, user_id)): PathArgs<(OwnedRoomId, OwnedUserId)>,
+    JsonBody(body): JsonBody<TypingBody>,
 ) -> ApiResult<Json<Value>> {
-    caller.must_be(&body.user_id)?;
-    must_be_joined(&rooms, &caller, &body.room_id).await?;
-    let lasts = match body.state {
-        TypingState::Yes(info) => Some(info.timeout),
-        _ => None,
-    };
-    typing.set(&body.room_id, &body.user_id, lasts).await?;
+    caller.must_be(&user_id)?;
+    must_be_joined(&rooms, &caller, &room_id).await?;
+    let lasts = body.typing.then(|| Duration::from_millis(body.timeout.unwrap_or(DEFAULT_TYPING)));
+    typing.set(&room_id, &user_id, lasts).await?;
     Ok(empty())
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Body,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -19,7 +19,12 @@ use serde_json::{Value, json};
 use tokio_util::io::ReaderStream;
 
 use crate::{
-    http::{ApiConfig, ApiState, auth::Caller, error::ApiResult},
+    http::{
+        ApiConfig, ApiState,
+        auth::Caller,
+        error::ApiResult,
+        path::{PathArgs, QueryArgs},
+    },
     media::{ContentHeaders, Media, MediaFile, safe_headers},
 };
 
@@ -59,7 +64,7 @@ async fn upload(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
     caller: Caller,
-    Query(query): Query<UploadQuery>,
+    QueryArgs(query): QueryArgs<UploadQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<Value>> {
@@ -110,7 +115,7 @@ async fn download(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
     _: Caller,
-    Path((server, id)): Path<(String, String)>,
+    PathArgs((server, id)): PathArgs<(String, String)>,
 ) -> ApiResult<Response> {
     stream(find(&api, &media, &server, &id).await?, None).await
 }
@@ -120,7 +125,7 @@ async fn download_as(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
     _: Caller,
-    Path((server, id, filename)): Path<(String, String, String)>,
+    PathArgs((server, id, filename)): PathArgs<(String, String, String)>,
 ) -> ApiResult<Response> {
     stream(find(&api, &media, &server, &id).await?, Some(&filename)).await
 }
@@ -129,7 +134,7 @@ async fn download_as(
 async fn open_download(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
-    Path((server, id)): Path<(String, String)>,
+    PathArgs((server, id)): PathArgs<(String, String)>,
 ) -> ApiResult<Response> {
     stream(find(&api, &media, &server, &id).await?, None).await
 }
@@ -138,7 +143,7 @@ async fn open_download(
 async fn open_download_as(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
-    Path((server, id, filename)): Path<(String, String, String)>,
+    PathArgs((server, id, filename)): PathArgs<(String, String, String)>,
 ) -> ApiResult<Response> {
     stream(find(&api, &media, &server, &id).await?, Some(&filename)).await
 }

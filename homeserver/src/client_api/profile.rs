@@ -4,11 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    routing::get,
-};
+use axum::{Json, Router, extract::State, routing::get};
 use futures_util::{StreamExt as _, stream};
 use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
 use ruma::{OwnedUserId, UserId, api::client::profile::get_profile::v3 as get_profile};
@@ -16,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::reply::empty;
 use crate::{
-    http::{ApiConfig, ApiState, auth::Caller, error::ApiResult},
+    http::{ApiConfig, ApiState, auth::Caller, error::ApiResult, path::PathArgs},
     rooms::{MemberProfile, Membership, MembershipChange, Rooms},
     users::{Profile, Users},
 };
@@ -84,7 +80,7 @@ fn user_id(text: &str) -> ApiResult<OwnedUserId> {
 async fn field(
     State(config): State<Arc<ApiConfig>>,
     State(users): State<Users>,
-    Path((user, name)): Path<(String, String)>,
+    PathArgs((user, name)): PathArgs<(String, String)>,
 ) -> ApiResult<Json<Value>> {
     let field = Field::parse(&name)?;
     let profile = profile(&config, &users, &user_id(&user)?).await?;
@@ -96,7 +92,7 @@ async fn put_field(
     State(users): State<Users>,
     State(rooms): State<Rooms>,
     caller: Caller,
-    Path((user, name)): Path<(String, String)>,
+    PathArgs((user, name)): PathArgs<(String, String)>,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> ApiResult<Json<Value>> {
     let field = Field::parse(&name)?;
@@ -113,7 +109,7 @@ async fn delete_field(
     State(users): State<Users>,
     State(rooms): State<Rooms>,
     caller: Caller,
-    Path((user, name)): Path<(String, String)>,
+    PathArgs((user, name)): PathArgs<(String, String)>,
 ) -> ApiResult<Json<Value>> {
     set(&users, &rooms, &caller, &user_id(&user)?, Field::parse(&name)?, None).await
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json, Router,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     routing::get,
 };
 use landbridge_axum_ruma::MatrixError;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     appservice::thirdparty::{Kind, Thirdparty},
-    http::{ApiState, auth::Caller, error::ApiResult},
+    http::{ApiState, auth::Caller, error::ApiResult, path::PathArgs},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -48,7 +48,11 @@ async fn protocols(State(thirdparty): State<Thirdparty>, _: Caller) -> Json<BTre
 }
 
 /// `GET /_matrix/client/v3/thirdparty/protocol/{protocol}`
-async fn protocol(State(thirdparty): State<Thirdparty>, _: Caller, Path(name): Path<String>) -> ApiResult<Json<Value>> {
+async fn protocol(
+    State(thirdparty): State<Thirdparty>,
+    _: Caller,
+    PathArgs(name): PathArgs<String>,
+) -> ApiResult<Json<Value>> {
     Ok(Json(thirdparty.protocol(&name).await.ok_or_else(unknown)?))
 }
 
@@ -56,7 +60,7 @@ async fn protocol(State(thirdparty): State<Thirdparty>, _: Caller, Path(name): P
 async fn users(
     State(thirdparty): State<Thirdparty>,
     _: Caller,
-    Path(name): Path<String>,
+    PathArgs(name): PathArgs<String>,
     RawQuery(query): RawQuery,
 ) -> ApiResult<Json<Vec<Value>>> {
     Ok(Json(thirdparty.search(Kind::User, &name, &without_token(query)).await.ok_or_else(unknown)?))
@@ -66,7 +70,7 @@ async fn users(
 async fn locations(
     State(thirdparty): State<Thirdparty>,
     _: Caller,
-    Path(name): Path<String>,
+    PathArgs(name): PathArgs<String>,
     RawQuery(query): RawQuery,
 ) -> ApiResult<Json<Vec<Value>>> {
     Ok(Json(thirdparty.search(Kind::Location, &name, &without_token(query)).await.ok_or_else(unknown)?))

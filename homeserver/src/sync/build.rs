@@ -40,7 +40,7 @@ pub(super) struct Built {
 struct News {
     /// The rooms with events, `None` if there were too many to tell.
     rooms: Option<HashSet<OwnedRoomId>>,
-    /// Users that came into a room.
+    /// Users that came into a room of this user.
     joiners: HashSet<OwnedUserId>,
     receipts: HashMap<OwnedRoomId, Vec<Receipt>>,
     typing: HashMap<OwnedRoomId, Vec<OwnedUserId>>,
@@ -50,7 +50,7 @@ struct News {
 pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Built, ApiError> {
     let (until, memberships) = standing(sources, &request.user_id).await?;
     let seen = request.since.map(|since| since.position);
-    let news = news(sources, request, seen, until).await?;
+    let news = news(sources, request, &memberships, seen, until).await?;
     let mut response = Response::new(String::new());
     for membership in &memberships {
         if !membership.forgotten && admits_room(&request.filter, &membership.room_id) {
@@ -87,6 +87,7 @@ async fn standing(sources: &Sources, user_id: &UserId) -> Result<(Position, Vec<
 async fn news(
     sources: &Sources,
     request: &SyncRequest,
+    memberships: &[RoomMembership],
     seen: Option<Position>,
     until: Position,
 ) -> Result<News, ApiError> {
@@ -113,7 +114,10 @@ async fn news(
         }
     }
     let events = sources.stream.read(after, until, LOOKED_AT).await?;
-    news.joiners = events.iter().filter_map(|event| joiner(event)).collect();
+    let is_joined = |room_id: &RoomId| {
+        memberships.iter().any(|member| member.membership == Membership::Join && member.room_id == room_id)
+    };
+    news.joiners = events.iter().filter(|event| is_joined(&event.room_id)).filter_map(|event| joiner(event)).collect();
     if events.len() < LOOKED_AT {
         news.rooms = Some(events.iter().map(|event| event.room_id.clone()).collect());
     }

@@ -1,0 +1,82 @@
+use serde_json::json;
+
+use crate::support::Server;
+
+#[tokio::test]
+async fn a_new_name_is_told_in_every_room() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    let path = format!("profile/{}/displayname", alice.user_id);
+    alice.put(&path, json!({ "displayname": "Alice" })).await.ok();
+    bob.put(&path, json!({ "displayname": "Eve" })).await.refused(403, "M_FORBIDDEN");
+    let member = alice.get(&format!("rooms/{room}/state/m.room.member/{}", alice.user_id)).await.ok();
+    assert_eq!(member["displayname"], "Alice");
+    alice
+        .put(&format!("profile/{}/avatar_url", alice.user_id), json!({ "avatar_url": "mxc://localhost/a" }))
+        .await
+        .ok();
+    let whole = bob.get(&format!("profile/{}", alice.user_id)).await.ok();
+    assert_eq!(whole, json!({ "displayname": "Alice", "avatar_url": "mxc://localhost/a" }));
+    let joined = alice.get(&format!("rooms/{room}/joined_members")).await.ok();
+    assert_eq!(joined["joined"][&alice.user_id], json!({ "display_name": "Alice", "avatar_url": "mxc://localhost/a" }));
+    bob.get("profile/@nobody:localhost").await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn account_data_filters_and_tags_are_kept() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({})).await;
+    let mine = format!("user/{}/account_data/irc", alice.user_id);
+    alice.get(&mine).await.refused(404, "M_NOT_FOUND");
+    alice.put(&mine, json!({ "nick": "ali" })).await.ok();
+    assert_eq!(alice.get(&mine).await.ok(), json!({ "nick": "ali" }));
+    bob.get(&mine).await.refused(403, "M_FORBIDDEN");
+    let of_room = format!("user/{}/rooms/{room}/account_data/irc", alice.user_id);
+    alice.put(&of_room, json!({ "here": true })).await.ok();
+    assert_eq!(alice.get(&of_room).await.ok(), json!({ "here": true }));
+    let tag = format!("user/{}/rooms/{room}/tags/m.favourite", alice.user_id);
+    alice.put(&tag, json!({ "order": 0.5 })).await.ok();
+    let tags = format!("user/{}/rooms/{room}/tags", alice.user_id);
+    assert_eq!(alice.get(&tags).await.ok(), json!({ "tags": { "m.favourite": { "order": 0.5 } } }));
+    alice.call("DELETE", &tag, None).await.ok();
+    assert_eq!(alice.get(&tags).await.ok(), json!({ "tags": {} }));
+    let filter = json!({ "room": { "timeline": { "limit": 3 } } });
+    let id = alice.post(&format!("user/{}/filter", alice.user_id), filter.clone()).await.ok()["filter_id"].clone();
+    let path = format!("user/{}/filter/{}", alice.user_id, id.as_str().unwrap());
+    assert_eq!(alice.get(&path).await.ok(), filter);
+}
+
+#[tokio::test]
+async fn clients_find_what_they_look_for_at_the_start() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let versions = server.call("GET", "/_matrix/client/versions", None, None).await.ok();
+    for version in ["v1.4", "v1.7", "v1.11", "v1.17"] {
+        assert!(versions["versions"].as_array().unwrap().contains(&json!(version)), "{version}");
+    }
+    let capabilities = alice.get("capabilities").await.ok();
+    assert_eq!(capabilities["capabilities"]["m.room_versions"]["available"]["9"], "stable");
+    let rules = alice.get("pushrules/").await.ok();
+    assert!(!rules["global"]["underride"].as_array().unwrap().is_empty());
+    alice.put("pushrules/global/override/.m.rule.master/enabled", json!({ "enabled": true })).await.ok();
+    assert_eq!(alice.get("pushrules/global/override/.m.rule.master/enabled").await.ok(), json!({ "enabled": true }));
+    assert_eq!(alice.get("voip/turnServer").await.ok(), json!({}));
+    assert_eq!(alice.get("thirdparty/protocols").await.ok(), json!({}));
+    alice.get("room_keys/version").await.refused(404, "M_NOT_FOUND");
+    assert_eq!(alice.get("pushers").await.ok(), json!({ "pushers": [] }));
+}
+
+#[tokio::test]
+async fn people_are_found_and_application_services_are_not() {
+    let server = Server::start().await;
+    server.appservice(crate::support::irc_registration(), &crate::support::Service::default()).await;
+    let alice = server.person("alice").await;
+    server.person("malice").await;
+    crate::support::registers(&server, "irc_alice").await;
+    let found = alice.post("user_directory/search", json!({ "search_term": "ALICE" })).await.ok();
+    let ids: Vec<&str> =
+        found["results"].as_array().unwrap().iter().map(|user| user["user_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["@alice:localhost", "@malice:localhost"]);
+}

@@ -1,0 +1,149 @@
+use serde_json::json;
+
+use crate::support::{Server, bodies};
+
+#[tokio::test]
+async fn two_people_talk_in_a_room_found_by_its_alias() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat", "room_alias_name": "tea", "name": "Tea" })).await;
+    bob.joins("#tea:localhost").await;
+    alice.says(&room, "hello").await;
+    bob.says(&room, "hi").await;
+    let page = bob.get(&format!("rooms/{room}/messages?dir=b&limit=2")).await.ok();
+    assert_eq!(bodies(&page["chunk"]), ["hi", "hello"]);
+    let older = format!("rooms/{room}/messages?dir=b&from={}", page["end"].as_str().unwrap());
+    assert!(!bob.get(&older).await.ok()["chunk"].as_array().unwrap().is_empty());
+    assert_eq!(bob.get("joined_rooms").await.ok()["joined_rooms"], json!([room]));
+    let found = bob.get("directory/room/%23tea:localhost").await.ok();
+    assert_eq!(found, json!({ "room_id": room, "servers": ["localhost"] }));
+}
+
+#[tokio::test]
+async fn a_message_sent_twice_is_said_once() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let first = alice.says_as(&room, "txn1", "once").await;
+    assert_eq!(alice.says_as(&room, "txn1", "once").await, first);
+    assert_ne!(alice.says_as(&room, "txn2", "once").await, first);
+    let page = alice.get(&format!("rooms/{room}/messages?dir=b&limit=10")).await.ok();
+    assert_eq!(bodies(&page["chunk"]), ["once", "once"]);
+    let mine = page["chunk"][0].clone();
+    assert_eq!(mine["unsigned"]["transaction_id"], "txn2");
+}
+
+#[tokio::test]
+async fn empty_state_keys_need_no_slash() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "one" })).await.ok();
+    let with_slash = format!("rooms/{room}/state/m.room.topic/");
+    assert_eq!(alice.get(&with_slash).await.ok(), json!({ "topic": "one" }));
+    alice.put(&with_slash, json!({ "topic": "two" })).await.ok();
+    assert_eq!(alice.get(&format!("rooms/{room}/state/m.room.topic")).await.ok(), json!({ "topic": "two" }));
+    alice.put(&format!("rooms/{room}/state/x.y/key%2Fwith%20more"), json!({ "a": 1 })).await.ok();
+    assert_eq!(alice.get(&format!("rooms/{room}/state/x.y/key%2Fwith%20more")).await.ok(), json!({ "a": 1 }));
+    alice.get(&format!("rooms/{room}/state/x.z")).await.refused(404, "M_NOT_FOUND");
+    let all = alice.get(&format!("rooms/{room}/state")).await.ok();
+    assert!(all.as_array().unwrap().iter().any(|event| event["type"] == "m.room.create"));
+    let whole = alice.get(&format!("rooms/{room}/state/m.room.topic?format=event")).await.ok();
+    assert_eq!(whole["content"], json!({ "topic": "two" }));
+}
+
+#[tokio::test]
+async fn invited_kicked_banned_and_back() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({})).await;
+    let whom = json!({ "user_id": bob.user_id });
+    bob.post(&format!("join/{room}"), json!({})).await.refused(403, "M_FORBIDDEN");
+    alice.post(&format!("rooms/{room}/invite"), whom.clone()).await.ok();
+    bob.joins(&room).await;
+    bob.post(&format!("rooms/{room}/kick"), json!({ "user_id": alice.user_id })).await.refused(403, "M_FORBIDDEN");
+    alice.post(&format!("rooms/{room}/kick"), whom.clone()).await.ok();
+    alice.post(&format!("rooms/{room}/kick"), whom.clone()).await.refused(403, "M_FORBIDDEN");
+    bob.get(&format!("rooms/{room}/state")).await.ok();
+    alice.post(&format!("rooms/{room}/ban"), whom.clone()).await.ok();
+    alice.post(&format!("rooms/{room}/invite"), whom.clone()).await.refused(403, "M_FORBIDDEN");
+    alice.post(&format!("rooms/{room}/unban"), whom.clone()).await.ok();
+    alice.post(&format!("rooms/{room}/invite"), whom).await.ok();
+    bob.joins(&room).await;
+    let members = alice.get(&format!("rooms/{room}/joined_members")).await.ok();
+    assert_eq!(members["joined"].as_object().unwrap().len(), 2);
+    bob.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    bob.post(&format!("rooms/{room}/forget"), json!({})).await.ok();
+    let left = alice.get(&format!("rooms/{room}/members?membership=leave")).await.ok();
+    assert_eq!(left["chunk"][0]["state_key"], json!(bob.user_id));
+}
+
+#[tokio::test]
+async fn a_redacted_message_keeps_no_text() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let event = alice.says(&room, "oops").await;
+    alice.put(&format!("rooms/{room}/redact/{event}/t1"), json!({ "reason": "typo" })).await.ok();
+    let shown = alice.get(&format!("rooms/{room}/event/{event}")).await.ok();
+    assert_eq!(shown["content"], json!({}));
+    assert_eq!(shown["unsigned"]["redacted_because"]["sender"], json!(alice.user_id));
+    let context = alice.get(&format!("rooms/{room}/context/{event}?limit=4")).await.ok();
+    assert_eq!(context["event"]["event_id"], json!(event));
+    assert!(!context["events_before"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn strangers_see_nothing() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({})).await;
+    let event = alice.says(&room, "secret").await;
+    for path in ["state", "members", "joined_members", "messages?dir=b"] {
+        bob.get(&format!("rooms/{room}/{path}")).await.refused(403, "M_FORBIDDEN");
+    }
+    bob.get(&format!("rooms/{room}/event/{event}")).await.refused(404, "M_NOT_FOUND");
+    bob.put(&format!("rooms/{room}/typing/{}", bob.user_id), json!({ "typing": true }))
+        .await
+        .refused(403, "M_FORBIDDEN");
+    bob.put(&format!("rooms/{room}/send/m.room.message/t"), json!({})).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn rooms_are_published_and_found() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let tea = alice.creates_room(json!({ "preset": "public_chat", "visibility": "public", "name": "Tea" })).await;
+    let hats = alice.creates_room(json!({ "preset": "public_chat", "name": "Hats" })).await;
+    let names = |list: serde_json::Value| -> Vec<String> {
+        list["chunk"].as_array().unwrap().iter().map(|room| room["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(bob.get("publicRooms").await.ok()), ["Tea"]);
+    let path = format!("directory/list/room/{hats}");
+    bob.put(&path, json!({ "visibility": "public" })).await.refused(403, "M_FORBIDDEN");
+    alice.put(&path, json!({ "visibility": "public" })).await.ok();
+    assert_eq!(alice.get(&path).await.ok(), json!({ "visibility": "public" }));
+    let found = bob.post("publicRooms", json!({ "filter": { "generic_search_term": "hat" } })).await.ok();
+    assert_eq!(names(found), ["Hats"]);
+    alice.put(&format!("directory/list/room/{tea}"), json!({ "visibility": "private" })).await.ok();
+    assert_eq!(names(bob.get("publicRooms?limit=1").await.ok()), ["Hats"]);
+}
+
+#[tokio::test]
+async fn aliases_come_and_go() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({})).await;
+    let path = "directory/room/%23hats:localhost";
+    alice.get(path).await.refused(404, "M_NOT_FOUND");
+    alice.put(path, json!({ "room_id": room })).await.ok();
+    alice.put(path, json!({ "room_id": room })).await.refused(409, "M_UNKNOWN");
+    let canonical = format!("rooms/{room}/state/m.room.canonical_alias");
+    alice.put(&canonical, json!({ "alias": "#hats:localhost" })).await.ok();
+    alice.put(&canonical, json!({ "alias": "#caps:localhost" })).await.refused(400, "M_BAD_ALIAS");
+    bob.call("DELETE", path, None).await.refused(403, "M_FORBIDDEN");
+    alice.call("DELETE", path, None).await.ok();
+    alice.get(path).await.refused(404, "M_NOT_FOUND");
+    alice.creates_room(json!({ "room_alias_name": "hats" })).await;
+    alice.post("createRoom", json!({ "room_alias_name": "hats" })).await.refused(400, "M_ROOM_IN_USE");
+}

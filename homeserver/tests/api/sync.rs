@@ -1,0 +1,245 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Person, Server, bodies};
+
+fn next(sync: &Value) -> String {
+    sync["next_batch"].as_str().unwrap().to_owned()
+}
+
+fn joined<'a>(sync: &'a Value, room: &str) -> &'a Value {
+    &sync["rooms"]["join"][room]
+}
+
+async fn two_in_a_room(server: &Server) -> (Person, Person, String) {
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    bob.joins(&room).await;
+    (alice, bob, room)
+}
+
+fn types(events: &Value) -> Vec<&str> {
+    events
+        .as_array()
+        .map(|events| events.iter().map(|event| event["type"].as_str().unwrap()).collect())
+        .unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_first_sync_tells_everything_and_the_next_what_is_new() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    alice.says(&room, "one").await;
+    let first = bob.syncs(None, "").await;
+    let tea = joined(&first, &room);
+    assert_eq!(bodies(&tea["timeline"]["events"]), ["one"]);
+    assert_eq!(tea["summary"]["m.joined_member_count"], 2);
+    assert_eq!(tea["summary"]["m.heroes"], json!([alice.user_id]));
+    assert!(types(&first["account_data"]["events"]).contains(&"m.push_rules"));
+    assert_eq!(first["device_one_time_keys_count"]["signed_curve25519"], 0);
+    alice.says(&room, "two").await;
+    let second = bob.syncs(Some(&next(&first)), "").await;
+    assert_eq!(bodies(&joined(&second, &room)["timeline"]["events"]), ["two"]);
+    assert_eq!(joined(&second, &room)["state"], Value::Null);
+    let third = bob.syncs(Some(&next(&second)), "").await;
+    assert_eq!(third["rooms"], Value::Null);
+    bob.get("sync?since=nonsense").await.refused(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn a_long_timeline_is_cut_and_its_state_told() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let since = next(&bob.syncs(None, "").await);
+    alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "changed" })).await.ok();
+    for number in 0..12 {
+        alice.says(&room, &format!("message {number}")).await;
+    }
+    let sync = bob.syncs(Some(&since), "").await;
+    let timeline = &joined(&sync, &room)["timeline"];
+    assert_eq!(timeline["limited"], true);
+    assert_eq!(bodies(&timeline["events"]).first().unwrap(), "message 2");
+    assert_eq!(types(&joined(&sync, &room)["state"]["events"]), ["m.room.topic"]);
+    let before = timeline["prev_batch"].as_str().unwrap();
+    let page = bob.get(&format!("rooms/{room}/messages?dir=b&from={before}&limit=2")).await.ok();
+    assert_eq!(bodies(&page["chunk"]), ["message 1", "message 0"]);
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_with_the_news() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let since = next(&bob.syncs(None, "").await);
+    let path = format!("sync?timeout=60000&since={since}");
+    let poll = tokio::spawn({
+        let bob = bob.clone();
+        async move { bob.get(&path).await.ok() }
+    });
+    // What happens elsewhere does not end it.
+    let elsewhere = alice.creates_room(json!({})).await;
+    alice.says(&elsewhere, "not for bob").await;
+    assert!(!poll.is_finished());
+    alice.says(&room, "for bob").await;
+    let sync = tokio::time::timeout(Duration::from_secs(10), poll).await.unwrap().unwrap();
+    assert_eq!(bodies(&joined(&sync, &room)["timeline"]["events"]), ["for bob"]);
+}
+
+#[tokio::test]
+async fn a_long_poll_without_news_ends_in_time() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let since = next(&alice.syncs(None, "").await);
+    let sync = alice.get(&format!("sync?timeout=20&since={since}")).await.ok();
+    assert_eq!(sync["rooms"], Value::Null);
+}
+
+#[tokio::test]
+async fn invitations_joins_and_leaving_are_told_once() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let since = next(&bob.syncs(None, "").await);
+    let room = alice.creates_room(json!({ "name": "Tea", "invite": [bob.user_id] })).await;
+    alice.says(&room, "before").await;
+    let invited = bob.syncs(Some(&since), "").await;
+    let state = &invited["rooms"]["invite"][&room]["invite_state"]["events"];
+    assert!(types(state).contains(&"m.room.name"), "{state}");
+    assert_eq!(bob.syncs(Some(&next(&invited)), "").await["rooms"], Value::Null);
+    bob.joins(&room).await;
+    let in_it = bob.syncs(Some(&next(&invited)), "").await;
+    // The state before the timeline and the timeline hold the room whole.
+    let mut all = types(&joined(&in_it, &room)["state"]["events"]);
+    all.extend(types(&joined(&in_it, &room)["timeline"]["events"]));
+    assert!(all.contains(&"m.room.create") && all.contains(&"m.room.name"), "{all:?}");
+    alice.post(&format!("rooms/{room}/kick"), json!({ "user_id": bob.user_id })).await.ok();
+    alice.says(&room, "after").await;
+    let out = bob.syncs(Some(&next(&in_it)), "").await;
+    let left = &out["rooms"]["leave"][&room]["timeline"]["events"];
+    assert_eq!(types(left), ["m.room.member"]);
+    assert_eq!(bob.syncs(Some(&next(&out)), "").await["rooms"], Value::Null);
+    // A first sync has left rooms only if they are asked for.
+    assert_eq!(bob.syncs(None, "").await["rooms"]["leave"], Value::Null);
+    let filter = "&filter=%7B%22room%22%3A%7B%22include_leave%22%3Atrue%7D%7D";
+    assert!(bob.syncs(None, filter).await["rooms"]["leave"][&room].is_object());
+}
+
+#[tokio::test]
+async fn filters_choose() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    for number in 0..4 {
+        alice.says(&room, &format!("message {number}")).await;
+    }
+    let filter = json!({ "room": { "timeline": { "limit": 2 }, "state": { "types": ["m.room.create"] } },
+                         "account_data": { "types": [] } });
+    let id = bob.post(&format!("user/{}/filter", bob.user_id), filter).await.ok()["filter_id"].clone();
+    let sync = bob.syncs(None, &format!("&filter={}", id.as_str().unwrap())).await;
+    assert_eq!(bodies(&joined(&sync, &room)["timeline"]["events"]), ["message 2", "message 3"]);
+    assert_eq!(types(&joined(&sync, &room)["state"]["events"]), ["m.room.create"]);
+    assert_eq!(sync["account_data"], Value::Null);
+    bob.get("sync?filter=unknown").await.refused(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn lazy_members_are_those_who_speak() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let carol = server.person("carol").await;
+    carol.joins(&room).await;
+    alice.says(&room, "hello").await;
+    let lazy = json!({ "room": { "timeline": { "limit": 1 }, "state": { "lazy_load_members": true } } });
+    let lazy = format!("&filter={}", url(&lazy.to_string()));
+    let sync = bob.syncs(None, &lazy).await;
+    let state = joined(&sync, &room)["state"]["events"].as_array().unwrap();
+    let mut members: Vec<&str> = state
+        .iter()
+        .filter(|event| event["type"] == "m.room.member")
+        .map(|event| event["state_key"].as_str().unwrap())
+        .collect();
+    members.sort_unstable();
+    assert_eq!(members, [&alice.user_id, &bob.user_id]);
+    // Who speaks later is told with what is said.
+    carol.says(&room, "me too").await;
+    let sync = bob.syncs(Some(&next(&sync)), &lazy).await;
+    let state = joined(&sync, &room)["state"]["events"].as_array().unwrap();
+    assert_eq!(state[0]["state_key"], json!(carol.user_id));
+}
+
+fn url(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn typing_receipts_and_account_data_are_told() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let event = alice.says(&room, "hello").await;
+    let since = next(&alice.syncs(None, "").await);
+    let typing = format!("rooms/{room}/typing/{}", bob.user_id);
+    bob.put(&typing, json!({ "typing": true, "timeout": 30000 })).await.ok();
+    bob.post(&format!("rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
+    bob.post(&format!("rooms/{room}/receipt/m.read.private/{event}"), json!({})).await.ok();
+    alice.put(&format!("user/{}/rooms/{room}/account_data/x.note", alice.user_id), json!({ "n": 1 })).await.ok();
+    let sync = alice.syncs(Some(&since), "").await;
+    let ephemeral = joined(&sync, &room)["ephemeral"]["events"].as_array().unwrap();
+    let of = |kind: &str| ephemeral.iter().find(|event| event["type"] == kind).unwrap();
+    assert_eq!(of("m.typing")["content"]["user_ids"], json!([bob.user_id]));
+    assert!(of("m.receipt")["content"][&event]["m.read"][&bob.user_id]["ts"].is_number());
+    assert_eq!(of("m.receipt")["content"][&event]["m.read.private"], Value::Null);
+    assert_eq!(types(&joined(&sync, &room)["account_data"]["events"]), ["x.note"]);
+    // The user's own private receipt is told to the user.
+    let own = bob.syncs(Some(&since), "").await;
+    let own = joined(&own, &room)["ephemeral"]["events"].to_string();
+    assert!(own.contains("m.read.private"), "{own}");
+    bob.put(&typing, json!({ "typing": false })).await.ok();
+    let sync = alice.syncs(Some(&next(&sync)), "").await;
+    assert_eq!(joined(&sync, &room)["ephemeral"]["events"][0]["content"]["user_ids"], json!([]));
+    let marker = json!({ "m.fully_read": event, "m.read": event });
+    alice.post(&format!("rooms/{room}/read_markers"), marker).await.ok();
+    let sync = alice.syncs(Some(&next(&sync)), "").await;
+    assert_eq!(types(&joined(&sync, &room)["account_data"]["events"]), ["m.fully_read"]);
+}
+
+#[tokio::test]
+async fn who_stops_without_a_word_is_not_typing_for_ever() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let since = next(&alice.syncs(None, "").await);
+    let typing = json!({ "typing": true, "timeout": 30 });
+    bob.put(&format!("rooms/{room}/typing/{}", bob.user_id), typing).await.ok();
+    let mut since = since;
+    loop {
+        let sync = alice.get(&format!("sync?timeout=10000&since={since}")).await.ok();
+        since = next(&sync);
+        if joined(&sync, &room)["ephemeral"]["events"][0]["content"]["user_ids"] == json!([]) {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn presence_is_told_to_those_who_share_a_room() {
+    let server = Server::start().await;
+    let (alice, bob, _) = two_in_a_room(&server).await;
+    let carol = server.person("carol").await;
+    let (with_bob, alone) = (next(&bob.syncs(None, "").await), next(&carol.syncs(None, "").await));
+    let status = json!({ "presence": "unavailable", "status_msg": "tea" });
+    alice.put(&format!("presence/{}/status", alice.user_id), status).await.ok();
+    let sync = bob.syncs(Some(&with_bob), "").await;
+    assert_eq!(sync["presence"]["events"][0]["content"]["status_msg"], "tea");
+    assert_eq!(carol.syncs(Some(&alone), "").await["presence"], Value::Null);
+    carol.get(&format!("presence/{}/status", alice.user_id)).await.refused(403, "M_FORBIDDEN");
+    assert_eq!(bob.get(&format!("presence/{}/status", alice.user_id)).await.ok()["presence"], "unavailable");
+}
+
+#[tokio::test]
+async fn a_token_lasts_over_a_restart() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let since = next(&bob.syncs(None, "").await);
+    alice.says(&room, "while you were away").await;
+    let server = server.restart().await;
+    let path = format!("/_matrix/client/v3/sync?since={since}");
+    let sync = server.call("GET", &path, Some(&bob.token), None).await.ok();
+    assert_eq!(bodies(&joined(&sync, &room)["timeline"]["events"]), ["while you were away"]);
+}
