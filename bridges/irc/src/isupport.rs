@@ -148,7 +148,7 @@ impl Isupport {
             }
             // Without a value there is no limit; the line has one.
             "MODES" => {
-                self.modes_per_line = value.map_or(default.modes_per_line, |value| bounded(value, 1, 20).unwrap_or(20))
+                self.modes_per_line = value.map_or(default.modes_per_line, |value| bounded(value, 1, 20).unwrap_or(20));
             }
             "MONITOR" => self.monitor = value.map(|value| bounded(value, 1, 10_000).unwrap_or(10_000)),
             "MAXTARGETS" => self.message_targets = value.and_then(|value| bounded(value, 1, 20)).unwrap_or(1),

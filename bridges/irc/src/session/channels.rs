@@ -209,11 +209,11 @@ impl Channels {
     /// Everybody in a channel, by nick.
     pub(super) fn members(&self, channel: &str) -> Vec<Member> {
         let Some(room) = self.rooms.get(&*self.casemapping.fold(channel)) else { return Vec::new() };
-        let member = |(nick, ranks): (&Box<str>, &Ranks)| {
+        let member = |nick: &str, ranks: Ranks| {
             let user = self.users.get(nick)?;
-            Some(Member { who: user.source.clone(), ranks: *ranks, account: user.account.clone() })
+            Some(Member { who: user.source.clone(), ranks, account: user.account.clone() })
         };
-        let mut members: Vec<_> = room.members.iter().filter_map(member).collect();
+        let mut members: Vec<_> = room.members.iter().filter_map(|(nick, ranks)| member(nick, *ranks)).collect();
         members.sort_unstable_by(|one, other| one.who.name.cmp(&other.who.name));
         members
     }

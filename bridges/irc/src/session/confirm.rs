@@ -27,6 +27,9 @@ const FENCE_WAIT: Duration = Duration::from_secs(2);
 /// How long a label or an echo may be missing before we ask with a PING.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
+/// Folded names that a line is about.
+pub(super) type Keys = SmallVec<[Box<str>; 2]>;
+
 /// A line that was written and is not confirmed.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -34,7 +37,7 @@ pub(super) struct Flight {
     /// The verb on the wire.
     pub(super) verb: Box<str>,
     /// Folded names the command is about; an error that names one of them is about it.
-    pub(super) keys: SmallVec<[Box<str>; 2]>,
+    pub(super) keys: Keys,
     /// Its label, if it has one.
     pub(super) label: Option<Box<str>>,
     /// The words, if the server will send them back.
@@ -46,7 +49,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn new(id: CommandId, verb: &str, keys: SmallVec<[Box<str>; 2]>, written: Instant) -> Self {
+    pub(super) fn new(id: CommandId, verb: &str, keys: Keys, written: Instant) -> Self {
         Self { id, verb: verb.into(), keys, label: None, echo: None, written, fence: None, error: None }
     }
 

@@ -41,7 +41,7 @@ impl Ladder {
         match problem {
             NickProblem::Erroneous => self.mend(),
             NickProblem::InUse | NickProblem::Unavailable | NickProblem::Banned | NickProblem::TooFast => {
-                self.taken += 1
+                self.taken += 1;
             }
         }
         self.build();

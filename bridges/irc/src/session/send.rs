@@ -5,7 +5,9 @@ use std::time::Instant;
 use smallvec::{SmallVec, smallvec};
 
 use super::{
-    Cap, Command, CommandId, NotSent, Outcome, Outgoing, Phase, Quit, SendKind, Session, confirm::Flight, flood::Class,
+    Cap, Command, CommandId, NotSent, Outcome, Outgoing, Phase, Quit, SendKind, Session,
+    confirm::{Flight, Keys},
+    flood::Class,
 };
 use crate::{
     isupport::DEFAULT_LINE_LEN,
@@ -25,7 +27,7 @@ pub(super) struct Waiting {
     pub(super) id: Option<CommandId>,
     message: Message,
     /// Folded names the line is about.
-    keys: SmallVec<[Box<str>; 2]>,
+    keys: Keys,
 }
 
 impl Session {
@@ -74,7 +76,7 @@ impl Session {
         if !matches!(self.phase, Phase::Online(_)) {
             return self.next_goodbye(now);
         }
-        let more = self.queue.len() > 0;
+        let more = !self.queue.is_empty();
         if self.flights.fence_at(more).is_some_and(|at| at <= now) {
             return Some(self.ping(now));
         }
@@ -164,8 +166,8 @@ impl Session {
         }
     }
 
-    fn prepare(&mut self, command: Command) -> Result<(Class, Message, SmallVec<[Box<str>; 2]>), NotSent> {
-        let key = |name: &str| -> SmallVec<[Box<str>; 2]> { smallvec![self.fold(name)] };
+    fn prepare(&mut self, command: Command) -> Result<(Class, Message, Keys), NotSent> {
+        let key = |name: &str| -> Keys { smallvec![self.fold(name)] };
         Ok(match command {
             Command::Send(outgoing) => (Class::Talk, self.talk(&outgoing)?, key(outgoing.target.as_str())),
             Command::Join { channel, key: password } => {

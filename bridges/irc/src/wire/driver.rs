@@ -193,7 +193,7 @@ impl Driver {
             Wake::Told | Wake::Wrote(Ok(())) | Wake::Read(Ok(1..)) => {}
             Wake::Read(Ok(0)) => self.session.closed("the server closed the connection"),
             Wake::Read(Err(error)) | Wake::Wrote(Err(error)) => {
-                self.session.closed(&format!("the connection broke: {error}"))
+                self.session.closed(&format!("the connection broke: {error}"));
             }
             Wake::Asked(Some(request)) => self.ask(request),
             // Without handles nobody speaks any more, but somebody may still listen.
