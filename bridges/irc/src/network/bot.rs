@@ -110,7 +110,7 @@ impl IrcSession {
         };
         self.shared.hear(&key.to_string(), Some(&id));
         let event = self.message(room, event, incoming);
-        self.shared.host.ingest(&self.id, event, Dedupe::OwnEcho { key, id: Some(id) }).await.map(drop)
+        self.tell(event, Dedupe::OwnEcho { key, id: Some(id) }).await
     }
 
     /// Hands a message, a reaction or a sign of typing to the framework.
@@ -124,7 +124,7 @@ impl IrcSession {
         }
         let dedupe = event.meta.msgid.as_deref().map_or(Dedupe::Never, |id| Dedupe::Id(id.to_owned()));
         let message = self.message(room, event, incoming);
-        self.shared.host.ingest(&self.id, message, dedupe).await.map(drop)
+        self.tell(message, dedupe).await
     }
 
     fn message(&self, room: IrcRoom, event: &Event, incoming: &Incoming) -> RemoteEvent<IrcNetwork> {
@@ -158,7 +158,7 @@ impl IrcSession {
         let key = RichText::plain(key).to_plain().chars().take(64).collect();
         let dedupe = event.meta.msgid.as_deref().map_or(Dedupe::Never, |id| Dedupe::Id(id.to_owned()));
         let event = RemoteEvent::<IrcNetwork>::React { room, by, target, key, on: react.is_some() };
-        self.shared.host.ingest(&self.id, event, dedupe).await.map(drop)
+        self.tell(event, dedupe).await
     }
 
     /// Answers what people ask the bot's client, and nobody else's.
@@ -242,7 +242,7 @@ impl IrcSession {
         let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
         let event =
             RemoteEvent::<IrcNetwork>::Expelled { room, user_id, by: kicker, reason: reason.map(plain), banned: false };
-        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+        self.tell(event, Dedupe::Never).await
     }
 
     async fn kicked_ourselves(&self, channel: &Channel, by: &Source, reason: Option<&str>) -> Result<(), Closed> {
@@ -277,7 +277,7 @@ impl IrcSession {
             let Some(room) = self.shared.room(channel.as_str()).filter(|_| known) else { continue };
             let name = Some(to.as_str().to_owned());
             let event = RemoteEvent::<IrcNetwork>::Renamed { room, from: old.clone(), to: new.clone(), name };
-            self.shared.host.ingest(&self.id, event, Dedupe::Never).await?;
+            self.tell(event, Dedupe::Never).await?;
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl IrcSession {
         let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
         let by = by.filter(|by| !by.is_server()).map(|by| self.shared.user(&by.name));
         let event = RemoteEvent::<IrcNetwork>::Topic { room, by, topic };
-        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+        self.tell(event, Dedupe::Never).await
     }
 
     async fn hear_modes(&self, channel: &Channel, changes: &[ModeChange]) -> Result<(), Closed> {
@@ -328,7 +328,7 @@ impl IrcSession {
             who: self.shared.user(&member.who.name),
             level: level(member.ranks),
         };
-        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+        self.tell(event, Dedupe::Never).await
     }
 
     async fn hear_names(&self, channel: &Channel, members: &[Member]) -> Result<(), Closed> {
@@ -347,7 +347,7 @@ impl IrcSession {
         let list =
             others.iter().map(|member| (self.shared.user(&member.who.name), Some(member.who.name.clone()))).collect();
         let event = RemoteEvent::<IrcNetwork>::Members { room, members: list };
-        self.shared.host.ingest(&self.id, event, Dedupe::Never).await?;
+        self.tell(event, Dedupe::Never).await?;
         for member in others.into_iter().filter(|member| level(member.ranks) > 0) {
             self.power(channel, member).await?;
         }
@@ -373,13 +373,13 @@ impl IrcSession {
         let Some(room) = self.shared.room(channel.as_str()).filter(|_| wanted) else { return Ok(()) };
         let (name, reason) = (Some(who.name.clone()), reason.filter(|reason| !reason.is_empty()).map(plain));
         let event = RemoteEvent::<IrcNetwork>::Member { room, who: user, name, membership, by, reason };
-        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+        self.tell(event, Dedupe::Never).await
     }
 
     async fn notice(&self, channel: &Channel, text: String) -> Result<(), Closed> {
         let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
         let event = RemoteEvent::<IrcNetwork>::Notice { room, text };
-        self.shared.host.ingest(&self.id, event, Dedupe::Never).await.map(drop)
+        self.tell(event, Dedupe::Never).await
     }
 
     /// Tells the framework what a channel holds, which was entered before it was mapped.
@@ -391,7 +391,7 @@ impl IrcSession {
         let topic = self.shared.with_channel(channel.as_str(), |state| state.topic.clone());
         if let Some(topic) = topic.filter(|topic| !topic.is_empty()) {
             let event = RemoteEvent::<IrcNetwork>::Topic { room: room.clone(), by: None, topic };
-            let _ = self.shared.host.ingest(&self.id, event, Dedupe::Never).await;
+            let _ = self.tell(event, Dedupe::Never).await;
         }
         // The answer comes as an event.
         let _ = self.link.handle()?.submit(Command::Names(channel)).await;

@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use landbridge::network::{
-    Caps, ConnectionError, ConnectionState, Delivered, Found, Idempotency, IdempotencyKey, Identity, Landed, Level,
-    Profile, Reject, RemoteOp, RoomInfo, SendError, Session, SessionId,
+    Caps, ConnectionError, ConnectionState, Dedupe, Delivered, Found, Idempotency, IdempotencyKey, Identity, Landed,
+    Level, Profile, Receipt, Reject, RemoteEvent, RemoteOp, RoomInfo, SendError, Session, SessionId, host::Closed,
 };
 use parking_lot::Mutex;
 use ruma::OwnedUserId;
@@ -41,6 +41,8 @@ pub struct IrcSession {
     identity: Identity,
     pub(super) shared: Arc<Shared>,
     pub(super) link: Arc<Link>,
+    /// What became of the last thing that we told the framework.
+    told: Mutex<Option<Receipt>>,
 }
 
 /// The live part of a session, which others can reach while it runs.
@@ -104,7 +106,7 @@ impl IrcSession {
             nick_wanted: Notify::new(),
         });
         shared.links.lock().insert(id.clone(), Arc::downgrade(&link));
-        Self { id, identity, shared, link }
+        Self { id, identity, shared, link, told: Mutex::default() }
     }
 
     /// The Matrix user whose puppet this is.
@@ -221,6 +223,11 @@ impl IrcSession {
         }
         let ended = driver.await;
         self.went_offline();
+        // What was told is kept in the order of telling: with the last, everything is.
+        let last = self.told.lock().take();
+        if let Some(last) = last {
+            let _ = last.await;
+        }
         ended.unwrap_or_else(|_| Ending {
             class: EndClass::Transient,
             why: "the task of the connection failed".to_owned(),
@@ -250,6 +257,17 @@ impl IrcSession {
             None => self.shared.own.lock().reset(online.isupport.casemapping),
         }
         self.tell_connected(online.nick.as_str());
+    }
+
+    /// Tells the framework what happened. IRC has nothing to acknowledge, so that the next line need not wait until this one is
+    /// durable; but it waits until this one has its place.
+    ///
+    /// # Errors
+    /// [`Closed`] when the framework is stopping: the event was not kept.
+    pub(super) async fn tell(&self, event: RemoteEvent<IrcNetwork>, dedupe: Dedupe<String>) -> Result<(), Closed> {
+        let receipt = self.shared.host.offer(&self.id, event, dedupe).await?;
+        *self.told.lock() = Some(receipt);
+        Ok(())
     }
 
     /// Enters a channel again, some time after we were put out of it.
