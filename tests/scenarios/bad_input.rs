@@ -1,12 +1,12 @@
 //! What nobody should send, sent to the real process: it answers as the specification says, and goes on.
 
-use landbridge_tests::{Deployment, HostileIrcd, Irc, MatrixUser, On, Over, With, eventually, http};
+use landbridge_tests::{Deployment, Homeserver, HostileIrcd, Irc, MatrixUser, On, With, eventually, http};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::everywhere::{LOBBY, on, start};
+use crate::everywhere::{LOBBY, on};
 
-on!(embedded, Embedded, Ngircd, Sqlite, the_homeserver_answers_bad_requests_and_goes_on, lines_of_any_bytes_cross,);
+on!(embedded, Embedded, Ngircd, Sqlite, lines_of_any_bytes_cross,);
 on!(synapse, Synapse, Inspircd, Sqlite, the_bridge_answers_bad_transactions_and_goes_on, lines_of_any_bytes_cross,);
 
 /// One request and what must be answered.
@@ -45,7 +45,12 @@ impl Bad {
         if let Some(token) = self.token {
             request = request.bearer_auth(token);
         }
-        let answer = request.send().await.unwrap_or_else(|error| panic!("{}: no answer: {error}", self.what));
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            // Who is refused in the middle of a long body may still be writing when the connection is closed.
+            Err(_) if self.wanted == TOO_LARGE => return,
+            Err(error) => panic!("{}: no answer: {error}", self.what),
+        };
         let status = answer.status().as_u16();
         let body = answer.text().await.unwrap_or_default();
         let errcode = serde_json::from_str::<Value>(&body).unwrap_or_default()["errcode"].clone();
@@ -62,10 +67,12 @@ const UNRECOGNIZED: &[(u16, &str)] = &[(404, "M_UNRECOGNIZED")];
 const BAD_METHOD: &[(u16, &str)] = &[(405, "M_UNRECOGNIZED")];
 const FORBIDDEN: &[(u16, &str)] = &[(403, "M_FORBIDDEN")];
 
-async fn the_homeserver_answers_bad_requests_and_goes_on(d: Deployment) {
-    let alice = d.matrix("alice").await;
+#[tokio::test]
+async fn the_homeserver_answers_bad_requests_and_goes_on() {
+    let hs = Homeserver::start(On::Embedded).await;
+    let alice = MatrixUser::register(&hs.url(), "alice").await;
     let room = alice.creates_room(json!({})).await.id;
-    let base = d.url().as_str().trim_end_matches('/').to_owned();
+    let base = hs.path("");
     let register = "/_matrix/client/v3/register";
     let send = |n: u32| format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/bad{n}");
     let whoami = "/_matrix/client/v3/account/whoami";
@@ -211,15 +218,18 @@ async fn an_irc_server_that_sends_junk_is_endured_p8() {
 
 #[tokio::test]
 async fn bodies_of_every_size_leave_the_process_alive() {
-    let mut d = start(On::Embedded, Over::Ngircd, With::Sqlite).await;
-    let alice = d.matrix("alice").await;
-    let base = d.url().as_str().trim_end_matches('/').to_owned();
+    let hs = Homeserver::start(On::Embedded).await;
+    let alice = MatrixUser::register(&hs.url(), "alice").await;
+    let base = hs.path("");
     for size in [0, 1, 1000, 1_000_000, 20_000_000] {
         let body = "{".repeat(size);
         let answer = http().post(format!("{base}/_matrix/client/v3/createRoom")).bearer_auth(&alice.token).body(body);
-        let status = answer.send().await.expect("an answer").status();
-        assert!(status.is_client_error() || status.is_success(), "{size}: {status}");
+        match answer.send().await {
+            Ok(answer) if size == 0 => assert!(answer.status().is_success(), "no body is an empty one"),
+            Ok(answer) => assert!(answer.status().is_client_error(), "{size}: {}", answer.status()),
+            // Refused in the middle of it.
+            Err(_) => assert!(size > 1_000_000, "{size}: no answer"),
+        }
     }
-    assert!(d.bridge.process().ended().is_none(), "it lives");
     alice.creates_room(json!({})).await;
 }
