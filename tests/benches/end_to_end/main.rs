@@ -11,6 +11,7 @@ mod appservice;
 mod bridge;
 mod client;
 mod homeserver;
+mod inbox;
 mod irc;
 mod report;
 
@@ -34,6 +35,9 @@ fn main() {
         }
         if wants("synapse") {
             homeserver::synapse(&mut report).await;
+        }
+        if wants("inbox") {
+            inbox::measure(&mut report).await;
         }
         if wants("bridge") {
             bridge::measure(&mut report).await;
