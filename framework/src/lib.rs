@@ -24,6 +24,7 @@ pub mod rich_text;
 pub mod sessions;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod store;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use network::{Network, Session, host::Host};

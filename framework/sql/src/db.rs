@@ -85,6 +85,32 @@ impl BatchSql {
     }
 }
 
+/// Writes rows as JSON. A NUL, which PostgreSQL keeps in no text, becomes U+FFFD.
+fn encode<T: Serialize + ?Sized>(rows: &T) -> Result<String, SqlError> {
+    let text = serde_json::to_string(rows).map_err(SqlError::Encode)?;
+    Ok(if text.contains("\\u0000") { without_nul(&text) } else { text })
+}
+
+/// Replaces each escape `\u0000` that is one: an even number of backslashes before it.
+fn without_nul(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(at);
+        out.push_str(plain);
+        if let Some(after) = escape.strip_prefix("\\u0000") {
+            out.push_str("\\ufffd");
+            rest = after;
+        } else {
+            // A backslash is never the last character of JSON, and what it escapes is ASCII.
+            let (pair, after) = escape.split_at(escape.len().min(2));
+            out.push_str(pair);
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Replaces each `{bytes:N}` by what `with` makes of N.
 fn replace_bytes(text: &str, with: impl Fn(&str) -> String) -> String {
     let mut out = String::with_capacity(text.len());
@@ -220,7 +246,7 @@ impl Db {
         sql: &'static BatchSql,
         rows: &T,
     ) -> Result<Vec<Row>, SqlError> {
-        let rows = serde_json::to_string(rows).map_err(SqlError::Encode)?;
+        let rows = encode(rows)?;
         Ok(match self {
             Self::Sqlite { readers, .. } => {
                 let found = sqlx::query(sql.sqlite.as_str()).bind(rows).fetch_all(readers).await?;
@@ -274,7 +300,7 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        let rows = serde_json::to_string(rows).map_err(SqlError::Encode)?;
+        let rows = encode(rows)?;
         Ok(match self {
             Self::Sqlite(tx) => sqlx::query(sql.sqlite.as_str()).bind(rows).execute(&mut **tx).await?.rows_affected(),
             Self::Postgres(tx) => {
@@ -291,7 +317,7 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = serde_json::to_string(rows).map_err(SqlError::Encode)?;
+        let rows = encode(rows)?;
         Ok(match self {
             Self::Sqlite(tx) => {
                 let found = sqlx::query(sql.sqlite.as_str()).bind(rows).fetch_all(&mut **tx).await?;
@@ -437,4 +463,16 @@ fn bind_postgres<'q>(
         };
     }
     query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encode;
+
+    #[test]
+    fn a_nul_becomes_a_character_that_every_engine_keeps() {
+        let written = encode(&["a\0b", "a\\u0000b", "\\\0"]).unwrap();
+        let read: Vec<String> = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, ["a\u{fffd}b", "a\\u0000b", "\\\u{fffd}"]);
+    }
 }

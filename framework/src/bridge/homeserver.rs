@@ -111,6 +111,11 @@ pub trait Homeserver: Send + Sync + 'static {
         membership: Membership,
         reason: Option<&str>,
     ) -> Result<(), HomeserverError>;
+    /// Who made a room, where that can be told.
+    async fn creator(&self, as_user: &UserId, room: &RoomId) -> Result<Option<OwnedUserId>, HomeserverError> {
+        let _ = (as_user, room);
+        Ok(None)
+    }
     /// Who is joined: id and display name.
     async fn joined_members(
         &self,

@@ -1,0 +1,116 @@
+//! What people tell the bot: `!irc help`, `!irc plumb #channel`, …
+
+use std::sync::Arc;
+
+use ruma::{RoomId, UserId};
+use serde_json::Value as Json;
+
+use super::{
+    Homeserver, HomeserverError, Names, Speakers,
+    rooms::{RoomError, Rooms},
+};
+use crate::network::{Network, RemoteId, Session as _, SessionId};
+
+/// Understands and carries out commands.
+pub(crate) struct Commands<N: Network> {
+    pub(crate) names: Arc<Names>,
+    pub(crate) rooms: Arc<Rooms<N>>,
+    pub(crate) homeserver: Arc<dyn Homeserver>,
+    pub(crate) speakers: Arc<dyn Speakers<N>>,
+}
+
+/// The words of a command, without the one that makes it one.
+pub(crate) fn words<N: Network>(body: &str) -> Option<Vec<&str>> {
+    let rest = body.trim().strip_prefix('!')?.strip_prefix(N::INFO.id)?;
+    if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
+        return None;
+    }
+    Some(rest.split_whitespace().collect())
+}
+
+impl<N: Network> Commands<N> {
+    /// Carries a command out and says what to answer. May be carried out twice, when the bridge crashes in between.
+    ///
+    /// # Errors
+    /// Only where the homeserver cannot be reached: the command waits.
+    pub(crate) async fn run(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        words: &[&str],
+    ) -> Result<String, HomeserverError> {
+        let id = N::INFO.id;
+        match words {
+            ["plumb", room] => self.plumb(room_id, sender, room).await,
+            ["unplumb"] => self.unplumb(room_id, sender).await,
+            ["status"] => Ok(self.status(room_id).await),
+            _ => Ok(format!(
+                "!{id} plumb ROOM: join this room to ROOM on {name}\n!{id} unplumb: part them\n\
+                 !{id} status: what this room is joined to, and whether we are connected",
+                name = N::INFO.name
+            )),
+        }
+    }
+
+    async fn plumb(&self, room_id: &RoomId, sender: &UserId, text: &str) -> Result<String, HomeserverError> {
+        if !self.may_change(room_id, sender).await? {
+            return Ok("You need the power to change this room's settings to do that.".to_owned());
+        }
+        let Some(relay) = self.speakers.session(&SessionId::Relay).await else {
+            return Ok(format!("{} is not connected.", N::INFO.name));
+        };
+        let found = relay.resolve(text).await.ok().and_then(|found| found.room);
+        let Some(room) = found.or_else(|| N::Room::decode(text)) else {
+            return Ok(format!("There is no room {text:?} on {}.", N::INFO.name));
+        };
+        match self.rooms.plumb(room_id, &room).await {
+            Ok(()) => Ok(format!("This room is now joined to {text} on {}.", N::INFO.name)),
+            Err(RoomError::Homeserver(error @ (HomeserverError::Unavailable(_) | HomeserverError::Limited(_)))) => {
+                Err(error)
+            }
+            Err(error) => Ok(format!("{text} was not joined to this room: {error}.")),
+        }
+    }
+
+    async fn unplumb(&self, room_id: &RoomId, sender: &UserId) -> Result<String, HomeserverError> {
+        if !self.may_change(room_id, sender).await? {
+            return Ok("You need the power to change this room's settings to do that.".to_owned());
+        }
+        if self.rooms.mappings.by_room(room_id).is_none() {
+            return Ok("This room is joined to nothing.".to_owned());
+        }
+        match self.rooms.unmap(room_id).await {
+            Ok(()) => Ok("This room is joined to nothing any more.".to_owned()),
+            Err(error) => Ok(format!("The rooms were not parted: {error}.")),
+        }
+    }
+
+    async fn status(&self, room_id: &RoomId) -> String {
+        let joined = match self.rooms.mappings.by_room(room_id) {
+            Some(mapping) => format!("This room is joined to {} on {}.", mapping.remote.encode(), N::INFO.name),
+            None => "This room is joined to nothing.".to_owned(),
+        };
+        let relay = self.speakers.session(&SessionId::Relay).await.is_some();
+        format!("{joined} The bridge {}.", if relay { "is running" } else { "has no connection" })
+    }
+
+    /// Whether a user may change the settings of a room ([spec](https://spec.matrix.org/v1.19/client-server-api/#mroompower_levels)).
+    async fn may_change(&self, room_id: &RoomId, sender: &UserId) -> Result<bool, HomeserverError> {
+        let bot = &self.names.bot;
+        let create = self.homeserver.state(bot, room_id, "m.room.create", "").await?.unwrap_or_default();
+        let levels = self.homeserver.state(bot, room_id, "m.room.power_levels", "").await?.unwrap_or_default();
+        let number = |value: &Json| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
+        let additional = create["additional_creators"].as_array();
+        if additional.is_some_and(|users| users.iter().any(|user| user.as_str() == Some(sender.as_str()))) {
+            return Ok(true);
+        }
+        let level = number(&levels["users"][sender.as_str()]).or_else(|| number(&levels["users_default"]));
+        let needed = number(&levels["state_default"]).unwrap_or(50);
+        if level.unwrap_or(0) >= needed {
+            return Ok(true);
+        }
+        // From room version 12 on, who made a room may do anything in it; its power levels do not name them.
+        let version: u32 = create["room_version"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(version >= 12 && self.homeserver.creator(bot, room_id).await?.is_some_and(|creator| creator == sender))
+    }
+}

@@ -1,0 +1,208 @@
+//! What our events say: bodies as `m.room.message`, with the key under which we know them again.
+
+use ruma::{EventId, OwnedUserId};
+use serde_json::{Value as Json, json};
+
+use crate::{
+    network::{Body, Media, event::MediaKind},
+    rich_text::{Mention, RichText},
+};
+
+/// Where an event of ours carries its key, so that it closes its outbox row when it comes back.
+pub(crate) const KEY: &str = "dev.landbridge.key";
+
+/// The content of a message.
+pub(crate) fn message(body: Body, reply_to: Option<&EventId>, key: &str) -> Json {
+    let mut content = inner(body);
+    if let Some(event_id) = reply_to {
+        content["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": event_id } });
+    }
+    content[KEY] = key.into();
+    content
+}
+
+/// The content of an edit ([spec](https://spec.matrix.org/v1.19/client-server-api/#event-replacements)).
+pub(crate) fn edit(body: Body, target: &EventId, key: &str) -> Json {
+    let new = inner(body);
+    let mut content = new.clone();
+    for field in ["body", "formatted_body"] {
+        if let Some(text) = new[field].as_str() {
+            content[field] = format!("* {text}").into();
+        }
+    }
+    // Whoever was mentioned before is not told again.
+    content["m.mentions"] = json!({});
+    content["m.new_content"] = new;
+    content["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": target });
+    content[KEY] = key.into();
+    content
+}
+
+/// The content of a reaction.
+pub(crate) fn reaction(target: &EventId, with: &str, key: &str) -> Json {
+    json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": target, "key": with }, KEY: key })
+}
+
+/// What the bridge itself says.
+pub(crate) fn notice(text: &str, reply_to: Option<&EventId>, key: &str) -> Json {
+    message(Body { notice: true, ..Body::plain(text) }, reply_to, key)
+}
+
+fn inner(body: Body) -> Json {
+    let Body { text, emote, notice, mut media } = body;
+    if let (1, Some(Media { mxc: Some(_), .. })) = (media.len(), media.first())
+        && let Some(file) = media.pop()
+    {
+        return self::file(&file, &text);
+    }
+    let rendered = text.to_matrix();
+    let msgtype = match (emote, notice) {
+        (true, _) => "m.emote",
+        (false, true) => "m.notice",
+        (false, false) => "m.text",
+    };
+    let mut content = json!({ "msgtype": msgtype, "body": rendered.body, "m.mentions": rendered.mentions });
+    if let Some(html) = rendered.formatted_body {
+        content["format"] = "org.matrix.custom.html".into();
+        content["formatted_body"] = html.into();
+    }
+    content
+}
+
+fn file(file: &Media, caption: &RichText) -> Json {
+    let msgtype = match file.kind {
+        MediaKind::Image => "m.image",
+        MediaKind::Video => "m.video",
+        MediaKind::Audio => "m.audio",
+        MediaKind::File => "m.file",
+    };
+    let caption = caption.to_plain();
+    let body = if caption.trim().is_empty() { file.name.clone() } else { caption };
+    json!({
+        "msgtype": msgtype, "body": body, "filename": file.name, "url": file.mxc, "m.mentions": {},
+        "info": { "mimetype": file.mime, "size": file.size },
+    })
+}
+
+/// One body for each event that it needs: the text, and each file. A file that Matrix does not have becomes a link.
+pub(crate) fn split(body: Body) -> Vec<Body> {
+    let Body { mut text, emote, notice, media } = body;
+    let (files, links): (Vec<Media>, Vec<Media>) = media.into_iter().partition(|file| file.mxc.is_some());
+    for link in links.iter().filter_map(|file| file.url.as_deref()) {
+        let before = text.to_plain();
+        let blocks = RichText::plain(&if before.is_empty() { link.to_owned() } else { format!("\n{link}") }).blocks;
+        text.blocks.extend(blocks);
+    }
+    let mut bodies = Vec::new();
+    if !text.is_blank() || files.is_empty() {
+        bodies.push(Body { text, emote, notice, media: Vec::new() });
+    }
+    bodies.extend(files.into_iter().map(|file| Body { media: vec![file], ..Body::default() }));
+    bodies
+}
+
+/// The body of a Matrix event's content.
+pub(crate) fn read(kind: &str, content: &Json) -> Option<Body> {
+    let text_of = |field: &str| content[field].as_str();
+    let msgtype = if kind == "m.sticker" { "m.image" } else { text_of("msgtype")? };
+    let plain = text_of("body")?;
+    let media = match msgtype {
+        "m.image" => Some(MediaKind::Image),
+        "m.video" => Some(MediaKind::Video),
+        "m.audio" => Some(MediaKind::Audio),
+        "m.file" => Some(MediaKind::File),
+        _ => None,
+    };
+    if let Some(kind) = media {
+        return Some(read_file(content, kind, plain));
+    }
+    let is_reply = content["m.relates_to"]["m.in_reply_to"]["event_id"].is_string();
+    let html = text_of("formatted_body").filter(|_| text_of("format") == Some("org.matrix.custom.html"));
+    let text = html.map(RichText::from_html).filter(|text| !text.is_blank());
+    let text = text.unwrap_or_else(|| RichText::plain(if is_reply { without_fallback(plain) } else { plain }));
+    let (emote, notice) = (msgtype == "m.emote", msgtype == "m.notice");
+    Some(Body { text, emote, notice, media: Vec::new() })
+}
+
+fn read_file(content: &Json, kind: MediaKind, body: &str) -> Body {
+    let name = content["filename"].as_str().unwrap_or(body);
+    let caption = if body == name { "" } else { body };
+    let mxc = content["url"].as_str().map(ruma::OwnedMxcUri::from).filter(|mxc| mxc.is_valid());
+    let file = Media {
+        mxc,
+        url: None,
+        name: name.to_owned(),
+        mime: content["info"]["mimetype"].as_str().map(str::to_owned),
+        size: content["info"]["size"].as_u64(),
+        kind,
+    };
+    Body { text: RichText::plain(caption), media: vec![file], ..Body::default() }
+}
+
+/// Clients before v1.13 of the spec quote what they answer.
+fn without_fallback(body: &str) -> &str {
+    if !body.starts_with("> ") {
+        return body;
+    }
+    let mut rest = body;
+    while rest.starts_with("> ") || rest == ">" || rest.starts_with(">\n") {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
+    }
+    let rest = rest.strip_prefix('\n').unwrap_or(rest);
+    if rest.is_empty() { body } else { rest }
+}
+
+/// The first words of a text, for answers to it.
+pub(crate) fn excerpt(text: &RichText) -> Option<String> {
+    const LONGEST: usize = 160;
+    let plain = text.to_plain();
+    let mut excerpt = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    if excerpt.len() > LONGEST {
+        excerpt.truncate(excerpt.floor_char_boundary(LONGEST));
+        excerpt.push('…');
+    }
+    (!excerpt.is_empty()).then_some(excerpt)
+}
+
+/// Replaces mentions of one side by mentions of the other.
+pub(crate) fn mentions_to_remote(text: RichText, user: impl Fn(&OwnedUserId) -> Option<String>) -> RichText {
+    text.map_mentions(&mut |mention| match &mention {
+        Mention::Matrix(id) => Some(user(id).map_or(mention.clone(), Mention::Remote)),
+        Mention::Remote(_) | Mention::Room => Some(mention),
+    })
+}
+
+/// Replaces mentions of one side by mentions of the other.
+pub(crate) fn mentions_to_matrix(text: RichText, user: impl Fn(&str) -> Option<OwnedUserId>) -> RichText {
+    text.map_mentions(&mut |mention| match &mention {
+        Mention::Remote(id) => user(id).map(Mention::Matrix),
+        Mention::Matrix(_) | Mention::Room => Some(mention),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_fallback_is_left_out_of_an_answer() {
+        let content = json!({ "msgtype": "m.text", "body": "> <@a:b> hi\n> there\n\nyes", "m.relates_to": { "m.in_reply_to": { "event_id": "$x" } } });
+        assert_eq!(read("m.room.message", &content).unwrap().text.to_plain(), "yes");
+        let content = json!({ "msgtype": "m.text", "body": "> wisdom" });
+        assert_eq!(read("m.room.message", &content).unwrap().text.to_plain(), "> wisdom");
+    }
+
+    #[test]
+    fn an_edit_says_the_new_text_and_mentions_nobody_again() {
+        let content = edit(Body::plain("new"), ruma::event_id!("$old"), "k");
+        assert_eq!(content["body"], "* new");
+        assert_eq!(content["m.new_content"]["body"], "new");
+        assert_eq!(content["m.mentions"], json!({}));
+    }
+
+    #[test]
+    fn an_excerpt_ends_at_a_character() {
+        let excerpt = excerpt(&RichText::plain(&"é".repeat(200))).unwrap();
+        assert!(excerpt.len() <= 163 && excerpt.ends_with('…'), "{excerpt}");
+    }
+}

@@ -1,0 +1,315 @@
+//! How pairs of rooms come to be, and end.
+//!
+//! Making a room cannot be repeated safely, so its alias is the lock: who finds the alias taken adopts the room. What was begun is
+//! a stored job until it is done, so that a crash leaves no room that nobody is mapped to.
+
+use std::sync::Arc;
+
+use ruma::{OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Homeserver, HomeserverError, Names, Speakers,
+    homeserver::NewRoom,
+    mappings::{MappingKind, Mappings, RoomMapping, remember},
+    members::Members,
+    stripes::Stripes,
+    virtual_users::VirtualUsers,
+};
+use crate::{
+    clock::Clock,
+    network::{Network, Reject, RemoteId, RoomInfo, RoomKind, SendError, Session as _, SessionId},
+    store::{Change, JobRow, Store},
+};
+
+/// Why two rooms were not joined.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// The network does not let us in, or has no such room.
+    #[error("{0}")]
+    Rejected(Reject),
+    /// The network cannot be asked now.
+    #[error("the network cannot be asked now: {0}")]
+    NotNow(String),
+    /// The remote room has a Matrix room already, or the other way round.
+    #[error("it is bridged to {0} already")]
+    Mapped(String),
+    /// The remote room has no name that an alias could be made of.
+    #[error("that room cannot have an alias")]
+    NoAlias,
+    /// The homeserver did not do it.
+    #[error("{0}")]
+    Homeserver(#[from] HomeserverError),
+    /// The store did not keep it.
+    #[error("the store failed: {0}")]
+    Store(String),
+}
+
+/// What was begun.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Job<R, U> {
+    Portal { room: R },
+    Direct { room: R, owner: OwnedUserId, with: U },
+}
+
+/// Joins and parts rooms.
+pub(crate) struct Rooms<N: Network> {
+    pub(crate) network: Arc<N>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) mappings: Mappings<N::Room>,
+    pub(crate) members: Arc<Members<N>>,
+    pub(crate) users: Arc<VirtualUsers<N>>,
+    pub(crate) homeserver: Arc<dyn Homeserver>,
+    pub(crate) speakers: Arc<dyn Speakers<N>>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) locks: Stripes,
+}
+
+impl<N: Network> Rooms<N> {
+    /// The Matrix room of a shared remote room: makes it where there is none. The network is asked first whether it may be.
+    pub(crate) async fn portal(&self, room: &N::Room) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
+        let _one_at_a_time = self.locks.lock(room).await;
+        if let Some(mapping) = self.mappings.by_remote(room) {
+            return Ok(mapping);
+        }
+        let alias = self.names.alias(&*self.network, room).ok_or(RoomError::NoAlias)?;
+        let info = self.info(room).await?;
+        let job = self.begin(&Job::Portal { room: room.clone() }, room).await?;
+        let new = NewRoom {
+            alias_localpart: alias.alias().to_owned(),
+            name: Some(info.name.unwrap_or_else(|| room.encode())),
+            topic: info.topic,
+            public: true,
+            listed: info.public == Some(true),
+            ..NewRoom::default()
+        };
+        let made = self.make(&self.names.bot, &alias, new).await;
+        let room_id = match made {
+            Ok(room_id) => room_id,
+            Err(error) => return Err(self.abandon(job, error).await),
+        };
+        let mapping = RoomMapping { room_id, remote: room.clone(), kind: MappingKind::Portal, owner: None };
+        self.map(mapping, Some(job)).await
+    }
+
+    /// The Matrix room of a private conversation: makes it where there is none, and invites its owner.
+    pub(crate) async fn direct(
+        &self,
+        room: &N::Room,
+        owner: &UserId,
+        with: &N::User,
+        name: Option<&str>,
+    ) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
+        let _one_at_a_time = self.locks.lock(room).await;
+        if let Some(mapping) = self.mappings.by_remote(room) {
+            return Ok(mapping);
+        }
+        let creator = self.users.ensure(with, name).await?;
+        let job = Job::Direct { room: room.clone(), owner: owner.to_owned(), with: with.clone() };
+        let job = self.begin(&job, room).await?;
+        let alias = self.direct_alias(room)?;
+        let new = NewRoom {
+            alias_localpart: alias.alias().to_owned(),
+            invite: vec![owner.to_owned()],
+            is_direct: true,
+            ..NewRoom::default()
+        };
+        let made = self.make(&creator, &alias, new).await;
+        let room_id = match made {
+            Ok(room_id) => room_id,
+            Err(error) => return Err(self.abandon(job, error).await),
+        };
+        self.members.joined(&room_id, with).await;
+        let kind = MappingKind::Direct;
+        let mapping = RoomMapping { room_id, remote: room.clone(), kind, owner: Some(owner.to_owned()) };
+        self.map(mapping, Some(job)).await
+    }
+
+    /// A Matrix user invited a virtual user: takes the invitation, and makes it their private conversation, where the network has
+    /// such. Theirs is the newest one: an older room keeps working towards the network.
+    pub(crate) async fn invited(&self, room_id: &RoomId, owner: &UserId, with: &N::User) -> Result<(), RoomError> {
+        let id = self.users.ensure(with, None).await?;
+        match self.homeserver.join(&id, room_id).await {
+            Ok(()) => {}
+            // The invitation was taken back, or the room is gone.
+            Err(HomeserverError::Forbidden(_) | HomeserverError::NotFound(_) | HomeserverError::Refused(_)) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.members.joined(room_id, with).await;
+        if let (None, Some(room)) = (self.mappings.by_room(room_id), self.network.direct_room(owner, with)) {
+            let (kind, owner) = (MappingKind::Direct, Some(owner.to_owned()));
+            self.map(RoomMapping { room_id: room_id.to_owned(), remote: room, kind, owner }, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Joins a Matrix room that is there to a remote room. The bot must be in the Matrix room already.
+    pub(crate) async fn plumb(&self, room_id: &RoomId, room: &N::Room) -> Result<(), RoomError> {
+        let _one_at_a_time = self.locks.lock(room).await;
+        if let Some(mapping) = self.mappings.by_room(room_id) {
+            if mapping.remote == *room {
+                return Ok(());
+            }
+            return Err(RoomError::Mapped(mapping.remote.encode()));
+        }
+        if let Some(mapping) = self.mappings.by_remote(room) {
+            return Err(RoomError::Mapped(mapping.room_id.to_string()));
+        }
+        self.info(room).await?;
+        let kind = MappingKind::Plumbed;
+        let mapping = RoomMapping { room_id: room_id.to_owned(), remote: room.clone(), kind, owner: None };
+        self.map(mapping, None).await.map(drop)
+    }
+
+    /// Parts a pair of rooms: the virtual users leave, and so does the bot leave the remote room.
+    pub(crate) async fn unmap(&self, room_id: &RoomId) -> Result<(), RoomError> {
+        let Some(mapping) = self.mappings.by_room(room_id) else { return Ok(()) };
+        let gone = self.members.want_nobody(room_id);
+        let change = Change {
+            unmap: vec![room_id.to_string()],
+            members: gone.iter().map(|(_, row)| row.clone()).collect(),
+            ..Change::default()
+        };
+        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        self.mappings.remove(room_id);
+        for (user, _) in gone {
+            self.members.wake(room_id, &user);
+        }
+        if mapping.kind != MappingKind::Direct
+            && let Some(relay) = self.speakers.session(&SessionId::Relay).await
+            && let Err(error) = relay.leave(&mapping.remote).await
+        {
+            tracing::info!(remote.room = ?mapping.remote, %error, "the remote room was not left");
+        }
+        Ok(())
+    }
+
+    /// One of ours who is in the Matrix room and can speak for the bridge.
+    pub(crate) fn spokesman(&self, mapping: &RoomMapping<N::Room>) -> OwnedUserId {
+        if mapping.kind == MappingKind::Direct
+            && let RoomKind::Direct { with, .. } = self.network.room_kind(&mapping.remote)
+            && let Some(id) = self.names.user_id(&*self.network, &with)
+        {
+            return id;
+        }
+        self.names.bot.clone()
+    }
+
+    /// Finishes what was begun before a crash. What still cannot be finished stays for the next start.
+    pub(crate) async fn resume(&self) {
+        let jobs = match self.store.jobs().await {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                tracing::error!(%error, "unfinished jobs cannot be read");
+                return;
+            }
+        };
+        for JobRow { name, data, .. } in jobs {
+            let job = match serde_json::from_str::<Job<N::Room, N::User>>(&data) {
+                Ok(job) => job,
+                Err(error) => {
+                    tracing::error!(job = name, %error, "an unfinished job cannot be understood");
+                    continue;
+                }
+            };
+            let done = match job {
+                Job::Portal { room } => self.adopt(&room, &name).await,
+                Job::Direct { room, owner, with } => self.direct(&room, &owner, &with, None).await.map(drop),
+            };
+            if let Err(error) = done {
+                tracing::warn!(job = name, %error, "a job that was begun before cannot be finished yet");
+            }
+        }
+    }
+
+    /// A portal was begun: where its room was made, it is ours; where not, nobody waits for it any more.
+    async fn adopt(&self, room: &N::Room, job: &str) -> Result<(), RoomError> {
+        let alias = self.names.alias(&*self.network, room).ok_or(RoomError::NoAlias)?;
+        if let Some(room_id) = self.homeserver.resolve_alias(&alias).await? {
+            let mapping = RoomMapping { room_id, remote: room.clone(), kind: MappingKind::Portal, owner: None };
+            self.map(mapping, Some(job.to_owned())).await?;
+        } else {
+            let change = Change { jobs_done: vec![job.to_owned()], ..Change::default() };
+            self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    async fn info(&self, room: &N::Room) -> Result<RoomInfo, RoomError> {
+        let relay = self.speakers.session(&SessionId::Relay).await;
+        let relay = relay.ok_or_else(|| RoomError::NotNow("there is no connection".to_owned()))?;
+        match relay.room_info(room).await {
+            Ok(info) => Ok(info),
+            Err(SendError::Unsupported) => Ok(RoomInfo::default()),
+            Err(SendError::Rejected(reject)) => Err(RoomError::Rejected(reject)),
+            Err(error) => Err(RoomError::NotNow(error.to_string())),
+        }
+    }
+
+    async fn make(&self, creator: &UserId, alias: &RoomAliasId, new: NewRoom) -> Result<OwnedRoomId, HomeserverError> {
+        match self.homeserver.create_room(creator, &new).await {
+            Err(HomeserverError::InUse) => {
+                let found = self.homeserver.resolve_alias(alias).await?;
+                found.ok_or_else(|| HomeserverError::Unavailable("an alias is taken and leads nowhere".to_owned()))
+            }
+            other => other,
+        }
+    }
+
+    async fn begin(&self, job: &Job<N::Room, N::User>, room: &N::Room) -> Result<String, RoomError> {
+        let kind = if matches!(job, Job::Portal { .. }) { "portal" } else { "direct" };
+        let name = format!("{kind}:{}", room.encode());
+        let data = serde_json::to_string(job).map_err(|error| RoomError::Store(error.to_string()))?;
+        let row = JobRow { name: name.clone(), data, at: self.clock.now().0 };
+        let change = Change { jobs: vec![row], ..Change::default() };
+        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        Ok(name)
+    }
+
+    /// A room certainly was not made: nothing is left to finish. Where nobody can tell, the job stays.
+    async fn abandon(&self, job: String, error: HomeserverError) -> RoomError {
+        if !matches!(error, HomeserverError::Unavailable(_)) {
+            let change = Change { jobs_done: vec![job], ..Change::default() };
+            if let Err(error) = self.store.commit(change).await {
+                tracing::warn!(%error, "a job that came to nothing stays");
+            }
+        }
+        error.into()
+    }
+
+    async fn map(
+        &self,
+        mapping: RoomMapping<N::Room>,
+        job: Option<String>,
+    ) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
+        let mut change = remember(&mapping, self.clock.now());
+        change.jobs_done.extend(job);
+        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        tracing::info!(room.id = %mapping.room_id, remote.room = ?mapping.remote, kind = ?mapping.kind, "rooms are mapped");
+        let (shared, mapping) = (mapping.kind != MappingKind::Direct, Arc::new(mapping));
+        self.mappings.insert((*mapping).clone());
+        if shared && let Some(relay) = self.speakers.session(&SessionId::Relay).await {
+            // A session that is not connected enters all mapped rooms when it is.
+            if let Err(error) = relay.enter(&mapping.remote).await {
+                tracing::info!(remote.room = ?mapping.remote, %error, "the remote room was not entered yet");
+            }
+        }
+        Ok(mapping)
+    }
+
+    /// An alias that no remote room can have, because it is no escape of anything.
+    fn direct_alias(&self, room: &N::Room) -> Result<ruma::OwnedRoomAliasId, RoomError> {
+        use std::fmt::Write as _;
+        let mut alias = format!("#{}=dm_", self.names.alias_prefix);
+        for byte in &Sha256::digest(room.encode().as_bytes())[..16] {
+            let _ = write!(alias, "{byte:02x}");
+        }
+        let _ = write!(alias, ":{}", self.names.server_name);
+        RoomAliasId::parse(alias).map_err(|_| RoomError::NoAlias)
+    }
+}

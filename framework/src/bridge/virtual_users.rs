@@ -1,0 +1,117 @@
+//! Virtual users: registered once, and shown under the name they go by.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use ruma::{MxcUri, OwnedUserId};
+
+use super::{Homeserver, HomeserverError, Names, stripes::Stripes};
+use crate::{
+    network::{Network, Profile, RemoteId},
+    store::{Change, Store, UserRow},
+};
+
+/// How many users are remembered in memory; at the bound all are forgotten, and read again from the store.
+const MEMORY: usize = 100_000;
+
+/// All virtual users.
+pub(crate) struct VirtualUsers<N: Network> {
+    network: Arc<N>,
+    names: Arc<Names>,
+    homeserver: Arc<dyn Homeserver>,
+    store: Store,
+    known: Mutex<HashMap<N::User, UserRow>>,
+    locks: Stripes,
+}
+
+impl<N: Network> VirtualUsers<N> {
+    pub(crate) fn new(network: Arc<N>, names: Arc<Names>, homeserver: Arc<dyn Homeserver>, store: Store) -> Self {
+        Self { network, names, homeserver, store, known: Mutex::default(), locks: Stripes::default() }
+    }
+
+    /// The Matrix id of a remote user.
+    pub(crate) fn id(&self, user: &N::User) -> Result<OwnedUserId, HomeserverError> {
+        let too_long = || HomeserverError::Refused("the name is too long for a Matrix user".to_owned());
+        self.names.user_id(&*self.network, user).ok_or_else(too_long)
+    }
+
+    /// Makes sure that a virtual user is registered and goes by this name. Without a name, a new one goes by their id.
+    pub(crate) async fn ensure(&self, user: &N::User, name: Option<&str>) -> Result<OwnedUserId, HomeserverError> {
+        let id = self.id(user)?;
+        if self.is_current(user, name) {
+            return Ok(id);
+        }
+        let _one_at_a_time = self.locks.lock(user).await;
+        if self.is_current(user, name) {
+            return Ok(id);
+        }
+        let mut row = self.registered(user).await?;
+        let name = name.map(str::to_owned).or_else(|| row.name.is_none().then(|| user.encode()));
+        if let Some(name) = name.filter(|name| row.name.as_ref() != Some(name)) {
+            match self.homeserver.set_display_name(&id, &name).await {
+                Ok(()) => row.name = Some(name),
+                Err(error @ (HomeserverError::Limited(_) | HomeserverError::Unavailable(_))) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(user.id = %id, %error, "a display name was refused");
+                    row.name = Some(name);
+                }
+            }
+            self.remember(user, row).await?;
+        }
+        Ok(id)
+    }
+
+    /// Shows what changed of a profile.
+    pub(crate) async fn show(&self, user: &N::User, profile: &Profile) -> Result<(), HomeserverError> {
+        let id = self.ensure(user, profile.name.as_deref()).await?;
+        let Some(avatar) = &profile.avatar else { return Ok(()) };
+        let _one_at_a_time = self.locks.lock(user).await;
+        let mut row = self.registered(user).await?;
+        if row.avatar.as_deref() != Some(avatar.as_str()) {
+            self.homeserver.set_avatar(&id, <&MxcUri>::from(avatar.as_str())).await?;
+            row.avatar = Some(avatar.to_string());
+            self.remember(user, row).await?;
+        }
+        Ok(())
+    }
+
+    fn is_current(&self, user: &N::User, name: Option<&str>) -> bool {
+        let known = self.known.lock();
+        known.get(user).is_some_and(|row| row.name.is_some() && (name.is_none() || row.name.as_deref() == name))
+    }
+
+    /// What is remembered of a user who is registered now.
+    async fn registered(&self, user: &N::User) -> Result<UserRow, HomeserverError> {
+        if let Some(row) = self.known.lock().get(user) {
+            return Ok(row.clone());
+        }
+        let stored = self.store.user(&user.encode()).await;
+        if let Some(row) = stored.map_err(|error| HomeserverError::Unavailable(error.to_string()))? {
+            self.keep(user, row.clone());
+            return Ok(row);
+        }
+        match self.homeserver.register(&self.names.localpart(&*self.network, user)).await {
+            Ok(()) | Err(HomeserverError::InUse) => {}
+            Err(error) => return Err(error),
+        }
+        let row = UserRow { remote: user.encode(), ..UserRow::default() };
+        self.keep(user, row.clone());
+        Ok(row)
+    }
+
+    fn keep(&self, user: &N::User, row: UserRow) {
+        let mut known = self.known.lock();
+        if known.len() >= MEMORY {
+            known.clear();
+        }
+        known.insert(user.clone(), row);
+    }
+
+    /// Remembers without waiting: what is forgotten in a crash is done again, to no effect.
+    async fn remember(&self, user: &N::User, row: UserRow) -> Result<(), HomeserverError> {
+        self.keep(user, row.clone());
+        let change = Change { users: vec![row], ..Change::default() };
+        let queued = self.store.enqueue(change).await;
+        queued.map(drop).map_err(|error| HomeserverError::Unavailable(error.to_string()))
+    }
+}

@@ -1,0 +1,412 @@
+//! Matrix → network: what a homeserver told us becomes what the network is to be told, or something that we do ourselves.
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::{
+    convert::{Converter, Kept, NotConverted, guarded},
+    from_remote::{Saying, json},
+    keys::key,
+    outcome,
+};
+use crate::{
+    bridge::{
+        commands, content,
+        mappings::{RoomMapping, remote_lane},
+        rooms::RoomError,
+    },
+    clock::Millis,
+    network::{
+        Direction, MatrixEvent, MatrixKind, Membership, Network, OpKind, RemoteId, Sender, SessionId, Target, event,
+    },
+    store::{Change, InboxRow, Memory, MessageRow, OutboxRow},
+};
+
+/// An event as the homeserver sends it ([spec](https://spec.matrix.org/v1.19/client-server-api/#room-event-format)).
+#[derive(Debug, Deserialize)]
+pub(super) struct Event {
+    event_id: OwnedEventId,
+    room_id: OwnedRoomId,
+    sender: OwnedUserId,
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    origin_server_ts: i64,
+    #[serde(default)]
+    content: Json,
+    state_key: Option<String>,
+    redacts: Option<OwnedEventId>,
+    #[serde(default)]
+    unsigned: Json,
+    prev_content: Option<Json>,
+}
+
+type Kind<N> = MatrixKind<<N as Network>::User, <N as Network>::Message>;
+
+impl<N: Network> Converter<N> {
+    pub(super) async fn from_matrix(&self, row: &InboxRow, kept: &mut Kept<N>) -> Result<Change, NotConverted> {
+        let event: Event = match serde_json::from_str(&row.body) {
+            Ok(event) => event,
+            Err(error) => {
+                // Another server's users may put anything into a room; what is no event concerns nobody.
+                tracing::info!(seq = row.seq, %error, "an event of no known form is left out");
+                return Ok(Change::default());
+            }
+        };
+        let mapping = self.mappings.by_room(&event.room_id);
+        if let Some(change) = self.command(&event, row).await? {
+            return Ok(change);
+        }
+        match mapping {
+            Some(mapping) => self.mapped(&event, row, &mapping, kept).await,
+            None => self.unmapped(&event).await,
+        }
+    }
+
+    /// Carries out what is said to the bot.
+    async fn command(&self, event: &Event, row: &InboxRow) -> Result<Option<Change>, NotConverted> {
+        let body = event.content["body"].as_str().filter(|_| event.kind == "m.room.message");
+        let is_text = event.content["msgtype"].as_str() == Some("m.text");
+        let Some(words) = body.filter(|_| is_text).and_then(commands::words::<N>) else { return Ok(None) };
+        if event.content["m.relates_to"]["rel_type"].as_str() == Some("m.replace") {
+            return Ok(None);
+        }
+        let text = self.commands.run(&event.room_id, &event.sender, &words).await?;
+        let mapping = self.mappings.by_room(&event.room_id);
+        let lane = mapping.map_or_else(|| row.lane.clone(), |mapping| remote_lane(&mapping.remote));
+        Ok(Some(Change { outbox: vec![self.answer(row, lane, event, text)?], ..Change::default() }))
+    }
+
+    /// In a room that is mapped to nothing, only invitations matter.
+    async fn unmapped(&self, event: &Event) -> Result<Change, NotConverted> {
+        let Some(invited) = event.invites() else { return Ok(Change::default()) };
+        if invited == self.names.bot {
+            match self.homeserver.join(&self.names.bot, &event.room_id).await.map_err(NotConverted::from) {
+                // An invitation that was taken back concerns nobody.
+                Ok(()) | Err(NotConverted::Park(..)) => {}
+                Err(error) => return Err(error),
+            }
+        } else if let Some(user) = self.names.user(&*self.network, &invited) {
+            match self.rooms.invited(&event.room_id, &event.sender, &user).await {
+                Ok(()) => {}
+                Err(RoomError::Homeserver(error)) => {
+                    if let error @ NotConverted::NotNow(_) = error.into() {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(NotConverted::NotNow(error.to_string())),
+            }
+        }
+        Ok(Change::default())
+    }
+
+    async fn mapped(
+        &self,
+        event: &Event,
+        row: &InboxRow,
+        mapping: &RoomMapping<N::Room>,
+        kept: &mut Kept<N>,
+    ) -> Result<Change, NotConverted> {
+        let Some(kind) = self.kind(event, mapping).await? else { return Ok(Change::default()) };
+        let mut change = Change::default();
+        if let (MatrixKind::Act { on, membership, .. }, Some(id)) = (&kind, event.state_key.as_deref()) {
+            if *membership == Membership::Invite {
+                // Whoever is wanted is there already, or comes by themselves.
+                return Ok(change);
+            }
+            tracing::debug!(user.id = id, ?membership, "a virtual user was acted upon");
+            change.members.extend(self.members.put_out(&mapping.room_id, on));
+        }
+        let as_user = self.rooms.spokesman(mapping);
+        let display_name = self.room_names.name(&mapping.room_id, &event.sender, &as_user).await;
+        let session = match &kind {
+            // Who only comes or goes needs no session for it.
+            MatrixKind::Member { .. } | MatrixKind::DisplayName(_) if !self.has_session(&event.sender, kept) => {
+                SessionId::Relay
+            }
+            _ => self.speakers.speaker(&event.sender, &display_name).await,
+        };
+        self.context(mapping, &session, kept).await;
+        let sender = Sender {
+            user_id: event.sender.clone(),
+            display_name: display_name.clone(),
+            own_session: session != SessionId::Relay,
+        };
+        let room = mapping.remote.clone();
+        let matrix_event: MatrixEvent<N> = event::MatrixEvent {
+            event_id: event.event_id.clone(),
+            room,
+            sender,
+            at: Millis(event.origin_server_ts),
+            kind,
+        };
+        let ops = match guarded(|| self.network.to_remote(&matrix_event, &kept.context)) {
+            Ok(Ok(ops)) => ops,
+            Ok(Err(reject)) => {
+                tracing::info!(event.id = %event.event_id, room.id = %event.room_id, %reject, "an event is not carried over");
+                let text = outcome::told(N::INFO.name, &reject).filter(|_| event.state_key.is_none());
+                change
+                    .outbox
+                    .extend(text.map(|text| self.answer(row, remote_lane(&mapping.remote), event, text)).transpose()?);
+                return Ok(change);
+            }
+            Err(panic) => {
+                let lane = remote_lane(&mapping.remote);
+                change.outbox.push(self.answer(row, lane, event, outcome::fault())?);
+                return Err(NotConverted::Park(format!("the conversion panicked: {panic}"), Box::new(change)));
+            }
+        };
+        for (part, op) in ops.into_iter().enumerate() {
+            let memory = memory::<N>(&matrix_event, &op.kind, part);
+            let source = match &matrix_event.kind {
+                // What the message says now is remembered of the message, however the edit crosses.
+                MatrixKind::Edit { target, .. } => target.event_id.to_string(),
+                _ => event.event_id.to_string(),
+            };
+            change.outbox.push(OutboxRow {
+                seq: 0,
+                lane: remote_lane(&mapping.remote),
+                direction: Direction::ToRemote,
+                session: session.to_string(),
+                idem: key(&[&self.bridge, "remote", event.event_id.as_str(), &part.to_string()]).to_string(),
+                room_id: mapping.room_id.to_string(),
+                op: json(&op)?,
+                source: Some(source),
+                memory: memory.as_ref().map(json).transpose()?,
+                claimed: kept.idle && part == 0,
+                attempts: 0,
+                last_error: None,
+                at: row.at,
+                fresh: false,
+            });
+        }
+        Ok(change)
+    }
+
+    fn has_session(&self, user_id: &UserId, kept: &Kept<N>) -> bool {
+        kept.context.puppets.iter().any(|(puppet, _)| puppet == user_id)
+    }
+
+    /// What an event means, if anything.
+    async fn kind(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
+        let content = &event.content;
+        Ok(match (event.kind.as_str(), event.state_key.as_deref()) {
+            ("m.room.message" | "m.sticker", None) => self.message(event, mapping).await?,
+            ("m.room.encrypted", None) => Some(MatrixKind::Message {
+                body: content::read(
+                    "m.room.message",
+                    &serde_json::json!({
+                        "msgtype": "m.notice", "body": "(an encrypted message, which this bridge cannot read)",
+                    }),
+                )
+                .unwrap_or_default(),
+                reply_to: None,
+            }),
+            ("m.reaction", None) => {
+                let relation = &content["m.relates_to"];
+                let Some(key) = relation["key"].as_str() else { return Ok(None) };
+                self.target(relation["event_id"].as_str(), mapping)
+                    .await?
+                    .map(|(target, _)| MatrixKind::React { target, key: key.to_owned() })
+            }
+            ("m.room.redaction", None) => self.redaction(event, mapping).await?,
+            ("m.room.topic", Some("")) => content["topic"].as_str().map(|topic| MatrixKind::Topic(topic.to_owned())),
+            ("m.room.name", Some("")) => content["name"].as_str().map(|name| MatrixKind::Name(name.to_owned())),
+            ("m.room.member", Some(who)) => match UserId::parse(who) {
+                Ok(who) => self.member(event, &who, mapping).await?,
+                Err(_) => None,
+            },
+            _ => None,
+        })
+    }
+
+    async fn message(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
+        let relation = &event.content["m.relates_to"];
+        if relation["rel_type"].as_str() == Some("m.replace") {
+            let Some(mut body) = content::read("m.room.message", &event.content["m.new_content"]) else {
+                return Ok(None);
+            };
+            self.localise(&mut body);
+            let found = self.target(relation["event_id"].as_str(), mapping).await?;
+            // Only who said it can change it.
+            let found = found.filter(|(_, sender)| *sender == event.sender);
+            return Ok(found.map(|(target, _)| MatrixKind::Edit { target, body }));
+        }
+        let Some(mut body) = content::read(&event.kind, &event.content) else { return Ok(None) };
+        self.localise(&mut body);
+        let reply_to = self.target(relation["m.in_reply_to"]["event_id"].as_str(), mapping).await?;
+        Ok(Some(MatrixKind::Message { body, reply_to: reply_to.map(|(target, _)| target) }))
+    }
+
+    /// Mentions of virtual users become mentions of remote users, and files get an address that anybody can fetch.
+    fn localise(&self, body: &mut crate::network::Body) {
+        let text = std::mem::take(&mut body.text);
+        body.text = content::mentions_to_remote(text, |id| Some(self.names.user(&*self.network, id)?.encode()));
+        for file in &mut body.media {
+            file.url = file.mxc.as_ref().and_then(|mxc| self.homeserver.public_url(mxc, &file.name));
+        }
+    }
+
+    async fn redaction(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
+        let redacted = event.redacts.as_ref().map(|id| id.as_str()).or_else(|| event.content["redacts"].as_str());
+        let Some(redacted) = redacted else { return Ok(None) };
+        let rows = self.store.message_by_event(mapping.room_id.as_str(), redacted).await?;
+        let reason = event.content["reason"].as_str().map(str::to_owned);
+        let Some(first) = rows.first() else { return Ok(None) };
+        if let (Some(key), Some(target)) = (&first.memory.reaction, &first.memory.target) {
+            let target = self.target(Some(target), mapping).await?;
+            return Ok(target.map(|(target, _)| MatrixKind::Unreact { target, key: key.clone() }));
+        }
+        Ok(target::<N>(&rows).map(|(target, _)| MatrixKind::Redact { target, reason }))
+    }
+
+    /// A message of this room that another refers to. One of another room is not found: nobody gets to read rooms that they are not
+    /// in by answering to what was said there.
+    async fn target(
+        &self,
+        event_id: Option<&str>,
+        mapping: &RoomMapping<N::Room>,
+    ) -> Result<Option<(Target<N::User, N::Message>, OwnedUserId)>, NotConverted> {
+        let Some(event_id) = event_id else { return Ok(None) };
+        let rows = self.store.message_by_event(mapping.room_id.as_str(), event_id).await?;
+        Ok(target::<N>(&rows))
+    }
+
+    async fn member(
+        &self,
+        event: &Event,
+        who: &UserId,
+        mapping: &RoomMapping<N::Room>,
+    ) -> Result<Option<Kind<N>>, NotConverted> {
+        let (now, before) = (event.membership(), event.membership_before());
+        let reason = event.content["reason"].as_str().map(str::to_owned);
+        let by_themselves = event.sender == who;
+        if *who == self.names.bot {
+            if matches!(now, "leave" | "ban") {
+                tracing::info!(room.id = %event.room_id, "the bot was put out; the rooms are parted");
+                self.rooms.unmap(&event.room_id).await.map_err(|error| NotConverted::NotNow(error.to_string()))?;
+            }
+            return Ok(None);
+        }
+        if self.names.is_ours(who) {
+            let membership = match (now, before) {
+                ("ban", _) => Membership::Ban,
+                ("leave", "ban") => Membership::Unban,
+                ("leave", "join") => Membership::Kick,
+                ("invite", _) => Membership::Invite,
+                _ => return Ok(None),
+            };
+            return Ok(self.names.user(&*self.network, who).map(|on| MatrixKind::Act { on, membership, reason }));
+        }
+        let display_name = event.content["displayname"].as_str();
+        Ok(match now {
+            "join" => {
+                let renamed = self.room_names.heard(&mapping.room_id, who, display_name);
+                if before == "join" {
+                    let name = display_name.map(str::trim).filter(|name| !name.is_empty()).unwrap_or(who.localpart());
+                    renamed.then(|| MatrixKind::DisplayName(name.to_owned()))
+                } else {
+                    Some(MatrixKind::Member { membership: Membership::Join, reason })
+                }
+            }
+            "leave" | "ban" => {
+                self.room_names.left(&mapping.room_id, who);
+                if !by_themselves {
+                    Some(MatrixKind::Expel { user_id: who.to_owned(), banned: now == "ban", reason })
+                } else if before == "join" || before.is_empty() {
+                    Some(MatrixKind::Member { membership: Membership::Leave, reason })
+                } else {
+                    None
+                }
+            }
+            _ => None,
+        })
+    }
+
+    /// What the bridge has to say about an event.
+    fn answer(&self, row: &InboxRow, lane: String, event: &Event, text: String) -> Result<OutboxRow, NotConverted> {
+        answer::<N>(&self.bridge, lane, &event.room_id, Some(event.event_id.as_str()), text, row.at)
+            .map_err(|error| NotConverted::Park(error.to_string(), Box::default()))
+    }
+}
+
+/// The row by which the bridge says something about an event, once.
+pub(super) fn answer<N: Network>(
+    bridge: &str,
+    lane: String,
+    room_id: &RoomId,
+    event_id: Option<&str>,
+    text: String,
+    at: i64,
+) -> Result<OutboxRow, serde_json::Error> {
+    let to = event_id.and_then(|id| OwnedEventId::try_from(id).ok());
+    let idem = key(&[bridge, "answer", room_id.as_str(), event_id.unwrap_or_default(), &text]).to_string();
+    let saying: Saying<N::User, N::Message> = Saying::Answer { to, text };
+    Ok(OutboxRow {
+        seq: 0,
+        lane,
+        direction: Direction::ToMatrix,
+        session: String::new(),
+        idem,
+        room_id: room_id.to_string(),
+        op: serde_json::to_string(&saying)?,
+        source: None,
+        memory: None,
+        claimed: false,
+        attempts: 0,
+        last_error: None,
+        at,
+        fresh: false,
+    })
+}
+
+/// What is remembered of a message, or a reaction, once the network has it.
+fn memory<N: Network>(event: &MatrixEvent<N>, op: &OpKind<N::Message>, part: usize) -> Option<Memory> {
+    let memory = Memory {
+        part: i64::try_from(part).unwrap_or(i64::MAX),
+        author_name: event.sender.display_name.clone(),
+        sender: event.sender.user_id.to_string(),
+        ..Memory::default()
+    };
+    match (op, &event.kind) {
+        (OpKind::Send | OpKind::Edit(_), MatrixKind::Message { body, .. } | MatrixKind::Edit { body, .. }) => {
+            Some(Memory { excerpt: content::excerpt(&body.text), ..memory })
+        }
+        (OpKind::Send | OpKind::React(_), MatrixKind::React { target, key }) => {
+            Some(Memory { reaction: Some(key.clone()), target: Some(target.event_id.to_string()), ..memory })
+        }
+        _ => None,
+    }
+}
+
+/// What the parts of an event say of it, and who sent it.
+fn target<N: Network>(rows: &[MessageRow]) -> Option<(Target<N::User, N::Message>, OwnedUserId)> {
+    let first = rows.first()?;
+    let sender = UserId::parse(&first.memory.sender).ok()?;
+    let target = Target {
+        event_id: OwnedEventId::try_from(first.event_id.as_str()).ok()?,
+        messages: rows.iter().filter_map(|row| N::Message::decode(row.memory.remote_id.as_deref()?)).collect(),
+        author: first.memory.author.as_deref().and_then(N::User::decode),
+        author_name: first.memory.author_name.clone(),
+        excerpt: first.memory.excerpt.clone(),
+    };
+    Some((target, sender))
+}
+
+impl Event {
+    fn membership(&self) -> &str {
+        self.content["membership"].as_str().unwrap_or_default()
+    }
+
+    fn membership_before(&self) -> &str {
+        let before = self.unsigned.get("prev_content").or(self.prev_content.as_ref());
+        before.and_then(|content| content["membership"].as_str()).unwrap_or_default()
+    }
+
+    /// Whom this event invites.
+    fn invites(&self) -> Option<OwnedUserId> {
+        let who = UserId::parse(self.state_key.as_deref()?).ok()?;
+        (self.kind == "m.room.member" && self.membership() == "invite").then_some(who)
+    }
+}

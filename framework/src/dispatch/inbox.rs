@@ -1,0 +1,170 @@
+//! Takes transactions: one commit each, before the 200.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use landbridge_sql::WriteError;
+use parking_lot::Mutex;
+use ruma::{RoomAliasId, RoomId, UserId, events::AnyTimelineEvent, serde::Raw};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+
+use super::{
+    intake::{AcceptError, Backlog, Intake, Transaction},
+    kill::Kill,
+    lanes::Lanes,
+};
+use crate::{
+    bridge::{Names, content::KEY, mappings::Mappings, rooms::Rooms, virtual_users::VirtualUsers},
+    clock::{Clock, Millis},
+    network::{Direction, Network},
+    store::{Change, Echo, Heard, InboxRow, Store},
+};
+
+/// What stands behind the appservice endpoints.
+pub(crate) struct Inbox<N: Network> {
+    pub(crate) network: Arc<N>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) mappings: Mappings<N::Room>,
+    pub(crate) rooms: Arc<Rooms<N>>,
+    pub(crate) users: Arc<VirtualUsers<N>>,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) kill: Kill,
+    /// Tells transactions of one registration from those of another: ids restart with it.
+    pub(crate) epoch: String,
+    /// Told that the homeserver is there: whoever waits for it tries again.
+    pub(crate) alive: Arc<Notify>,
+    /// How much waits, counted now and then.
+    pub(crate) backlog: Arc<Mutex<Backlog>>,
+}
+
+/// What must be known of an event before it is stored.
+#[derive(Deserialize)]
+struct Head {
+    event_id: String,
+    room_id: String,
+    sender: String,
+    #[serde(default)]
+    content: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<N: Network> Inbox<N> {
+    /// What a transaction becomes: rows for what others did, echoes of what we did.
+    fn change(&self, transaction: &Transaction) -> Change {
+        let now = self.clock.now();
+        let mut change = Change::default();
+        let mut rows = Vec::with_capacity(transaction.events.len());
+        for event in &transaction.events {
+            match self.read(event, now) {
+                Some(Read::Row(row)) => rows.push(row),
+                Some(Read::Echo(echo)) => change.echoes.push(echo),
+                Some(Read::Ours) => {}
+                None => tracing::warn!(txn.id = %transaction.txn_id, "an event without id, room or sender is left out"),
+            }
+        }
+        let hash = Sha256::digest(&transaction.body);
+        let mark = format!("t:{}\u{1f}{}\u{1f}{}", self.epoch, transaction.txn_id, hex(&hash[..16]));
+        change.heard.push(Heard { together: Some(mark), cursor: None, rows });
+        change
+    }
+
+    fn read(&self, event: &Raw<AnyTimelineEvent>, now: Millis) -> Option<Read> {
+        let json = event.json().get();
+        let head: Head = serde_json::from_str(json).ok()?;
+        let sender = <&UserId>::try_from(head.sender.as_str()).ok()?;
+        if self.names.is_ours(sender) {
+            let Some(key) = head.content.get(KEY).and_then(serde_json::Value::as_str) else { return Some(Read::Ours) };
+            let (direction, idem) = (Direction::ToMatrix, key.to_owned());
+            return Some(Read::Echo(Echo { direction, idem, name: Some(head.event_id) }));
+        }
+        let room_id = <&RoomId>::try_from(head.room_id.as_str()).ok()?;
+        Some(Read::Row(InboxRow {
+            seq: 0,
+            lane: self.mappings.lane(room_id),
+            direction: Direction::ToRemote,
+            session: None,
+            mark: format!("e:{}", head.event_id),
+            body: json.to_owned(),
+            at: now.0,
+        }))
+    }
+}
+
+enum Read {
+    Row(InboxRow),
+    Echo(Echo),
+    /// Something of ours that closes nothing, such as a membership.
+    Ours,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[async_trait]
+impl<N: Network> Intake for Inbox<N> {
+    async fn accept(&self, transaction: Transaction) -> Result<(), AcceptError> {
+        self.kill.pass("transaction.received").await;
+        let change = self.change(&transaction);
+        self.store.commit(change).await.map_err(|error| match error {
+            WriteError::Full => AcceptError::Full,
+            WriteError::Closed => AcceptError::Stopping,
+            error => {
+                tracing::error!(txn.id = %transaction.txn_id, %error, "a transaction could not be stored");
+                AcceptError::Failed(error.to_string())
+            }
+        })?;
+        self.kill.pass("transaction.committed").await;
+        self.alive.notify_waiters();
+        Ok(())
+    }
+
+    async fn user_exists(&self, user_id: &UserId) -> bool {
+        let Some(user) = self.names.user(&*self.network, user_id) else { return false };
+        match self.users.ensure(&user, None).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(user.id = %user_id, %error, "a virtual user could not be made");
+                false
+            }
+        }
+    }
+
+    async fn alias_exists(&self, alias: &RoomAliasId) -> bool {
+        let Some(room) = self.names.room(&*self.network, alias) else { return false };
+        match self.rooms.portal(&room).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::info!(room.alias = %alias, %error, "a portal was not made");
+                false
+            }
+        }
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog { lanes: self.lanes.len(), ..*self.backlog.lock() }
+    }
+}
+
+/// Counts what waits, every second.
+pub(super) async fn count(store: Store, clock: Arc<dyn Clock>, backlog: Arc<Mutex<Backlog>>) {
+    loop {
+        let (inbox, outbox) = (store.inbox_backlog().await, store.outbox_backlog().await);
+        let ((inbox, first), (outbox, second)) = (inbox.unwrap_or_default(), outbox.unwrap_or_default());
+        let oldest = [first, second].into_iter().flatten().min();
+        *backlog.lock() = Backlog {
+            inbox: u64::try_from(inbox).unwrap_or(0),
+            outbox: u64::try_from(outbox).unwrap_or(0),
+            lanes: 0,
+            oldest: oldest.map_or_else(Default::default, |at| clock.now().since(Millis(at))),
+        };
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}

@@ -1,0 +1,222 @@
+//! What sessions hear: durable before they may acknowledge it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{SetOnce, mpsc, oneshot};
+
+use super::{
+    kill::Kill,
+    nth_equal::{Line, NthEqual},
+};
+use crate::{
+    bridge::{
+        Speakers,
+        mappings::{Mappings, remote_lane},
+        typing::Typing,
+    },
+    clock::Clock,
+    network::{
+        ConnectionState, Dedupe, Direction, Ingested, Network, Receipt, RemoteEvent, RemoteId, RoomKind, SessionId,
+        event,
+        host::{Backend, Closed},
+    },
+    store::{Change, Echo, Heard, InboxRow, Store},
+};
+
+/// How many events may wait for their place in the store; at the bound, sessions wait.
+const QUEUE: usize = 1024;
+/// How many events one commit holds.
+const BATCH: usize = 256;
+/// How long the pump waits before it tries a failed commit again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// What stands behind a [`Host`](crate::Host).
+pub(crate) struct Ingest<N: Network> {
+    pump: mpsc::Sender<Job>,
+    mappings: Mappings<N::Room>,
+    clock: Arc<dyn Clock>,
+    nth_equal: Mutex<NthEqual>,
+    typing: Typing<N>,
+    /// The network, which is made with a host and so comes later.
+    later: Arc<SetOnce<Later<N>>>,
+}
+
+/// What is only there once the network is.
+pub(crate) struct Later<N: Network> {
+    pub(crate) network: Arc<N>,
+    pub(crate) speakers: Arc<dyn Speakers<N>>,
+    /// Told when a session is connected.
+    pub(crate) connected: mpsc::UnboundedSender<SessionId>,
+}
+
+struct Job {
+    what: What,
+    answer: oneshot::Sender<Ingested>,
+}
+
+enum What {
+    Heard(Heard),
+    Echo(Echo),
+}
+
+impl<N: Network> Ingest<N> {
+    /// Makes it, and the pump that must run beside it.
+    pub(crate) fn new(
+        store: Store,
+        mappings: Mappings<N::Room>,
+        clock: Arc<dyn Clock>,
+        typing: Typing<N>,
+        kill: Kill,
+        later: Arc<SetOnce<Later<N>>>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (pump, jobs) = mpsc::channel(QUEUE);
+        (Self { pump, mappings, clock, nth_equal: Mutex::default(), typing, later }, run(store, jobs, kill))
+    }
+
+    /// What the event will be recognised by, or that it was heard before.
+    fn heard(
+        &self,
+        session: &SessionId,
+        room: &N::Room,
+        event: &RemoteEvent<N>,
+        dedupe: Dedupe<N::Message>,
+    ) -> Option<Heard> {
+        let (mut mark, mut cursor) = (String::new(), None);
+        let now = self.clock.now();
+        match dedupe {
+            Dedupe::Id(id) => mark = format!("m:{}\u{1f}{}", room.encode(), id.encode()),
+            Dedupe::Cursor { stream, seq } => cursor = Some((stream, seq)),
+            Dedupe::NthEqual { window } => {
+                if !self.nth_equal.lock().is_new(line::<N>(event), session, now, window) {
+                    return None;
+                }
+            }
+            Dedupe::OwnEcho { .. } | Dedupe::Never => {}
+        }
+        let body = serde_json::to_string(event).ok()?;
+        let row = InboxRow {
+            seq: 0,
+            lane: remote_lane(room),
+            direction: Direction::ToMatrix,
+            session: Some(session.to_string()),
+            mark,
+            body,
+            at: now.0,
+        };
+        Some(Heard { together: None, cursor, rows: vec![row] })
+    }
+
+    /// Whether anything said in a room has somewhere to go.
+    fn is_wanted(&self, network: &N, room: &N::Room) -> bool {
+        self.mappings.by_remote(room).is_some() || matches!(network.room_kind(room), RoomKind::Direct { .. })
+    }
+}
+
+/// A hash of what a line says, where and by whom, but not of what may differ between two hearings.
+fn line<N: Network>(event: &RemoteEvent<N>) -> Line {
+    let mut event = event.clone();
+    if let event::RemoteEvent::Message { at, name, .. } = &mut event {
+        (*at, *name) = (None, None);
+    }
+    let text = serde_json::to_vec(&event).unwrap_or_default();
+    let digest = Sha256::digest(&text);
+    let mut line = Line::default();
+    line.copy_from_slice(&digest[..16]);
+    line
+}
+
+#[async_trait]
+impl<N: Network> Backend<N> for Ingest<N> {
+    async fn ingest(
+        &self,
+        session: &SessionId,
+        event: RemoteEvent<N>,
+        dedupe: Dedupe<N::Message>,
+    ) -> Result<Ingested, Closed> {
+        self.offer(session, event, dedupe).await?.await
+    }
+
+    async fn offer(
+        &self,
+        session: &SessionId,
+        event: RemoteEvent<N>,
+        dedupe: Dedupe<N::Message>,
+    ) -> Result<Receipt, Closed> {
+        let room = event.room().clone();
+        if !self.is_wanted(&self.later.wait().await.network, &room) {
+            return Ok(Receipt::new(std::future::ready(Ok(Ingested::NotMapped))));
+        }
+        let what = if let Dedupe::OwnEcho { key, id } = dedupe {
+            let name = id.map(|id| id.encode());
+            What::Echo(Echo { direction: Direction::ToRemote, idem: key.to_string(), name })
+        } else {
+            // The place in the pump comes first: what was marked as heard is certain to be kept.
+            let permit = self.pump.reserve().await.map_err(|_| Closed)?;
+            let Some(heard) = self.heard(session, &room, &event, dedupe) else {
+                return Ok(Receipt::new(std::future::ready(Ok(Ingested::Duplicate))));
+            };
+            let (answer, receipt) = oneshot::channel();
+            permit.send(Job { what: What::Heard(heard), answer });
+            return Ok(Receipt::new(async move { receipt.await.map_err(|_| Closed) }));
+        };
+        let (answer, receipt) = oneshot::channel();
+        self.pump.send(Job { what, answer }).await.map_err(|_| Closed)?;
+        Ok(Receipt::new(async move { receipt.await.map_err(|_| Closed) }))
+    }
+
+    fn state(&self, session: &SessionId, state: ConnectionState) {
+        let Some(later) = self.later.get() else { return };
+        let connected = matches!(state, ConnectionState::Connected { .. });
+        later.speakers.heard(session, state);
+        if connected {
+            // The receiver is gone only when the bridge is stopping.
+            let _ = later.connected.send(session.clone());
+        }
+    }
+
+    fn typing(&self, _session: &SessionId, room: N::Room, who: N::User, typing: bool) {
+        self.typing.set(room, who, typing);
+    }
+
+    async fn rooms(&self) -> Result<Vec<N::Room>, Closed> {
+        Ok(self.mappings.all().iter().map(|mapping| mapping.remote.clone()).collect())
+    }
+}
+
+/// Commits what waits, batch after batch, in order. A batch that cannot be committed (the disk is full, the database is away) is
+/// tried again until it can, and nothing overtakes it.
+async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, kill: Kill) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+        kill.pass("ingest.received").await;
+        let mut change = Change::default();
+        let mut answers = Vec::with_capacity(batch.len());
+        for Job { what, answer } in batch.drain(..) {
+            match what {
+                What::Heard(heard) => {
+                    change.heard.push(heard);
+                    answers.push((answer, true));
+                }
+                What::Echo(echo) => {
+                    change.echoes.push(echo);
+                    answers.push((answer, false));
+                }
+            }
+        }
+        let Some(done) = super::commit_patiently(&store, change, RETRY).await else { return };
+        kill.pass("ingest.committed").await;
+        let mut fresh = done.fresh.into_iter();
+        for (answer, heard) in answers {
+            let ingested = match heard.then(|| fresh.next()) {
+                None => Ingested::OwnEcho,
+                Some(Some(true)) => Ingested::New,
+                Some(_) => Ingested::Duplicate,
+            };
+            // A session that does not wait for its receipt has dropped it.
+            let _ = answer.send(ingested);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The second step of a lane, towards the network: deliver, in order, and never twice.
+//!
+//! Before something is said it is claimed: after a crash, a claimed row may have been said, and the session is asked whether it was.
+//! Whatever waits is not claimed.
+
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use ruma::{RoomId, UserId};
+
+use super::{
+    DispatchOptions, WhenUnsure, commit_patiently,
+    convert::{guarded, message},
+    from_matrix::answer,
+    kill::Kill,
+    lanes::Lanes,
+    outcome::{self, Verdict},
+    queues::Next,
+};
+use crate::{
+    bridge::{Homeserver, HomeserverError, Names, Speakers, dead_letters::Stage},
+    clock::{Clock, Millis},
+    network::{
+        Delivered, Idempotency, IdempotencyKey, Landed, Network, RemoteId, RemoteOp, SendError, Session as _,
+        SessionId, op::UPLOAD_URL,
+    },
+    store::{Change, DeadLetterRow, OutboxRow, Store},
+};
+
+/// How many rows are read from the store at once, and how many are held.
+const BATCH: usize = 64;
+/// A lane with more than this to say claims several at once.
+const BUSY: usize = 8;
+/// How many are claimed at once in a busy lane. After a crash each of them may have been said.
+const CLAIM: usize = 8;
+/// A session that does not answer a delivery for this long may have said it or not.
+const LONGEST_DELIVERY: Duration = Duration::from_mins(10);
+
+/// Delivers to the network. One for all lanes.
+pub(crate) struct ToRemote<N: Network> {
+    pub(crate) bridge: String,
+    pub(crate) names: Arc<Names>,
+    pub(crate) homeserver: Arc<dyn Homeserver>,
+    pub(crate) speakers: Arc<dyn Speakers<N>>,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) kill: Kill,
+    pub(crate) options: DispatchOptions,
+    /// Since when this life delivers: the time before does not count as waiting.
+    pub(crate) since: Millis,
+}
+
+/// How a delivery ended.
+enum End<N: Network> {
+    /// The network has it.
+    Delivered(Option<N::Message>),
+    /// Our own message came back while its answer was lost: the row is closed already.
+    Echoed,
+    /// It will not be delivered.
+    Failed { tell: Option<String>, park: Option<String> },
+    /// The store is closed.
+    Stopped,
+}
+
+/// What a lane holds.
+struct Held {
+    rows: VecDeque<Arc<OutboxRow>>,
+    /// How many of the first rows are claimed.
+    claimed: usize,
+}
+
+impl<N: Network> ToRemote<N> {
+    /// Works a lane until it has nothing to do.
+    pub(crate) async fn run(self: Arc<Self>, lane: String) {
+        let mut held = Held { rows: VecDeque::new(), claimed: 0 };
+        loop {
+            if held.rows.is_empty() && !self.refill(&lane, &mut held).await {
+                return;
+            }
+            let Some(row) = held.rows.front().cloned() else { continue };
+            let end = self.deliver(&row, &mut held).await;
+            if matches!(end, End::Stopped) {
+                return;
+            }
+            held.rows.pop_front();
+            held.claimed = held.claimed.saturating_sub(1);
+            if self.finish(&lane, &row, end, &mut held).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Takes what is next. Says no when the lane has been let go.
+    async fn refill(&self, lane: &str, held: &mut Held) -> bool {
+        match self.lanes.to_remote.take(lane, BATCH) {
+            Next::Idle => return false,
+            Next::Rows(rows) => {
+                held.rows = rows.into();
+                held.claimed = held.rows.iter().take_while(|row| row.claimed && row.fresh).count();
+            }
+            Next::Load { after, left } => {
+                let way = crate::network::Direction::ToRemote;
+                match self.store.outbox_of(way, lane, after, BATCH as i64).await {
+                    Ok(rows) => self.lanes.to_remote.loaded(lane, rows, BATCH, left),
+                    Err(error) => {
+                        tracing::warn!(lane, %error, "a lane cannot be read; waiting");
+                        tokio::time::sleep(self.options.first_wait).await;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// What became of a row, and the claim on the next ones, in one commit. Waits for it only where something is claimed.
+    async fn finish(&self, lane: &str, row: &OutboxRow, end: End<N>, held: &mut Held) -> Option<()> {
+        let mut change = Change::default();
+        match end {
+            End::Delivered(id) => {
+                change.outbox_done.push(row.seq);
+                change.messages.extend(row.to_remember(id.map(|id| id.encode()).as_deref()));
+            }
+            End::Failed { tell, park } => {
+                change.outbox_done.push(row.seq);
+                if let Some(text) = tell {
+                    self.tell(row, text, &mut change);
+                }
+                change.park.extend(park.map(|error| self.parked(row, error)));
+            }
+            End::Echoed | End::Stopped => {}
+        }
+        if held.claimed > 0 {
+            // The next ones are claimed already; what is forgotten in a crash is found out then.
+            return self.store.later(change, self.options.first_wait).await.ok();
+        }
+        if held.rows.is_empty() && self.lanes.to_remote.waiting(lane) > 0 {
+            self.refill(lane, held).await;
+        }
+        self.claim(&mut change, held);
+        commit_patiently(&self.store, change, self.options.first_wait).await?;
+        self.kill.pass("remote.committed").await;
+        if held.claimed > 0 {
+            self.kill.pass("remote.claimed").await;
+        }
+        Some(())
+    }
+
+    /// Claims the next rows: one, or several where much waits. A row that an earlier life claimed stays as it is.
+    fn claim(&self, change: &mut Change, held: &mut Held) {
+        let most = if held.rows.len() > BUSY { CLAIM } else { 1 };
+        let next = held.rows.iter().take(most).take_while(|row| !in_doubt(row));
+        change.claim = next.map(|row| row.seq).collect();
+        held.claimed = held.claimed.max(change.claim.len());
+    }
+
+    /// Delivers one row, however long that takes within its age.
+    async fn deliver(&self, row: &OutboxRow, held: &mut Held) -> End<N> {
+        let Ok(mut op) = serde_json::from_str::<RemoteOp<N>>(&row.op) else {
+            return End::Failed {
+                tell: Some(outcome::fault()),
+                park: Some("the stored operation cannot be read".to_owned()),
+            };
+        };
+        let Some(key) = IdempotencyKey::parse(&row.idem) else {
+            return End::Failed {
+                tell: Some(outcome::fault()),
+                park: Some("the stored key cannot be read".to_owned()),
+            };
+        };
+        let Some(session_id) = session_id(&row.session) else {
+            return End::Failed {
+                tell: Some(outcome::fault()),
+                park: Some("the stored session cannot be read".to_owned()),
+            };
+        };
+        let mut unsure = in_doubt(row);
+        let mut claimed = unsure || held.claimed > 0;
+        let (mut attempt, mut wait) = (row.attempts, self.options.first_wait);
+        let deadline = Millis(row.at).max(self.since) + self.options.max_age;
+        let mut watch = self.lanes.under_way.watch(&row.idem);
+        loop {
+            let Some(session) = self.speakers.session(&session_id).await else {
+                if session_id == SessionId::Relay && self.clock.now() < deadline {
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+                let text = format!("{} refused your connection", N::INFO.name);
+                return End::Failed { tell: Some(outcome::too_old(N::INFO.name, &text)), park: Some(text) };
+            };
+            if let Err(end) = self.store_file(row, &mut op, deadline).await {
+                return end;
+            }
+            if unsure {
+                self.connected(&session_id, deadline).await;
+                let asked = AssertUnwindSafe(session.reconcile(&op, &key)).catch_unwind();
+                match asked.await.unwrap_or(Landed::CannotTell) {
+                    Landed::Yes { id } => return End::Delivered(id),
+                    Landed::No => unsure = false,
+                    Landed::CannotTell => {
+                        let caps = guarded(|| session.caps(&op.room)).unwrap_or_default();
+                        if caps.idempotency != Idempotency::ClientId && self.options.when_unsure == WhenUnsure::Tell {
+                            let error = "nobody can tell whether it was delivered".to_owned();
+                            return End::Failed { tell: Some(outcome::unsure(N::INFO.name)), park: Some(error) };
+                        }
+                        unsure = false;
+                    }
+                }
+            }
+            if !claimed {
+                let mut change = Change::default();
+                held.claimed = 0;
+                self.claim(&mut change, held);
+                if commit_patiently(&self.store, change, self.options.first_wait).await.is_none() {
+                    return End::Stopped;
+                }
+                self.kill.pass("remote.claimed").await;
+            }
+            attempt += 1;
+            let said = {
+                let deliver = AssertUnwindSafe(session.deliver(&op, &key, attempt)).catch_unwind();
+                tokio::select! {
+                    biased;
+                    Ok(_) = &mut watch.echo => return End::Echoed,
+                    said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
+                }
+            };
+            let error = match said {
+                Ok(Ok(Ok(Delivered { id }))) => {
+                    self.kill.pass("remote.delivered").await;
+                    return End::Delivered(id);
+                }
+                Ok(Ok(Err(error))) => error,
+                Ok(Err(panic)) => SendError::Bug(message(&*panic)),
+                Err(_) => SendError::MaybeSent("no answer".to_owned()),
+            };
+            let for_how_long = match outcome::verdict(N::INFO.name, &error) {
+                Verdict::Fail { tell, park } => {
+                    tracing::warn!(lane = row.lane, seq = row.seq, %error, "a delivery to the network failed");
+                    return End::Failed { tell, park: park.then(|| error.to_string()) };
+                }
+                Verdict::FindOut => {
+                    unsure = true;
+                    continue;
+                }
+                Verdict::Wait(for_how_long) => for_how_long,
+            };
+            if self.clock.now() >= deadline {
+                return End::Failed {
+                    tell: Some(outcome::too_old(N::INFO.name, &error.to_string())),
+                    park: Some(error.to_string()),
+                };
+            }
+            // Certainly not said: a crash while waiting leaves nothing to find out.
+            let mut release = vec![(row.seq, attempt, error.to_string())];
+            let others = held.rows.iter().skip(1).take(held.claimed.saturating_sub(1));
+            release.extend(others.map(|row| (row.seq, row.attempts, "waits for the one before".to_owned())));
+            held.claimed = 0;
+            if self.store.enqueue(Change { release, ..Change::default() }).await.is_err() {
+                return End::Stopped;
+            }
+            claimed = false;
+            match for_how_long {
+                Some(for_how_long) => tokio::time::sleep(for_how_long).await,
+                None => {
+                    // However quickly the connection comes and goes, the lane does not spin.
+                    tokio::time::sleep(wait).await;
+                    self.connected(&session_id, deadline).await;
+                }
+            }
+            wait = (wait * 2).min(self.options.longest_wait);
+        }
+    }
+
+    /// Waits for a connection, at most until `deadline`.
+    async fn connected(&self, session: &SessionId, deadline: Millis) {
+        let left = deadline.since(self.clock.now());
+        // What is not connected by then is decided by the delivery that follows.
+        let _ = tokio::time::timeout(left, self.speakers.connected(session)).await;
+    }
+
+    /// Stores the file of an operation and puts its address into it, once.
+    async fn store_file(&self, row: &OutboxRow, op: &mut RemoteOp<N>, deadline: Millis) -> Result<(), End<N>> {
+        let Some(upload) = op.upload.clone() else { return Ok(()) };
+        let mut wait = self.options.first_wait;
+        let failed = |error: String| End::Failed {
+            tell: Some(outcome::too_old(N::INFO.name, &format!("the file could not be stored: {error}"))),
+            park: Some(error),
+        };
+        let mxc = loop {
+            let stored =
+                self.homeserver.upload(&self.names.bot, &upload.name, &upload.mime, upload.bytes.clone()).await;
+            match stored {
+                Ok(mxc) => break mxc,
+                Err(error @ (HomeserverError::Unavailable(_) | HomeserverError::Limited(_)))
+                    if self.clock.now() < deadline =>
+                {
+                    tracing::info!(seq = row.seq, %error, "a file waits to be stored");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(self.options.longest_wait);
+                }
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        };
+        let url = self.homeserver.public_url(&mxc, &upload.name);
+        let url = url.ok_or_else(|| failed("no public address for files is configured".to_owned()))?;
+        op.upload = None;
+        op.wire = replace(&op.wire, UPLOAD_URL.as_bytes(), url.as_bytes());
+        let text = serde_json::to_string(&op).map_err(|error| failed(error.to_string()))?;
+        let change = Change { rewrite: vec![(row.seq, text)], ..Change::default() };
+        commit_patiently(&self.store, change, self.options.first_wait).await.map(drop).ok_or(End::Stopped)
+    }
+
+    /// Tells the sender what became of what they said.
+    fn tell(&self, row: &OutboxRow, text: String, change: &mut Change) {
+        let Ok(room_id) = RoomId::parse(&row.room_id) else { return };
+        let said = answer::<N>(&self.bridge, row.lane.clone(), &room_id, row.source.as_deref(), text, row.at);
+        change.outbox.extend(said.ok());
+    }
+
+    fn parked(&self, row: &OutboxRow, error: String) -> DeadLetterRow {
+        DeadLetterRow {
+            number: row.seq,
+            lane: row.lane.clone(),
+            direction: row.direction,
+            stage: Stage::Deliver,
+            input: serde_json::to_string(row).unwrap_or_default(),
+            error,
+            attempts: row.attempts + 1,
+            at: self.clock.now().0,
+        }
+    }
+}
+
+/// Whether a row may have been said by an earlier life of the bridge, which claimed it.
+fn in_doubt(row: &OutboxRow) -> bool {
+    row.claimed && !row.fresh
+}
+
+fn session_id(text: &str) -> Option<SessionId> {
+    match text {
+        "relay" => Some(SessionId::Relay),
+        "gateway" => Some(SessionId::Gateway),
+        user => UserId::parse(user).ok().map(SessionId::User),
+    }
+}
+
+/// Replaces each `from` by `to`.
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + to.len());
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix(from) {
+            out.extend_from_slice(to);
+            rest = after;
+        } else {
+            out.push(rest[0]);
+            rest = &rest[1..];
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replace;
+
+    #[test]
+    fn each_place_is_replaced() {
+        assert_eq!(replace(b"a<>b<>", b"<>", b"xyz"), b"axyzbxyz");
+        assert_eq!(replace(b"", b"<>", b"x"), b"");
+    }
+}

@@ -1,0 +1,117 @@
+//! What one caller wants written, all or nothing.
+
+use super::{
+    InboxRow, MappingRow, MemberRow, MessageRow, OutboxRow, UserRow, dead_letters::DeadLetterRow, jobs::JobRow,
+};
+use crate::network::Direction;
+
+/// Rows for every table. Within one change they are written in the order of the fields.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    /// Things heard, each kept unless its mark was seen before.
+    pub(crate) heard: Vec<Heard>,
+    /// Our own events and messages, heard again.
+    pub(crate) echoes: Vec<Echo>,
+    /// Inbox rows that are done with.
+    pub(crate) inbox_done: Vec<i64>,
+    /// Things decided. Their `seq` is given at the commit.
+    pub(crate) outbox: Vec<OutboxRow>,
+    /// Outbox rows that are being delivered from now on: after a crash nobody knows whether they were.
+    pub(crate) claim: Vec<i64>,
+    /// Outbox rows that were certainly not delivered after all: how often they were tried, and the last error.
+    pub(crate) release: Vec<(i64, u32, String)>,
+    /// Outbox rows whose operation changed: a file was stored.
+    pub(crate) rewrite: Vec<(i64, String)>,
+    /// Outbox rows that are done with.
+    pub(crate) outbox_done: Vec<i64>,
+    /// Messages to remember.
+    pub(crate) messages: Vec<MessageRow>,
+    /// Things to park.
+    pub(crate) park: Vec<DeadLetterRow>,
+    /// Dead letters to forget.
+    pub(crate) unpark: Vec<i64>,
+    /// Dead letters that go back to where they were.
+    pub(crate) revive_inbox: Vec<InboxRow>,
+    /// Virtual users to remember.
+    pub(crate) users: Vec<UserRow>,
+    /// Members to remember.
+    pub(crate) members: Vec<MemberRow>,
+    /// Members to forget.
+    pub(crate) members_gone: Vec<(String, String)>,
+    /// Room mappings to remember.
+    pub(crate) mappings: Vec<MappingRow>,
+    /// Matrix rooms that are mapped no longer.
+    pub(crate) unmap: Vec<String>,
+    /// Jobs to remember.
+    pub(crate) jobs: Vec<JobRow>,
+    /// Jobs that are done.
+    pub(crate) jobs_done: Vec<String>,
+}
+
+impl Change {
+    /// Adds what another change writes.
+    pub(crate) fn merge(&mut self, other: Self) {
+        let Self {
+            heard,
+            echoes,
+            inbox_done,
+            outbox,
+            claim,
+            release,
+            rewrite,
+            outbox_done,
+            messages,
+            park,
+            unpark,
+            revive_inbox,
+            users,
+            members,
+            members_gone,
+            mappings,
+            unmap,
+            jobs,
+            jobs_done,
+        } = other;
+        self.heard.extend(heard);
+        self.echoes.extend(echoes);
+        self.inbox_done.extend(inbox_done);
+        self.outbox.extend(outbox);
+        self.claim.extend(claim);
+        self.release.extend(release);
+        self.rewrite.extend(rewrite);
+        self.outbox_done.extend(outbox_done);
+        self.messages.extend(messages);
+        self.park.extend(park);
+        self.unpark.extend(unpark);
+        self.revive_inbox.extend(revive_inbox);
+        self.users.extend(users);
+        self.members.extend(members);
+        self.members_gone.extend(members_gone);
+        self.mappings.extend(mappings);
+        self.unmap.extend(unmap);
+        self.jobs.extend(jobs);
+        self.jobs_done.extend(jobs_done);
+    }
+}
+
+/// Things heard together, and how they are recognised when they are heard again.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    /// The mark of all of them together: where it was seen before, none is kept.
+    pub(crate) together: Option<String>,
+    /// A stream and a position: where the stream was heard that far, none is kept.
+    pub(crate) cursor: Option<(String, i64)>,
+    /// The things, in order. A row whose `mark` is empty is always kept.
+    pub(crate) rows: Vec<InboxRow>,
+}
+
+/// Something of our own that came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Echo {
+    /// Which way it went.
+    pub(crate) direction: Direction,
+    /// The key it was said under.
+    pub(crate) idem: String,
+    /// The name the other side gave it: an event id, or a remote id.
+    pub(crate) name: Option<String>,
+}

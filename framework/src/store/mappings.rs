@@ -1,0 +1,65 @@
+//! `room_mapping`: which Matrix room is which remote room.
+
+use std::sync::LazyLock;
+
+use landbridge_sql::{BatchSql, SqlError, Tx};
+
+use super::Store;
+
+/// One pair of rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MappingRow {
+    /// The Matrix room.
+    pub(crate) room_id: String,
+    /// The remote room.
+    pub(crate) remote: String,
+    /// `portal`, `plumbed` or `direct`.
+    pub(crate) kind: String,
+    /// The Matrix user whose private conversation it is.
+    pub(crate) owner: Option<String>,
+    /// Since when.
+    pub(crate) at: i64,
+}
+
+static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO room_mapping (room_id, remote, kind, owner, at) \
+         SELECT value->>0, value->>1, value->>2, value->>3, CAST(value->>4 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (room_id) DO UPDATE SET remote = excluded.remote, kind = excluded.kind, owner = excluded.owner, \
+         at = excluded.at",
+    )
+});
+static DELETE: LazyLock<BatchSql> =
+    LazyLock::new(|| BatchSql::new("DELETE FROM room_mapping WHERE room_id IN (SELECT value->>0 FROM {rows})"));
+
+pub(super) async fn insert(rows: &[&MappingRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    for row in rows {
+        tx.execute_rows(&INSERT, &[(&row.room_id, &row.remote, &row.kind, &row.owner, row.at)]).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn delete(rooms: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&DELETE, rooms).await.map(drop)
+}
+
+impl Store {
+    /// All pairs, oldest first.
+    pub(crate) async fn mappings(&self) -> Result<Vec<MappingRow>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all("SELECT room_id, remote, kind, owner, at FROM room_mapping ORDER BY at, room_id", &[])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(MappingRow {
+                    room_id: row.text(0)?,
+                    remote: row.text(1)?,
+                    kind: row.text(2)?,
+                    owner: row.opt_text(3)?,
+                    at: row.int(4)?,
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! `member`: what virtual users should be in rooms, and what they are.
+
+use std::sync::LazyLock;
+
+use landbridge_sql::{BatchSql, SqlError, Tx};
+
+use super::Store;
+
+/// A virtual user in a room.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MemberRow {
+    /// The Matrix room.
+    pub(crate) room_id: String,
+    /// The remote user.
+    pub(crate) remote: String,
+    /// The name they go by.
+    pub(crate) name: String,
+    /// Whether they should be in the room.
+    pub(crate) wanted: bool,
+    /// Why they should not.
+    pub(crate) reason: Option<String>,
+    /// Whether they are.
+    pub(crate) actual: bool,
+}
+
+static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO member (room_id, remote, name, wanted, reason, actual) \
+         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 FROM {rows} WHERE true \
+         ON CONFLICT (room_id, remote) DO UPDATE SET name = excluded.name, wanted = excluded.wanted, reason = excluded.reason, \
+         actual = excluded.actual",
+    )
+});
+static DELETE: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new("DELETE FROM member WHERE (room_id, remote) IN (SELECT value->>0, value->>1 FROM {rows})")
+});
+
+fn word(joined: bool) -> &'static str {
+    if joined { "join" } else { "leave" }
+}
+
+pub(super) async fn insert(rows: &[&MemberRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    let mut newest = std::collections::BTreeMap::new();
+    for row in rows {
+        newest.insert((&row.room_id, &row.remote), *row);
+    }
+    let rows: Vec<_> = newest
+        .into_values()
+        .map(|row| (&row.room_id, &row.remote, &row.name, word(row.wanted), &row.reason, word(row.actual)))
+        .collect();
+    tx.execute_rows(&INSERT, &rows).await.map(drop)
+}
+
+pub(super) async fn delete(rows: &[&(String, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&DELETE, rows).await.map(drop)
+}
+
+impl Store {
+    /// All virtual users in rooms.
+    pub(crate) async fn members(&self) -> Result<Vec<MemberRow>, SqlError> {
+        let rows = self.db.fetch_all("SELECT room_id, remote, name, wanted, reason, actual FROM member", &[]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(MemberRow {
+                    room_id: row.text(0)?,
+                    remote: row.text(1)?,
+                    name: row.text(2)?,
+                    wanted: row.text(3)? == "join",
+                    reason: row.opt_text(4)?,
+                    actual: row.text(5)? == "join",
+                })
+            })
+            .collect()
+    }
+}

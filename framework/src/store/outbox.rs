@@ -1,0 +1,185 @@
+//! `outbox`: decided, not yet delivered.
+
+use std::sync::LazyLock;
+
+use landbridge_sql::{BatchSql, Row, SqlError, Tx, Value};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Store,
+    inbox::{direction, direction_text},
+};
+use crate::network::Direction;
+
+/// One thing to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutboxRow {
+    /// Its place in the order; given at the commit.
+    pub(crate) seq: i64,
+    /// The room whose lane it stands in.
+    pub(crate) lane: String,
+    /// Which way it goes.
+    pub(crate) direction: Direction,
+    /// Which session says it; empty towards Matrix.
+    pub(crate) session: String,
+    /// The key that is the same in every attempt, as hexadecimal digits.
+    pub(crate) idem: String,
+    /// The Matrix room.
+    pub(crate) room_id: String,
+    /// The operation, as JSON.
+    pub(crate) op: String,
+    /// The Matrix event it comes from, where it comes from one.
+    pub(crate) source: Option<String>,
+    /// What to remember of it once it is delivered, as JSON of a [`Memory`](super::Memory).
+    pub(crate) memory: Option<String>,
+    /// Whether it may have been said already.
+    pub(crate) claimed: bool,
+    /// How often it was tried.
+    pub(crate) attempts: u32,
+    /// Why it was not delivered yet.
+    pub(crate) last_error: Option<String>,
+    /// When its cause was heard.
+    pub(crate) at: i64,
+    /// Whether it comes straight from its commit, so that a claim in it is this life's: never said before.
+    #[serde(skip)]
+    pub(crate) fresh: bool,
+}
+
+static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO outbox (seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at) \
+         SELECT CAST(value->>0 AS BIGINT), value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
+         CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, CAST(value->>12 AS BIGINT) \
+         FROM {rows} WHERE true ON CONFLICT (idem) DO NOTHING",
+    )
+});
+static DELETE: LazyLock<BatchSql> =
+    LazyLock::new(|| BatchSql::new("DELETE FROM outbox WHERE seq IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})"));
+static CLAIM: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new("UPDATE outbox SET state = 1 WHERE seq IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})")
+});
+static RELEASE: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "UPDATE outbox SET state = 0, attempts = r.attempts, last_error = r.error FROM (SELECT CAST(value->>0 AS BIGINT) AS seq, \
+         CAST(value->>1 AS BIGINT) AS attempts, value->>2 AS error FROM {rows}) AS r WHERE outbox.seq = r.seq",
+    )
+});
+static REWRITE: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "UPDATE outbox SET op = r.op FROM (SELECT CAST(value->>0 AS BIGINT) AS seq, value->>1 AS op FROM {rows}) AS r \
+         WHERE outbox.seq = r.seq",
+    )
+});
+static BY_KEY: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "SELECT seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at FROM outbox \
+         WHERE idem IN (SELECT value->>0 FROM {rows})",
+    )
+});
+
+pub(super) async fn insert(rows: &[&OutboxRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let OutboxRow { seq, lane, session, idem, room_id, op, source, memory, attempts, last_error, at, .. } = row;
+            let (direction, state) = (direction_text(row.direction), i64::from(row.claimed));
+            (seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at)
+        })
+        .collect();
+    tx.execute_rows(&INSERT, &rows).await.map(drop)
+}
+
+pub(super) async fn delete(seqs: &[[i64; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&DELETE, seqs).await.map(drop)
+}
+
+pub(super) async fn claim(seqs: &[[i64; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&CLAIM, seqs).await.map(drop)
+}
+
+pub(super) async fn release(rows: &[&(i64, u32, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&RELEASE, rows).await.map(drop)
+}
+
+pub(super) async fn rewrite(rows: &[&(i64, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&REWRITE, rows).await.map(drop)
+}
+
+pub(super) async fn by_keys(keys: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<Vec<OutboxRow>, SqlError> {
+    tx.fetch_rows(&BY_KEY, keys).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<OutboxRow, SqlError> {
+    Ok(OutboxRow {
+        seq: row.int(0)?,
+        lane: row.text(1)?,
+        direction: direction(&row.text(2)?),
+        session: row.text(3)?,
+        idem: row.text(4)?,
+        room_id: row.text(5)?,
+        op: row.text(6)?,
+        source: row.opt_text(7)?,
+        memory: row.opt_text(8)?,
+        claimed: row.int(9)? != 0,
+        attempts: u32::try_from(row.int(10)?).unwrap_or(u32::MAX),
+        last_error: row.opt_text(11)?,
+        at: row.int(12)?,
+        fresh: false,
+    })
+}
+
+impl Store {
+    /// Reads on in a lane, behind `after`.
+    pub(crate) async fn outbox_of(
+        &self,
+        way: Direction,
+        lane: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<OutboxRow>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at \
+                 FROM outbox WHERE direction = $1 AND lane = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+                &[Value::from(direction_text(way)), Value::from(lane), Value::from(after), Value::from(limit)],
+            )
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The lanes that have something to say, each with its newest place in the order.
+    pub(crate) async fn outbox_lanes(&self, way: Direction) -> Result<Vec<(String, i64)>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT lane, MAX(seq) FROM outbox WHERE direction = $1 GROUP BY lane",
+                &[Value::from(direction_text(way))],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
+    }
+
+    /// How many rows the outbox holds, and when the cause of the oldest was heard.
+    pub(crate) async fn outbox_backlog(&self) -> Result<(i64, Option<i64>), SqlError> {
+        let row = self.db.fetch_optional("SELECT COUNT(*), MIN(at) FROM outbox", &[]).await?;
+        row.map_or(Ok((0, None)), |row| Ok((row.int(0)?, row.opt_int(1)?)))
+    }
+}
+
+impl OutboxRow {
+    /// What to remember once it is delivered under `name`: an event id towards Matrix, a remote id towards the network.
+    pub(crate) fn to_remember(&self, name: Option<&str>) -> Option<super::MessageRow> {
+        let mut memory: super::Memory = serde_json::from_str(self.memory.as_deref()?).ok()?;
+        let event_id = match self.direction {
+            Direction::ToMatrix => name?.to_owned(),
+            Direction::ToRemote => {
+                if let Some(name) = name {
+                    memory.remote_id = Some(name.to_owned());
+                }
+                self.source.clone()?
+            }
+        };
+        Some(super::MessageRow { event_id, room_id: self.room_id.clone(), memory, at: self.at })
+    }
+}
