@@ -3,33 +3,25 @@
 pub(crate) mod commands;
 pub(crate) mod content;
 pub mod dead_letters;
+mod gate;
 pub mod homeserver;
-<<<<<<< HEAD
-pub mod names;
-=======
 pub mod mappings;
 pub(crate) mod members;
-mod names;
+pub mod names;
 pub(crate) mod room_names;
 pub mod rooms;
->>>>>>> e3d4198 (wip)
+mod running;
 pub mod speakers;
 mod stripes;
 pub(crate) mod typing;
 pub(crate) mod virtual_users;
 
-<<<<<<< HEAD
-pub use dead_letters::DeadLetter;
-pub use homeserver::{Homeserver, HomeserverError};
-pub use names::Names;
-pub use speakers::Speakers;
-=======
 pub use self::{
-    dead_letters::DeadLetter,
+    dead_letters::{DeadLetter, DeadLetters},
     homeserver::{Homeserver, HomeserverError},
     mappings::{MappingKind, RoomMapping},
     names::Names,
     rooms::RoomError,
+    running::{Bridge, Plumb, Setup, StartError},
     speakers::Speakers,
 };
->>>>>>> e3d4198 (wip)

@@ -27,7 +27,9 @@ use std::time::Duration;
 
 use landbridge_sql::WriteError;
 
-pub(crate) use self::{convert::Converter, revive::revive, to_matrix::ToMatrix, to_remote::ToRemote, work::work};
+pub(crate) use self::{
+    convert::Converter, from_matrix::answer, revive::revive, to_matrix::ToMatrix, to_remote::ToRemote, work::work,
+};
 pub use self::{
     intake::{AcceptError, Backlog, Intake, Transaction},
     kill::{KILL_POINTS, Kill},

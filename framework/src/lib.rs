@@ -22,9 +22,9 @@ pub mod metrics;
 pub mod network;
 pub mod rich_text;
 pub mod sessions;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod store;
 
 pub use clock::{Clock, Millis, SystemClock};
 pub use network::{Network, Session, host::Host};

@@ -30,14 +30,6 @@ impl Names {
         if id.len() > MAX_ID { None } else { id.try_into().ok() }
     }
 
-<<<<<<< HEAD
-=======
-    /// The localpart of a virtual user.
-    pub fn localpart<N: Network>(&self, network: &N, user: &N::User) -> String {
-        format!("{}{}", self.user_prefix, network.user_localpart(user))
-    }
-
->>>>>>> e3d4198 (wip)
     /// The remote user whom a virtual user stands for.
     pub fn user<N: Network>(&self, network: &N, user_id: &UserId) -> Option<N::User> {
         if user_id.server_name() != self.server_name || user_id == self.bot || user_id.as_str().len() > MAX_ID {

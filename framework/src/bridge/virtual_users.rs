@@ -82,6 +82,7 @@ impl<N: Network> VirtualUsers<N> {
 
     /// What is remembered of a user who is registered now.
     async fn registered(&self, user: &N::User) -> Result<UserRow, HomeserverError> {
+        let id = self.id(user)?;
         if let Some(row) = self.known.lock().get(user) {
             return Ok(row.clone());
         }
@@ -90,7 +91,7 @@ impl<N: Network> VirtualUsers<N> {
             self.keep(user, row.clone());
             return Ok(row);
         }
-        match self.homeserver.register(&self.names.localpart(&*self.network, user)).await {
+        match self.homeserver.register(id.localpart()).await {
             Ok(()) | Err(HomeserverError::InUse) => {}
             Err(error) => return Err(error),
         }

@@ -2,7 +2,7 @@
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
-use ruma::{OwnedUserId, RoomId};
+use ruma::RoomId;
 
 use super::{DispatchOptions, commit_patiently, kill::Kill, lanes::Lanes, queues::Next};
 use crate::{
@@ -175,12 +175,6 @@ impl<N: Network> Converter<N> {
             kept.version = Some(version);
             kept.context.members = members;
         }
-    }
-
-    /// The Matrix id of a remote user, by its stored form.
-    pub(super) fn virtual_user(&self, encoded: &str) -> Option<OwnedUserId> {
-        let user = <N::User as crate::network::RemoteId>::decode(encoded)?;
-        self.names.user_id(&*self.network, &user)
     }
 }
 

@@ -332,7 +332,7 @@ impl<N: Network> Converter<N> {
 }
 
 /// The row by which the bridge says something about an event, once.
-pub(super) fn answer<N: Network>(
+pub(crate) fn answer<N: Network>(
     bridge: &str,
     lane: String,
     room_id: &RoomId,

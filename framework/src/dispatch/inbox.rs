@@ -154,7 +154,7 @@ impl<N: Network> Intake for Inbox<N> {
 }
 
 /// Counts what waits, every second.
-pub(super) async fn count(store: Store, clock: Arc<dyn Clock>, backlog: Arc<Mutex<Backlog>>) {
+pub(crate) async fn count(store: Store, clock: Arc<dyn Clock>, backlog: Arc<Mutex<Backlog>>) {
     loop {
         let (inbox, outbox) = (store.inbox_backlog().await, store.outbox_backlog().await);
         let ((inbox, first), (outbox, second)) = (inbox.unwrap_or_default(), outbox.unwrap_or_default());

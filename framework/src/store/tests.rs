@@ -1,1 +1,226 @@
+//! One story, on both engines: something is heard, decided, delivered, remembered, parked and brought back.
 
+use std::process::Command;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::{bridge::dead_letters::Stage, network::Direction};
+
+#[derive(Default)]
+struct Listening(Mutex<Vec<String>>);
+
+impl Listener for Listening {
+    fn committed(&self, done: &Committed) {
+        let mut heard = self.0.lock();
+        heard.extend(done.inbox.iter().map(|row| format!("in {} {}", row.seq, row.mark)));
+        heard.extend(done.outbox.iter().map(|row| format!("out {} {}", row.seq, row.idem)));
+        heard.extend(done.closed.iter().map(|(row, name)| format!("closed {} {name:?}", row.idem)));
+    }
+}
+
+fn inbox(mark: &str, at: i64) -> InboxRow {
+    InboxRow {
+        seq: 0,
+        lane: "r:#a".to_owned(),
+        direction: Direction::ToRemote,
+        session: None,
+        mark: mark.to_owned(),
+        body: format!("{{\"text\":\"{mark}\\u0000\"}}"),
+        at,
+    }
+}
+
+fn outbox(idem: &str, direction: Direction) -> OutboxRow {
+    let memory = Memory { author_name: "bob".to_owned(), sender: "@bob:b".to_owned(), ..Memory::default() };
+    OutboxRow {
+        seq: 0,
+        lane: "r:#a".to_owned(),
+        direction,
+        session: "relay".to_owned(),
+        idem: idem.to_owned(),
+        room_id: "!r:b".to_owned(),
+        op: "{}".to_owned(),
+        source: (direction == Direction::ToRemote).then(|| format!("${idem}")),
+        memory: serde_json::to_string(&memory).ok(),
+        claimed: false,
+        attempts: 0,
+        last_error: None,
+        at: 5,
+        fresh: false,
+    }
+}
+
+fn heard(together: Option<&str>, cursor: Option<(&str, i64)>, rows: Vec<InboxRow>) -> Change {
+    let cursor = cursor.map(|(stream, position)| (stream.to_owned(), position));
+    Change { heard: vec![Heard { together: together.map(str::to_owned), cursor, rows }], ..Change::default() }
+}
+
+async fn story(address: &str) {
+    let listening = Arc::new(Listening::default());
+    let (store, writer) = Store::open(address, Durability::Full, Arc::clone(&listening) as _).await.unwrap();
+
+    // Heard once, however often it is said: together, alone, and by position.
+    let first = heard(Some("t1"), None, vec![inbox("e1", 1), inbox("e2", 2), inbox("e2", 2)]);
+    let (one, two) = tokio::join!(store.commit(first.clone()), store.commit(first));
+    assert_eq!([one.unwrap().fresh, two.unwrap().fresh], [[true], [false]]);
+    assert_eq!(store.commit(heard(Some("t2"), None, vec![inbox("e2", 2)])).await.unwrap().fresh, [false]);
+    assert_eq!(store.commit(heard(None, Some(("s", 7)), vec![inbox("", 3)])).await.unwrap().fresh, [true]);
+    assert_eq!(store.commit(heard(None, Some(("s", 7)), vec![inbox("", 3)])).await.unwrap().fresh, [false]);
+    assert_eq!(store.commit(heard(None, Some(("s", 8)), vec![inbox("e\0", 3)])).await.unwrap().fresh, [true]);
+    let rows = store.inbox_of("r:#a", 1, 2).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.mark.as_str()).collect::<Vec<_>>(), ["e2", ""]);
+    assert_eq!(rows[0].body, "{\"text\":\"e2\\u0000\"}", "JSON is kept as it came");
+    assert_eq!(store.inbox_lanes().await.unwrap(), [("r:#a".to_owned(), 4)]);
+
+    // Decided: the inbox row goes in the commit in which the outbox rows come.
+    let out = vec![outbox("k1", Direction::ToRemote), outbox("k2", Direction::ToMatrix)];
+    let change = Change { inbox_done: vec![1, 2, 3, 4], outbox: out, ..Change::default() };
+    let done = store.commit(change).await.unwrap();
+    let seqs: Vec<i64> = done.outbox.iter().map(|row| row.seq).collect();
+    assert_eq!(store.inbox_backlog().await.unwrap(), (0, None));
+    assert_eq!(store.outbox_backlog().await.unwrap(), (2, Some(5)));
+
+    // Claimed, released, claimed in one round: the claim is the last word.
+    let release =
+        store.enqueue(Change { release: vec![(seqs[0], 3, "down".to_owned())], ..Change::default() }).await.unwrap();
+    let claim =
+        store.enqueue(Change { claim: vec![seqs[0]], rewrite: vec![(seqs[0], "[]".to_owned())], ..Change::default() });
+    let claim = claim.await.unwrap();
+    release.await.unwrap().unwrap();
+    claim.await.unwrap().unwrap();
+    let row = store.outbox_of(Direction::ToRemote, "r:#a", 0, 9).await.unwrap().remove(0);
+    assert!(row.claimed && row.attempts == 3 && row.op == "[]" && row.last_error.as_deref() == Some("down"));
+
+    // Our own message comes back: its row closes, and both names are remembered.
+    let echoes = vec![
+        Echo { direction: Direction::ToMatrix, idem: "k2".to_owned(), name: Some("$event".to_owned()) },
+        Echo { direction: Direction::ToRemote, idem: "k1".to_owned(), name: Some("m1".to_owned()) },
+        Echo { direction: Direction::ToMatrix, idem: "unknown".to_owned(), name: None },
+    ];
+    store.commit(Change { echoes, ..Change::default() }).await.unwrap();
+    assert!(store.outbox_lanes(Direction::ToRemote).await.unwrap().is_empty());
+    let known = store.message_by_remote("!r:b", "m1").await.unwrap();
+    assert_eq!(known[0].event_id, "$k1");
+    assert_eq!(store.message_by_event("!r:b", "$event").await.unwrap()[0].memory.author_name, "bob");
+    assert!(store.message_by_event("!other:b", "$event").await.unwrap().is_empty(), "only from the same room");
+
+    // Parked, and brought back.
+    let letter = DeadLetterRow {
+        number: 99,
+        lane: "r:#a".to_owned(),
+        direction: Direction::ToRemote,
+        stage: Stage::Convert,
+        input: serde_json::to_string(&inbox("e9", 9)).unwrap(),
+        error: "poison".to_owned(),
+        attempts: 1,
+        at: 9,
+    };
+    store.commit(Change { park: vec![letter], ..Change::default() }).await.unwrap();
+    assert_eq!(dead_letters::list(&store.db, 10).await.unwrap()[0].error, "poison");
+    assert_eq!(dead_letters::retry(&store.db, Some(1)).await.unwrap(), 0);
+    assert_eq!(dead_letters::retry(&store.db, None).await.unwrap(), 1);
+    assert_eq!(store.dead_letters_to_retry().await.unwrap()[0].id, 99);
+    assert_eq!(dead_letters::drop(&store.db, Some(99)).await.unwrap(), 0, "it is on its way back");
+
+    // Rooms and people.
+    let mapping = MappingRow { room_id: "!r:b".into(), remote: "#a".into(), kind: "portal".into(), owner: None, at: 1 };
+    let member = MemberRow { room_id: "!r:b".into(), remote: "bob".into(), wanted: true, ..MemberRow::default() };
+    let user = UserRow { remote: "bob".into(), name: Some("Bob".into()), avatar: None };
+    let job = JobRow { name: "j".into(), data: "{}".into(), at: 1 };
+    let change = Change {
+        mappings: vec![mapping.clone()],
+        members: vec![member.clone()],
+        users: vec![user.clone()],
+        jobs: vec![job.clone()],
+        ..Change::default()
+    };
+    store.commit(change).await.unwrap();
+    assert_eq!(store.mappings().await.unwrap(), [mapping]);
+    assert_eq!(store.members().await.unwrap(), [member]);
+    assert_eq!(store.user("bob").await.unwrap(), Some(user));
+    assert_eq!(store.jobs().await.unwrap(), [job]);
+    let gone = Change {
+        unmap: vec!["!r:b".into()],
+        members_gone: vec![("!r:b".into(), "bob".into())],
+        jobs_done: vec!["j".into()],
+        ..Change::default()
+    };
+    store.commit(gone).await.unwrap();
+    assert!(store.mappings().await.unwrap().is_empty() && store.members().await.unwrap().is_empty());
+    assert_eq!(store.forget_seen(3, 100).await.unwrap(), 4, "t1, e1, e2 and t2");
+
+    let heard = listening.0.lock().clone();
+    assert_eq!(heard[..2], ["in 1 e1", "in 2 e2"]);
+    assert!(heard.contains(&"closed k2 Some(\"$event\")".to_owned()), "{heard:?}");
+    drop(store);
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_story_of_a_message_on_sqlite() {
+    let dir = tempfile::tempdir().unwrap();
+    story(&format!("sqlite:{}", dir.path().join("story.db").display())).await;
+}
+
+#[tokio::test]
+async fn the_story_of_a_message_on_postgres() {
+    if let Ok(address) = std::env::var("TEST_POSTGRES_URL") {
+        return story(&address).await;
+    }
+    let Some(postgres) = Postgres::start() else {
+        eprintln!("PostgreSQL is not installed and TEST_POSTGRES_URL is not set: not tested");
+        return;
+    };
+    story(&postgres.address).await;
+}
+
+/// A cluster in a temporary folder, reached through a socket in it.
+struct Postgres {
+    address: String,
+    data: std::path::PathBuf,
+    bin: std::path::PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Postgres {
+    fn start() -> Option<Self> {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+        let bin =
+            versions.flatten().map(|version| version.path().join("bin")).find(|bin| bin.join("initdb").exists())?;
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        run(Command::new("chmod").arg("755").arg(dir.path()));
+        run(Command::new("chown").args(["postgres"]).arg(&data));
+        let options = format!("-c listen_addresses='' -k {} -c fsync=off", data.display());
+        run(as_postgres(&bin.join("initdb"))
+            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "-D"])
+            .arg(&data));
+        run(as_postgres(&bin.join("pg_ctl"))
+            .args(["-w", "-o", &options, "-l"])
+            .arg(data.join("log"))
+            .arg("-D")
+            .arg(&data)
+            .arg("start"));
+        let address = format!("postgres://postgres@localhost/postgres?host={}", data.display());
+        Some(Self { address, data, bin, _dir: dir })
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        run(as_postgres(&self.bin.join("pg_ctl")).args(["-m", "immediate", "-D"]).arg(&self.data).arg("stop"));
+    }
+}
+
+fn as_postgres(program: &std::path::Path) -> Command {
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program).current_dir("/");
+    command
+}
+
+fn run(command: &mut Command) {
+    let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status().unwrap();
+    assert!(status.success(), "{command:?}");
+}
