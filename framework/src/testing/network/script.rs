@@ -77,6 +77,9 @@ struct State {
     next: u64,
 }
 
+/// Stands for a panic among the reasons why a connection ends.
+pub(super) const PANIC: &str = "\0panic";
+
 /// What becomes of a delivery.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
@@ -220,6 +223,11 @@ impl Script {
             state.connected.remove(session);
             state.cuts.insert(session.clone(), error);
         });
+    }
+
+    /// One session meets a fault in its own code.
+    pub fn panics(&self, session: &SessionId) {
+        self.cuts(session, ConnectionError::Config(PANIC.to_owned()));
     }
 
     /// One session will not be let in.

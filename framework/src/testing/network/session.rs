@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ScriptedNetwork,
-    script::{Outcome, Script},
+    script::{Outcome, PANIC, Script},
 };
 use crate::network::{
     Caps, ConnectionError, ConnectionState, Delivered, Host, IdempotencyKey, Identity, Landed, RemoteOp, SendError,
@@ -53,6 +53,9 @@ impl Session<ScriptedNetwork> for ScriptedSession {
         self.host.state(&self.id, ConnectionState::Connected { name: self.name.clone() });
         let ended = stop.run_until_cancelled(self.until_cut()).await;
         self.script.left(&self.id);
+        if ended == Some(ConnectionError::Config(PANIC.to_owned())) {
+            told_to_panic();
+        }
         ended.map_or(Ok(()), Err)
     }
 
@@ -98,4 +101,9 @@ impl Session<ScriptedNetwork> for ScriptedSession {
         self.script.enter(room, false);
         Ok(())
     }
+}
+
+#[expect(clippy::panic, reason = "the test wants to see what becomes of it")]
+fn told_to_panic() {
+    panic!("told to panic");
 }
