@@ -59,9 +59,12 @@ impl Ircd {
         ircd
     }
 
-    /// The configuration of a bridge to it.
-    pub(super) fn config(&self) -> String {
-        format!(r#"{{"servers": ["irc://127.0.0.1:{}"], "flood": {{"enabled": false}}}}"#, self.state.lock().port)
+    /// The configuration of a bridge to it, with these settings (JSON) besides.
+    pub(super) fn config(&self, settings: &str) -> String {
+        let mut config: serde_json::Value = serde_json::from_str(settings).unwrap();
+        config["servers"] = serde_json::json!([format!("irc://127.0.0.1:{}", self.state.lock().port)]);
+        config["flood"] = serde_json::json!({ "enabled": false });
+        config.to_string()
     }
 
     async fn serve(self, socket: TcpStream) {
@@ -119,10 +122,22 @@ impl Ircd {
         self.state.lock().rename(id, to);
     }
 
+    /// Sends a line to everybody in a channel, whoever it is from.
+    pub(super) fn announce(&self, channel: &str, line: &str) {
+        let state = self.state.lock();
+        state.members(channel).into_iter().for_each(|member| state.tell(member, line));
+    }
+
+    /// Sends a line to one.
+    pub(super) fn tell(&self, nick: &str, line: &str) {
+        let state = self.state.lock();
+        state.tell(state.id_of(nick).unwrap(), line);
+    }
+
     /// Ends somebody's connection.
-    pub(super) fn kill(&self, nick: &str) {
+    pub(super) fn quit_of(&self, nick: &str, reason: &str) {
         let id = self.state.lock().id_of(nick).unwrap();
-        self.quit(id, "Killed");
+        self.quit(id, reason);
     }
 
     /// Waits until a client sent such a line (`nick: line`).
