@@ -115,7 +115,16 @@ impl Store {
         let db = Db::open(address, migrations::STEPS, options).await?;
         let log = Arc::new(Log::open(&db).await?);
         let (writer, task) = Writer::start(db.clone(), log.clone(), WriterOptions::default());
-        Ok(Self { db, log, writer: Arc::new(Mutex::new(Some(writer))), task: Arc::new(Mutex::new(Some(task))) })
+        let store =
+            Self { db, log, writer: Arc::new(Mutex::new(Some(writer))), task: Arc::new(Mutex::new(Some(task))) };
+        let filling = store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = filling.fill_txn_filter().await {
+                // Without it every transaction id is looked for, as before it is filled.
+                tracing::debug!(%error, "the known transaction ids were not read");
+            }
+        });
+        Ok(store)
     }
 
     /// The address of a SQLite database in a file.

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use serde::Serialize;
 use sqlx::{
-    Postgres, Row as _, Sqlite, Transaction,
+    AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction,
     postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow},
     query::Query,
     sqlite::{
@@ -194,6 +194,46 @@ impl Db {
         })
     }
 
+    /// Runs statements over many rows in one transaction. On SQLite all of it is one call to the engine, which costs a thread
+    /// switch each; on PostgreSQL it is one call each.
+    ///
+    /// # Errors
+    /// As [`SqlError`] sorts them; then nothing was written.
+    pub async fn commit_batches(&self, batches: Vec<(&'static BatchSql, String)>) -> Result<(), SqlError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Sqlite { writer, .. } => {
+                let mut text = String::with_capacity(256 * (batches.len() + 1));
+                text.push_str("BEGIN IMMEDIATE;");
+                for (number, (sql, _)) in batches.iter().enumerate() {
+                    text.push_str(&sql.sqlite.replace("json_each($1)", &format!("json_each(${})", number + 1)));
+                    text.push(';');
+                }
+                text.push_str("COMMIT");
+                let mut connection = writer.acquire().await?;
+                let mut query = sqlx::query(AssertSqlSafe(text));
+                for (_, rows) in batches {
+                    query = query.bind(rows);
+                }
+                if let Err(error) = query.execute(&mut *connection).await {
+                    // Where BEGIN itself failed there is nothing to undo; the engine says so, and that is no news.
+                    let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+                    return Err(error.into());
+                }
+            }
+            Self::Postgres(pool) => {
+                let mut tx = pool.begin().await?;
+                for (sql, rows) in batches {
+                    sqlx::query(sql.postgres.as_str()).bind(rows).execute(&mut *tx).await?;
+                }
+                tx.commit().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Begins a transaction that only reads, and sees one snapshot throughout.
     ///
     /// # Errors
@@ -300,7 +340,14 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        let rows = encode(rows)?;
+        self.execute_encoded(sql, encode(rows)?).await
+    }
+
+    /// The same, where the rows are encoded already: a JSON array of arrays.
+    ///
+    /// # Errors
+    /// As [`SqlError`] sorts them.
+    pub async fn execute_encoded(&mut self, sql: &'static BatchSql, rows: String) -> Result<u64, SqlError> {
         Ok(match self {
             Self::Sqlite(tx) => sqlx::query(sql.sqlite.as_str()).bind(rows).execute(&mut **tx).await?.rows_affected(),
             Self::Postgres(tx) => {

@@ -17,4 +17,4 @@ pub use db::{BatchSql, Db, DbOptions, Durability, Row, Tx};
 pub use error::SqlError;
 pub use migrate::Migration;
 pub use value::Value;
-pub use writer::{Apply, WriteError, Writer, WriterOptions};
+pub use writer::{Apply, Round, WriteError, Writer, WriterOptions};

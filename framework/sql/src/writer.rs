@@ -8,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{Db, SqlError, Tx};
+use crate::{BatchSql, Db, SqlError, Tx};
 
 /// Says how a round of operations becomes statements. Implementors gather all rows for one table into one statement.
 #[async_trait]
@@ -24,8 +24,26 @@ pub trait Apply: Send + Sync + 'static {
     /// Therefore nothing in memory may change here: that is what [`Apply::committed`] is for.
     async fn apply(&self, ops: &[Self::Op], tx: &mut Tx<'_>) -> Result<Vec<Self::Done>, SqlError>;
 
+    /// What a round writes, where nothing has to be read for it: then the whole round is one call of the engine, and
+    /// [`Apply::apply`] is not asked. `None`, as by default: ask it.
+    ///
+    /// # Errors
+    /// As for [`Apply::apply`].
+    fn prepare(&self, _ops: &[Self::Op]) -> Result<Option<Round<Self::Done>>, SqlError> {
+        Ok(None)
+    }
+
     /// Called after the commit and before anyone is answered, in commit order.
     fn committed(&self, _ops: &[Self::Op], _done: &[Self::Done]) {}
+}
+
+/// A round of operations as statements over many rows.
+#[derive(Debug)]
+pub struct Round<D> {
+    /// The statements, in order, each with its rows as a JSON array of arrays.
+    pub batches: Vec<(&'static BatchSql, String)>,
+    /// What the callers learn after the commit.
+    pub done: Vec<D>,
 }
 
 /// Why a write did not happen.
@@ -159,9 +177,18 @@ async fn one_by_one<A: Apply>(db: &Db, apply: &A, ops: Vec<A::Op>, answers: Vec<
 }
 
 async fn commit<A: Apply>(db: &Db, apply: &A, ops: &[A::Op]) -> Result<Vec<A::Done>, SqlError> {
-    let mut tx = db.begin().await?;
-    let done = apply.apply(ops, &mut tx).await?;
-    tx.commit().await?;
+    let done = match apply.prepare(ops)? {
+        Some(Round { batches, done }) => {
+            db.commit_batches(batches).await?;
+            done
+        }
+        None => {
+            let mut tx = db.begin().await?;
+            let done = apply.apply(ops, &mut tx).await?;
+            tx.commit().await?;
+            done
+        }
+    };
     apply.committed(ops, &done);
     Ok(done)
 }
@@ -197,6 +224,49 @@ mod tests {
             tx.execute_rows(&INSERT, &rows).await?;
             Ok(ops.iter().map(|(_, n)| *n).collect())
         }
+    }
+
+    /// The same, without reading.
+    struct Prepared;
+
+    #[async_trait]
+    impl Apply for Prepared {
+        type Op = (String, i64);
+        type Done = i64;
+        async fn apply(&self, _: &[Self::Op], _: &mut Tx<'_>) -> Result<Vec<i64>, SqlError> {
+            unreachable!("it is prepared")
+        }
+        fn prepare(&self, ops: &[Self::Op]) -> Result<Option<Round<i64>>, SqlError> {
+            let rows: Vec<(&str, i64, &str)> = ops.iter().map(|(id, n)| (id.as_str(), *n, "00ff")).collect();
+            let twice: Vec<(String, i64, &str)> = ops.iter().map(|(id, n)| (format!("{id}2"), *n, "00ff")).collect();
+            let batches = vec![
+                (&*INSERT, serde_json::to_string(&rows).unwrap()),
+                (&*INSERT, serde_json::to_string(&twice).unwrap()),
+            ];
+            Ok(Some(Round { batches, done: ops.iter().map(|(_, n)| *n).collect() }))
+        }
+    }
+
+    async fn prepared_story(address: &str) {
+        let db = Db::open(address, STEPS, DbOptions::default()).await.unwrap();
+        let (writer, task) = Writer::start(db.clone(), Arc::new(Prepared), WriterOptions::default());
+        assert_eq!(writer.submit(("x".to_owned(), 1)).await.unwrap(), 1);
+        // The second statement of a round fails: nothing is left of the first, and the next round is not in its transaction.
+        let (one, two) = tokio::join!(writer.submit(("y".to_owned(), 2)), writer.submit(("x".to_owned(), 3)));
+        assert_eq!((one.unwrap(), two.is_err()), (2, true));
+        assert!(matches!(writer.submit(("".to_owned(), 4)).await, Ok(4)));
+        let rows = db.fetch_all("SELECT id FROM note ORDER BY id", &[]).await.unwrap();
+        let ids: Vec<String> = rows.iter().map(|row| row.text(0).unwrap()).collect();
+        assert_eq!(ids, ["", "2", "x", "x2", "y", "y2"]);
+        drop(writer);
+        task.await.unwrap();
+        db.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_prepared_round_is_one_transaction() {
+        let dir = tempfile::tempdir().unwrap();
+        prepared_story(&format!("sqlite:{}", dir.path().join("t.db").display())).await;
     }
 
     async fn story(address: &str) {

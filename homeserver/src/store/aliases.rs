@@ -1,7 +1,9 @@
 //! The table `room_alias`.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
-use landbridge_sql::{SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, SqlError, Tx, Value};
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId};
 
 use super::{Store, Write};
@@ -9,7 +11,12 @@ use crate::{rooms::RoomNid, stream::Position};
 
 const BAD: SqlError = SqlError::Refused("an alias's row cannot be read");
 
-pub(crate) const INSERT: &str = "INSERT INTO room_alias (alias, room, creator) VALUES ($1, $2, $3)";
+pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO room_alias (alias, room, creator) \
+         SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2 FROM {rows} WHERE true",
+    )
+});
 
 /// Adds an alias; a conflict where there is one.
 pub(crate) struct AddAlias {
@@ -21,8 +28,7 @@ pub(crate) struct AddAlias {
 #[async_trait]
 impl Write for AddAlias {
     async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
-        let values = [Value::from(self.alias.as_str()), Value::from(self.room.0), Value::from(self.creator.as_str())];
-        tx.execute(INSERT, &values).await.map(drop)
+        tx.execute_rows(&INSERT, &[(self.alias.as_str(), self.room.0, self.creator.as_str())]).await.map(drop)
     }
 }
 

@@ -1,13 +1,19 @@
 //! The table `published_room`.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
-use landbridge_sql::{SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, SqlError, Tx, Value};
 
 use super::{Store, Write};
 use crate::{rooms::RoomNid, stream::Position};
 
-pub(crate) const INSERT: &str =
-    "INSERT INTO published_room (network, room) VALUES ($1, $2) ON CONFLICT (network, room) DO NOTHING";
+pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO published_room (network, room) SELECT value->>0, CAST(value->>1 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (network, room) DO NOTHING",
+    )
+});
 
 /// Puts a room into a list, or takes it out.
 pub(crate) struct Publish {
@@ -19,8 +25,11 @@ pub(crate) struct Publish {
 #[async_trait]
 impl Write for Publish {
     async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
-        let sql = if self.public { INSERT } else { "DELETE FROM published_room WHERE network = $1 AND room = $2" };
-        tx.execute(sql, &[Value::from(&self.network), Value::from(self.room.0)]).await.map(drop)
+        if self.public {
+            return tx.execute_rows(&INSERT, &[(&self.network, self.room.0)]).await.map(drop);
+        }
+        let values = [Value::from(&self.network), Value::from(self.room.0)];
+        tx.execute("DELETE FROM published_room WHERE network = $1 AND room = $2", &values).await.map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use landbridge_sql::{BatchSql, Row, SqlError, Value};
 use ruma::{EventId, OwnedEventId};
 
-use super::Store;
+use super::{Store, text};
 use crate::{
     rooms::{Event, EventFlags, EventMeta, EventNid, EventTxn, KeyIndex, RoomNid, Root},
     stream::Position,
@@ -57,7 +57,7 @@ const BAD: SqlError = SqlError::Refused("an event's row cannot be read");
 fn read_event(row: &Row) -> Result<Event, SqlError> {
     let key = row.opt_int(7)?.map(|index| u32::try_from(index).map(KeyIndex)).transpose().map_err(|_| BAD)?;
     let txn = match (row.opt_text(9)?, row.opt_text(10)?) {
-        (Some(device), Some(txn_id)) => Some(EventTxn { device, txn_id }),
+        (Some(device), Some(txn_id)) => Some(EventTxn { device: text::decode(device), txn_id: text::decode(txn_id) }),
         _ => None,
     };
     let meta = EventMeta {

@@ -1,17 +1,19 @@
 //! The writing side of the log: what one commit holds, and what happens in memory once it is durable.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
     },
 };
 
 use async_trait::async_trait;
-use landbridge_sql::{Apply, Db, SqlError, Tx, WriteError};
+use landbridge_sql::{Apply, BatchSql, Db, Round, SqlError, Tx, WriteError};
 use parking_lot::{Mutex, RwLock};
 use ruma::{EventId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId};
+use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -20,7 +22,8 @@ use super::{
     directory, events, keys, memberships,
     nodes::{self, hex},
     rooms::{self, CurrentState},
-    text, txns,
+    text,
+    txns::{self, TxnFilter},
 };
 use crate::{
     rooms::{Event, EventNid, KeyIndex, RoomNid, Root, state_tree::Node, state_tree::NodeId},
@@ -189,6 +192,7 @@ pub(crate) struct Log {
     pub(super) events: EventCache,
     pub(super) nodes: Cache<NodeId, Arc<Node>>,
     pub(super) rooms: RoomCache,
+    pub(super) txns: TxnFilter,
 }
 
 #[derive(Debug, Default)]
@@ -206,12 +210,11 @@ impl Log {
         };
         // Positions up to `reserved` may have been shown to a client without being written anywhere.
         let head = Position(reserved);
-        let mut tx = db.begin().await?;
-        reserve(&mut tx, reserved + RESERVE).await?;
-        tx.commit().await?;
+        db.commit_batches(vec![(&RESERVE_SQL, format!("[[{}]]", reserved + RESERVE))]).await?;
         let greatest = async |sql: &'static str| -> Result<i64, SqlError> {
             db.fetch_optional(sql, &[]).await?.map_or(Ok(0), |row| Ok(row.opt_int(0)?.unwrap_or(0)))
         };
+        let known = db.fetch_optional("SELECT count(*) FROM txn", &[]).await?.map_or(Ok(0), |row| row.int(0))?;
         Ok(Self {
             head: watch::Sender::new(head),
             reserved: AtomicI64::new(reserved + RESERVE),
@@ -222,6 +225,7 @@ impl Log {
             events: EventCache { by_nid: Cache::new(EVENTS), by_id: Cache::new(EVENTS), redacted: Cache::new(1024) },
             nodes: Cache::new(NODES),
             rooms: RoomCache::default(),
+            txns: TxnFilter::new(usize::try_from(known).unwrap_or(0)),
         })
     }
 
@@ -297,6 +301,9 @@ impl Log {
         if write.creates {
             self.rooms.insert_read(write.room.clone());
         }
+        if let Some((key, _)) = &write.txn {
+            self.txns.insert(key);
+        }
         self.chains.lock().insert(write.room.nid, write.number);
     }
 }
@@ -324,23 +331,28 @@ impl super::Store {
     }
 }
 
-async fn reserve(tx: &mut Tx<'_>, up_to: i64) -> Result<(), SqlError> {
-    const SQL: &str = "INSERT INTO log_head (one, reserved) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET reserved = excluded.reserved";
-    tx.execute(SQL, &[up_to.into()]).await.map(drop)
-}
+static RESERVE_SQL: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO log_head (one, reserved) SELECT 1, CAST(value->>0 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (one) DO UPDATE SET reserved = excluded.reserved",
+    )
+});
 
 /// The rows of one round, gathered by table.
 #[derive(Default)]
 struct Rows<'a> {
     rooms: Vec<(i64, &'a str, &'a str, String, String)>,
     current: HashMap<i64, (String, String)>,
-    keys: Vec<(i64, u32, std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)>,
+    keys: Vec<(i64, u32, Cow<'a, str>, Cow<'a, str>)>,
     nodes: Vec<(String, String)>,
     events: Vec<EventRow<'a>>,
     edges: Vec<(i64, i64)>,
     memberships: HashMap<(i64, &'a str), (&'a MembershipRow, i64)>,
     redactions: HashMap<i64, i64>,
     txns: Vec<(String, i64)>,
+    aliases: Vec<(&'a str, i64, &'a str)>,
+    published: Vec<(&'static str, i64)>,
+    reserve: Option<[i64; 1]>,
 }
 
 type EventRow<'a> = (
@@ -353,8 +365,8 @@ type EventRow<'a> = (
     Option<String>,
     Option<u32>,
     Option<i64>,
-    Option<&'a str>,
-    Option<&'a str>,
+    Option<Cow<'a, str>>,
+    Option<Cow<'a, str>>,
     &'a str,
 );
 
@@ -388,8 +400,8 @@ impl<'a> Rows<'a> {
                 resolved.map(|root| hex(root.as_bytes())),
                 event.key.map(|key| key.0),
                 event.replaces.map(|nid| nid.0),
-                event.txn.as_ref().map(|txn| txn.device.as_str()),
-                event.txn.as_ref().map(|txn| txn.txn_id.as_str()),
+                event.txn.as_ref().map(|txn| text::encode(&txn.device)),
+                event.txn.as_ref().map(|txn| text::encode(&txn.txn_id)),
                 &event.json,
             ));
             self.edges.extend(parents.iter().map(|parent| (event.nid.0, parent.0)));
@@ -400,9 +412,12 @@ impl<'a> Rows<'a> {
         }
         self.redactions.extend(write.redactions.iter().map(|(target, by)| (target.nid.0, by.0)));
         self.txns.extend(write.txn.iter().map(|(key, nid)| (key.hex(), nid.0)));
+        self.aliases.extend(write.aliases.iter().map(|(alias, creator)| (alias.as_str(), room, creator.as_str())));
+        self.published.extend(write.publish.then_some(("", room)));
     }
 
-    async fn write(self, tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    /// The statements that write all of it, each with its rows.
+    fn batches(self) -> Result<Vec<(&'static BatchSql, String)>, SqlError> {
         let created: Vec<i64> = self.rooms.iter().map(|row| row.0).collect();
         let current: Vec<(i64, String, String)> = self
             .current
@@ -417,25 +432,38 @@ impl<'a> Rows<'a> {
                 (room, user, row.membership.as_str(), row.sender.as_str(), row.event.0, position)
             })
             .collect();
-        tx.execute_rows(&rooms::INSERT, &self.rooms).await?;
-        tx.execute_rows(&rooms::UPDATE, &current).await?;
-        tx.execute_rows(&keys::INSERT, &self.keys).await?;
-        tx.execute_rows(&nodes::INSERT, &self.nodes).await?;
-        tx.execute_rows(&events::INSERT, &self.events).await?;
-        tx.execute_rows(&events::INSERT_EDGE, &self.edges).await?;
-        tx.execute_rows(&memberships::UPSERT, &memberships).await?;
-        tx.execute_rows(&events::REDACT, &self.redactions.into_iter().collect::<Vec<_>>()).await?;
-        tx.execute_rows(&txns::INSERT, &self.txns).await?;
-        Ok(())
+        let redactions: Vec<(i64, i64)> = self.redactions.into_iter().collect();
+        let mut batches = Vec::new();
+        add(&mut batches, &rooms::INSERT, &self.rooms)?;
+        add(&mut batches, &rooms::UPDATE, &current)?;
+        add(&mut batches, &keys::INSERT, &self.keys)?;
+        add(&mut batches, &nodes::INSERT, &self.nodes)?;
+        add(&mut batches, &events::INSERT, &self.events)?;
+        add(&mut batches, &events::INSERT_EDGE, &self.edges)?;
+        add(&mut batches, &memberships::UPSERT, &memberships)?;
+        add(&mut batches, &events::REDACT, &redactions)?;
+        add(&mut batches, &txns::INSERT, &self.txns)?;
+        add(&mut batches, &aliases::INSERT, &self.aliases)?;
+        add(&mut batches, &directory::INSERT, &self.published)?;
+        add(&mut batches, &RESERVE_SQL, self.reserve.as_slice())?;
+        Ok(batches)
     }
 }
 
-#[async_trait]
-impl Apply for Log {
-    type Op = Op;
-    type Done = Position;
+fn add<T: Serialize>(
+    batches: &mut Vec<(&'static BatchSql, String)>,
+    sql: &'static BatchSql,
+    rows: &[T],
+) -> Result<(), SqlError> {
+    if !rows.is_empty() {
+        batches.push((sql, serde_json::to_string(rows).map_err(SqlError::Encode)?));
+    }
+    Ok(())
+}
 
-    async fn apply(&self, ops: &[Op], tx: &mut Tx<'_>) -> Result<Vec<Position>, SqlError> {
+impl Log {
+    /// The rows of a round, and the place in the log after each of its operations.
+    fn gather<'a>(&self, ops: &'a [Op]) -> Result<(Rows<'a>, Vec<Position>), SqlError> {
         self.check_chains(ops)?;
         let mut position = self.head();
         let mut done = Vec::with_capacity(ops.len());
@@ -447,18 +475,37 @@ impl Apply for Log {
             position.0 += Self::width(op);
             done.push(position);
         }
-        rows.write(tx).await?;
+        if position.0 + RESERVE / 2 > self.reserved.load(Ordering::Relaxed) {
+            rows.reserve = Some([position.0 + RESERVE]);
+        }
+        Ok((rows, done))
+    }
+}
+
+#[async_trait]
+impl Apply for Log {
+    type Op = Op;
+    type Done = Position;
+
+    async fn apply(&self, ops: &[Op], tx: &mut Tx<'_>) -> Result<Vec<Position>, SqlError> {
+        let (rows, done) = self.gather(ops)?;
+        for (sql, rows) in rows.batches()? {
+            tx.execute_encoded(sql, rows).await?;
+        }
         for (op, position) in ops.iter().zip(&done) {
-            match op {
-                Op::Room(write) => write_rare(write, tx).await?,
-                Op::Other(write) => write.write(tx, *position).await?,
-                Op::Tick => {}
+            if let Op::Other(write) = op {
+                write.write(tx, *position).await?;
             }
         }
-        if position.0 + RESERVE / 2 > self.reserved.load(Ordering::Relaxed) {
-            reserve(tx, position.0 + RESERVE).await?;
-        }
         Ok(done)
+    }
+
+    fn prepare(&self, ops: &[Op]) -> Result<Option<Round<Position>>, SqlError> {
+        if ops.iter().any(|op| matches!(op, Op::Other(_))) {
+            return Ok(None);
+        }
+        let (rows, done) = self.gather(ops)?;
+        Ok(Some(Round { batches: rows.batches()?, done }))
     }
 
     fn committed(&self, ops: &[Op], done: &[Position]) {
@@ -480,16 +527,4 @@ impl Apply for Log {
             moved
         });
     }
-}
-
-/// What only the making of a room writes.
-async fn write_rare(write: &RoomWrite, tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    let room = write.room.nid.0.into();
-    for (alias, creator) in &write.aliases {
-        tx.execute(aliases::INSERT, &[alias.as_str().into(), room, creator.as_str().into()]).await?;
-    }
-    if write.publish {
-        tx.execute(directory::INSERT, &["".into(), room]).await?;
-    }
-    Ok(())
 }

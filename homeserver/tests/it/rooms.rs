@@ -50,15 +50,15 @@ async fn a_room_of_every_version_lives() {
 
 async fn story(mut server: Server) {
     let room = server.public_room(alice(), "12").await;
-    let sent = server.rooms().send(message(&room, alice(), "one").under("DEVICE", "txn1")).await.unwrap();
+    let sent = server.rooms().send(message(&room, alice(), "one").under("DEVICE", "txn\u{0}1")).await.unwrap();
     server.join(&room, bob()).await.unwrap();
     server.say(&room, bob(), "two").await.unwrap();
     // A repeated request has the same answer, now and after a restart.
-    let again = server.rooms().send(message(&room, alice(), "one").under("DEVICE", "txn1")).await.unwrap();
+    let again = server.rooms().send(message(&room, alice(), "one").under("DEVICE", "txn\u{0}1")).await.unwrap();
     assert_eq!(again, sent);
     let before = server.hs.stream().position();
     server = server.restart().await;
-    let again = server.rooms().send(message(&room, alice(), "one").under("DEVICE", "txn1")).await.unwrap();
+    let again = server.rooms().send(message(&room, alice(), "one").under("DEVICE", "txn\u{0}1")).await.unwrap();
     assert_eq!(again, sent);
     // Nothing is forgotten and the log goes on after where it was.
     let three = server.say(&room, bob(), "three").await.unwrap();
