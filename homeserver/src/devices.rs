@@ -65,6 +65,8 @@ pub struct Device {
     pub device_id: OwnedDeviceId,
     /// What its owner calls it.
     pub display_name: Option<String>,
+    /// When its owner last logged in with it, in milliseconds since 1970; `None` for those of application services.
+    pub last_seen_ts: Option<i64>,
 }
 
 impl Devices {
@@ -91,6 +93,7 @@ impl Devices {
         let (user, device) = (user_id.as_str(), device_id.as_str());
         let statements = vec![
             table::upsert(user, device, display_name, at),
+            table::seen(user, device, at),
             table::drop_tokens(user, device),
             table::insert_token(&hash_token(&token), user, device),
         ];
@@ -217,7 +220,7 @@ pub enum DeviceError {
 }
 
 fn device(row: DeviceRow) -> Device {
-    Device { device_id: row.device_id.into(), display_name: row.display_name }
+    Device { device_id: row.device_id.into(), display_name: row.display_name, last_seen_ts: row.last_seen_ts }
 }
 
 impl std::fmt::Debug for Devices {

@@ -12,10 +12,10 @@ mod token;
 mod typing;
 mod typists;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use ruma::{
-    OwnedDeviceId, OwnedUserId,
+    OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId,
     api::client::{filter::FilterDefinition, sync::sync_events::v3::Response},
 };
 use tokio::time::Instant;
@@ -31,13 +31,16 @@ pub use self::{
 use crate::{
     devices::{Keys, ToDevice},
     http::error::ApiError,
-    rooms::Rooms,
+    rooms::{Event, Rooms},
     stream::{Position, Stream},
     users::AccountData,
 };
 
 /// The longest a client may wait for news.
 pub const LONGEST_POLL: Duration = Duration::from_secs(120);
+
+/// How many events of the log are looked through at once to find which rooms changed; with more, every room is looked at.
+const LOOKED_AT: usize = 1000;
 
 /// Puts together what a user has not seen yet.
 #[derive(Clone, Debug)]
@@ -95,15 +98,35 @@ impl Sync {
                 return Ok(built.response);
             }
             // Nothing of what was looked at is news, so the next look begins where this one ended.
-            request.since = request.since.map(|since| SyncToken { position: built.until, ..since });
-            let Some(since) = request.since else { return Ok(built.response) };
-            if tokio::time::timeout_at(deadline, self.news_after(since.position)).await.is_err() {
+            let Some(since) = request.since.map(|since| SyncToken { position: built.until, ..since }) else {
                 return Ok(built.response);
+            };
+            let news = self.news_after(since.position, &request.user_id, &built.joined);
+            match tokio::time::timeout_at(deadline, news).await {
+                Ok(news) => request.since = Some(SyncToken { position: news?, ..since }),
+                Err(_) => return Ok(built.response),
             }
         }
     }
 
-    async fn news_after(&self, position: Position) {
-        self.sources.stream.wait_past(position).await;
+    /// Waits until something happens that may concern the user; gives the place before it. What happens in other rooms is passed
+    /// over without looking anything up.
+    async fn news_after(
+        &self,
+        mut position: Position,
+        user_id: &UserId,
+        joined: &HashSet<OwnedRoomId>,
+    ) -> Result<Position, ApiError> {
+        loop {
+            let head = self.sources.stream.wait_past(position).await;
+            let events = self.sources.stream.read(position, head, LOOKED_AT).await?;
+            let all_are_events = i64::try_from(events.len()).is_ok_and(|count| count == head.0 - position.0);
+            let concerns =
+                |event: &Event| joined.contains(&event.room_id) || event.state_key.as_deref() == Some(user_id.as_str());
+            if !all_are_events || events.iter().any(|event| concerns(event)) {
+                return Ok(position);
+            }
+            position = head;
+        }
     }
 }

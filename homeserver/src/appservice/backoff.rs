@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest wait between two tries.
-pub const LONGEST: Duration = Duration::from_secs(300);
+pub(super) const LONGEST: Duration = Duration::from_secs(300);
 
 /// Doubles from half a second to [`LONGEST`], with jitter, so that many services that fell together do not rise together.
 #[derive(Clone, Copy, Debug, Default)]

@@ -239,13 +239,13 @@ const KNOWN_ROOMS: usize = 50_000;
 
 /// Which services are interested in a room by its aliases. Looked up once a room, and forgotten when its aliases change.
 #[derive(Clone, Debug, Default)]
-pub struct AliasInterest {
+pub(super) struct AliasInterest {
     rooms: Arc<Mutex<HashMap<OwnedRoomId, Arc<[ruma::OwnedRoomAliasId]>>>>,
 }
 
 impl AliasInterest {
     /// Forgets a room whose aliases changed.
-    pub fn changed(&self, room_id: &RoomId) {
+    pub(super) fn changed(&self, room_id: &RoomId) {
         self.rooms.lock().remove(room_id);
     }
 

@@ -75,22 +75,33 @@ impl Deliveries {
     pub async fn add(&self, appservice: Appservice) -> Result<Arc<Appservice>, AddError> {
         let appservice = Arc::new(appservice);
         self.inner.appservices.add(appservice.clone())?;
+        if let Err(error) = self.start(&appservice).await {
+            self.inner.appservices.remove(appservice.id());
+            return Err(error);
+        }
+        Ok(appservice)
+    }
+
+    /// Once this returns, whatever happens is delivered.
+    async fn start(&self, appservice: &Arc<Appservice>) -> Result<(), AddError> {
         match self.inner.sources.users.create(appservice.sender(), None, Some(appservice.id())).await {
             Ok(()) | Err(CreateUserError::InUse) => {}
             Err(error) => return Err(AddError::Store(error.to_string())),
         }
-        if appservice.is_reachable() {
-            let queue = Queue {
-                appservice: appservice.clone(),
-                sources: self.inner.sources.clone(),
-                local: self.inner.local.clone(),
-                clock: self.inner.clock.clone(),
-                entropy: self.inner.entropy.clone(),
-            };
-            // The task holds no `Deliveries`, so dropping the last of them ends it.
-            self.inner.tasks.lock().push(tokio::spawn(queue.run()));
+        if !appservice.is_reachable() {
+            return Ok(());
         }
-        Ok(appservice)
+        let queue = Queue {
+            appservice: appservice.clone(),
+            sources: self.inner.sources.clone(),
+            local: self.inner.local.clone(),
+            clock: self.inner.clock.clone(),
+            entropy: self.inner.entropy.clone(),
+        };
+        let (progress, flight) = queue.begin().await.map_err(|error| AddError::Store(error.to_string()))?;
+        // The task holds no `Deliveries`, so dropping the last of them ends it.
+        self.inner.tasks.lock().push(tokio::spawn(queue.run(progress, flight)));
+        Ok(())
     }
 
     /// Tells that the aliases of a room changed.

@@ -53,7 +53,7 @@ pub(super) struct Queue {
 }
 
 /// Where the work stands.
-struct Progress {
+pub(super) struct Progress {
     interest: Interest,
     /// As it is in memory; what is stored may lag behind over events of no interest.
     cursor: CursorRow,
@@ -66,7 +66,7 @@ struct Progress {
 }
 
 /// A transaction in flight, with what its acknowledgement changes.
-struct Flight {
+pub(super) struct Flight {
     txn: TxnRow,
     changes: Vec<InterestChange>,
 }
@@ -79,13 +79,7 @@ enum Outcome {
 
 impl Queue {
     /// Delivers until the task is dropped.
-    pub(super) async fn run(self) {
-        let (mut progress, mut flight) = loop {
-            match self.begin().await {
-                Ok(begun) => break begun,
-                Err(error) => self.hiccup("begin", &error).await,
-            }
-        };
+    pub(super) async fn run(self, mut progress: Progress, mut flight: Option<Flight>) {
         loop {
             let current = match flight.take() {
                 Some(flight) => flight,
@@ -118,7 +112,7 @@ impl Queue {
     }
 
     /// Takes up the stored cursor and what was in flight, or begins at the log's end.
-    async fn begin(&self) -> Result<(Progress, Option<Flight>), BatchError> {
+    pub(super) async fn begin(&self) -> Result<(Progress, Option<Flight>), BatchError> {
         let id = self.appservice.id();
         let namespaces = serde_json::to_string(&self.appservice.registration().namespaces)?;
         let stored = table::cursor(self.local.db(), id).await?;

@@ -197,6 +197,11 @@ impl Appservices {
         Ok(())
     }
 
+    /// Takes one out again, that could not be started.
+    pub(super) fn remove(&self, id: &str) {
+        self.list.write().retain(|appservice| appservice.id() != id);
+    }
+
     /// All of them.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Appservice>> {

@@ -32,8 +32,11 @@ const MAX_RESULTS: usize = 1000;
 #[derive(Clone, Debug, Default)]
 pub struct Thirdparty {
     appservices: Appservices,
-    known: Arc<Mutex<HashMap<(String, String), (Instant, Value)>>>,
+    known: Arc<Mutex<HashMap<ProtocolKey, (Instant, Value)>>>,
 }
+
+/// A service's id and a protocol's name.
+type ProtocolKey = (String, String);
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

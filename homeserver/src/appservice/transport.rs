@@ -10,7 +10,7 @@ use http::{Request, Response, Uri};
 use tower::ServiceExt as _;
 
 /// The longest answer read from an application service, in bytes.
-pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// Carries one request to an application service and its answer back.
 #[async_trait]

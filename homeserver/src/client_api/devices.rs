@@ -36,10 +36,13 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
 }
 
 fn shown(device: &Device) -> Value {
-    match &device.display_name {
-        Some(name) => json!({ "device_id": device.device_id, "display_name": name }),
-        None => json!({ "device_id": device.device_id }),
-    }
+    // With nulls: matrix-nio wants every field.
+    json!({
+        "device_id": device.device_id,
+        "display_name": device.display_name,
+        "last_seen_ts": device.last_seen_ts,
+        "last_seen_ip": null,
+    })
 }
 
 /// `GET /_matrix/client/v3/devices`

@@ -28,7 +28,7 @@ use crate::{
 
 /// Who sent a request.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The user who acts, asserted or not.
     pub user_id: OwnedUserId,
     /// The device, if there is one: requests of application services mostly have none.
@@ -44,7 +44,7 @@ impl Caller {
     ///
     /// # Errors
     /// `M_FORBIDDEN`.
-    pub fn must_be(&self, user_id: &UserId) -> Result<(), ApiError> {
+    pub(crate) fn must_be(&self, user_id: &UserId) -> Result<(), ApiError> {
         if self.user_id == *user_id {
             return Ok(());
         }
@@ -55,7 +55,7 @@ impl Caller {
     ///
     /// # Errors
     /// `M_FORBIDDEN` for an application service that names no device.
-    pub fn device(&self) -> Result<&DeviceId, ApiError> {
+    pub(crate) fn device(&self) -> Result<&DeviceId, ApiError> {
         self.device_id
             .as_deref()
             .ok_or_else(|| MatrixError::forbidden("Only a device can do this: add ?device_id= to the request").into())
@@ -63,7 +63,7 @@ impl Caller {
 
     /// Whose transaction ids these are: the device's, or the application service's where it names no device.
     #[must_use]
-    pub fn txn(&self, txn_id: &str) -> Option<Txn> {
+    pub(crate) fn txn(&self, txn_id: &str) -> Option<Txn> {
         let device = match (&self.device_id, &self.appservice) {
             (Some(device_id), _) => device_id.to_string(),
             (None, Some(appservice)) => format!("appservice {}", appservice.id()),
@@ -74,14 +74,14 @@ impl Caller {
 
     /// The reader of events, who gets its own transaction ids back.
     #[must_use]
-    pub fn reader(&self) -> Option<(&UserId, &str)> {
+    pub(crate) fn reader(&self) -> Option<(&UserId, &str)> {
         self.device_id.as_deref().map(|device_id| (&*self.user_id, device_id.as_str()))
     }
 }
 
 /// Checks tokens.
 #[derive(Clone, Debug)]
-pub struct Auth {
+pub(crate) struct Auth {
     devices: Devices,
     users: Users,
     appservices: Appservices,
@@ -90,7 +90,7 @@ pub struct Auth {
 impl Auth {
     /// Checks tokens against these.
     #[must_use]
-    pub const fn new(devices: Devices, users: Users, appservices: Appservices) -> Self {
+    pub(crate) const fn new(devices: Devices, users: Users, appservices: Appservices) -> Self {
         Self { devices, users, appservices }
     }
 
@@ -98,7 +98,7 @@ impl Auth {
     ///
     /// # Errors
     /// `M_UNKNOWN_TOKEN`; for application services `M_FORBIDDEN` and `M_UNKNOWN_DEVICE`.
-    pub async fn caller(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Caller>> {
+    pub(crate) async fn caller(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Caller>> {
         let Some(token) = bearer_token(headers, uri)? else { return Ok(None) };
         if let Some(appservice) = self.appservices.by_token(&token) {
             return self.asserted(appservice, IdentityAssertion::from_uri(uri)?).await.map(Some);
@@ -111,7 +111,7 @@ impl Auth {
     ///
     /// # Errors
     /// `M_FORBIDDEN` if header and query disagree.
-    pub fn appservice(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Arc<Appservice>>> {
+    pub(crate) fn appservice(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Arc<Appservice>>> {
         Ok(bearer_token(headers, uri)?.and_then(|token| self.appservices.by_token(&token)))
     }
 
@@ -137,25 +137,16 @@ impl Auth {
 }
 
 /// 401 `M_UNKNOWN_TOKEN`.
-pub fn unknown_token() -> MatrixError {
+pub(crate) fn unknown_token() -> MatrixError {
     let kind = ErrorKind::UnknownToken(UnknownTokenErrorData::new());
     MatrixError::new(StatusCode::UNAUTHORIZED, kind, "Unknown access token")
 }
 
 /// A request of somebody: a ruma request with a checked token.
 #[derive(Debug)]
-pub struct Authed<T> {
+pub(crate) struct Authed<T> {
     /// Who asks.
     pub caller: Caller,
-    /// What is asked.
-    pub body: T,
-}
-
-/// A request of somebody or of nobody.
-#[derive(Debug)]
-pub struct MaybeAuthed<T> {
-    /// Who asks; `None` without a token.
-    pub caller: Option<Caller>,
     /// What is asked.
     pub body: T,
 }
@@ -173,22 +164,6 @@ where
         let (caller, request) = admit(request, &Auth::from_ref(state)).await?;
         let Ruma { body, .. } = Ruma::<T>::from_request(request, state).await?;
         Ok(Self { caller: caller.ok_or_else(MatrixError::missing_token)?, body })
-    }
-}
-
-impl<T, S> FromRequest<S> for MaybeAuthed<T>
-where
-    T: IncomingRequest + Send,
-    <T::Authentication as AuthScheme>::Output: Send,
-    S: Send + Sync,
-    Auth: FromRef<S>,
-{
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let (caller, request) = admit(request, &Auth::from_ref(state)).await?;
-        let Ruma { body, .. } = Ruma::<T>::from_request(request, state).await?;
-        Ok(Self { caller, body })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What handlers return.
-pub type ApiResult<T> = Result<T, ApiError>;
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
 /// Why a request was refused: a Matrix error, whose message is for the client, never about the server's inside.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 
 /// The path's parameters; wrong ones are answered `M_INVALID_PARAM`.
 #[derive(Debug)]
-pub struct PathArgs<T>(pub T);
+pub(crate) struct PathArgs<T>(pub T);
 
 /// The query's parameters; wrong ones are answered `M_INVALID_PARAM`.
 #[derive(Debug)]
-pub struct QueryArgs<T>(pub T);
+pub(crate) struct QueryArgs<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathArgs<T> {
     type Rejection = MatrixError;

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What has to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Nothing but the will to go on (`m.login.dummy`).
     Dummy,
     /// The user's password (`m.login.password`).
@@ -47,7 +47,7 @@ impl Stage {
 
 /// The authentications under way.
 #[derive(Clone, Debug)]
-pub struct Uia {
+pub(crate) struct Uia {
     sessions: Arc<Mutex<HashMap<String, Instant>>>,
     users: Users,
     entropy: Arc<dyn Entropy>,
@@ -55,7 +55,7 @@ pub struct Uia {
 
 /// A refusal: with stages to pass, or for good.
 #[derive(Debug)]
-pub enum UiaError {
+pub(crate) enum UiaError {
     /// 401 with the flows.
     Stages(Value),
     /// Anything else.
@@ -80,7 +80,7 @@ impl<E: Into<ApiError>> From<E> for UiaError {
 impl Uia {
     /// Checks passwords with `users`.
     #[must_use]
-    pub fn new(users: Users, entropy: Arc<dyn Entropy>) -> Self {
+    pub(crate) fn new(users: Users, entropy: Arc<dyn Entropy>) -> Self {
         Self { sessions: Arc::default(), users, entropy }
     }
 
@@ -88,7 +88,7 @@ impl Uia {
     ///
     /// # Errors
     /// 401 with the stages; `M_FORBIDDEN` among them if the password is wrong.
-    pub async fn require(
+    pub(crate) async fn require(
         &self,
         stage: Stage,
         user_id: Option<&UserId>,
@@ -171,7 +171,7 @@ fn names(identifier: &UserIdentifier, user_id: &UserId) -> bool {
 ///
 /// # Errors
 /// `M_UNKNOWN` for any other kind: this server knows neither e-mail addresses nor telephone numbers.
-pub fn localpart_or_id(identifier: &UserIdentifier) -> ApiResult<String> {
+pub(crate) fn localpart_or_id(identifier: &UserIdentifier) -> ApiResult<String> {
     let value = serde_json::to_value(identifier).unwrap_or_default();
     match (value["type"].as_str(), value["user"].as_str()) {
         (Some("m.id.user"), Some(user)) => Ok(user.to_owned()),

@@ -9,7 +9,6 @@ use crate::users::Profile;
 #[derive(Clone, Debug)]
 pub(crate) struct AccountRow {
     pub(crate) password_hash: Option<String>,
-    pub(crate) appservice_id: Option<String>,
     pub(crate) deactivated: bool,
 }
 
@@ -27,19 +26,10 @@ pub(crate) fn insert(user_id: &str, password_hash: Option<&str>, appservice_id: 
 
 pub(crate) async fn read(db: &Db, user_id: &str) -> Result<Option<AccountRow>, SqlError> {
     let row = db
-        .fetch_optional(
-            "SELECT password_hash, appservice_id, deactivated_at FROM account WHERE user_id = $1",
-            &[Value::from(user_id)],
-        )
+        .fetch_optional("SELECT password_hash, deactivated_at FROM account WHERE user_id = $1", &[Value::from(user_id)])
         .await?;
-    row.map(|row| {
-        Ok(AccountRow {
-            password_hash: row.opt_text(0)?,
-            appservice_id: row.opt_text(1)?,
-            deactivated: row.opt_int(2)?.is_some(),
-        })
-    })
-    .transpose()
+    row.map(|row| Ok(AccountRow { password_hash: row.opt_text(0)?, deactivated: row.opt_int(1)?.is_some() }))
+        .transpose()
 }
 
 pub(crate) async fn profile(db: &Db, user_id: &str) -> Result<Option<Profile>, SqlError> {

@@ -24,6 +24,11 @@ pub(crate) fn upsert(user_id: &str, device_id: &str, display_name: Option<&str>,
     )
 }
 
+/// Notes when a device was last used to log in.
+pub(crate) fn seen(user_id: &str, device_id: &str, at: i64) -> Statement {
+    statement!("UPDATE device SET last_seen_at = $3 WHERE user_id = $1 AND device_id = $2", user_id, device_id, at)
+}
+
 /// A device has one token: the old ones of a device that logs in again end here.
 pub(crate) fn drop_tokens(user_id: &str, device_id: &str) -> Statement {
     statement!("DELETE FROM access_token WHERE user_id = $1 AND device_id = $2", user_id, device_id)

@@ -21,8 +21,6 @@ pub(crate) struct Local {
 /// What became of a write.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
-    /// Its place in the log, or the log's end where it needs none.
-    pub(crate) position: Position,
     /// How many rows the last statement touched.
     pub(crate) rows: u64,
 }
@@ -41,8 +39,8 @@ impl Local {
     pub(crate) async fn write(&self, statements: Vec<Statement>) -> Result<Written, StoreError> {
         let rows = Arc::new(AtomicU64::new(0));
         let wakes = statements.iter().any(Statement::is_placed);
-        let position = self.store.write(Box::new(Statements { statements, wakes, rows: rows.clone() })).await?;
-        Ok(Written { position, rows: rows.load(Ordering::Acquire) })
+        self.store.write(Box::new(Statements { statements, wakes, rows: rows.clone() })).await?;
+        Ok(Written { rows: rows.load(Ordering::Acquire) })
     }
 
     /// Takes one key of each device (user, device, algorithm); each one-time key is given to one taker.

@@ -14,7 +14,7 @@ use serde_json::{
 };
 
 use super::{
-    Sources, SyncRequest, SyncToken,
+    LOOKED_AT, Sources, SyncRequest, SyncToken,
     filter::{EventFilter, admits, admits_room},
     receipts::{Receipt, by_room, receipt_content},
     room::{self, Span},
@@ -26,14 +26,13 @@ use crate::{
     users::StoredEvent,
 };
 
-/// How many events of the log are looked through to find which rooms changed; with more, every room is looked at.
-const LOOKED_AT: usize = 1000;
-
 /// A sync, and whether there is news in it.
 pub(super) struct Built {
     pub(super) response: Response,
     pub(super) until: Position,
     pub(super) is_empty: bool,
+    /// The rooms that the user is in.
+    pub(super) joined: HashSet<OwnedRoomId>,
 }
 
 /// What happened outside timelines.
@@ -68,7 +67,9 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
         && response.to_device.is_empty()
         && response.device_lists.is_empty();
     add_key_counts(sources, request, &mut response).await?;
-    Ok(Built { response, until, is_empty })
+    let is_joined = |member: &&RoomMembership| member.membership == Membership::Join;
+    let joined = memberships.iter().filter(is_joined).map(|member| member.room_id.clone()).collect();
+    Ok(Built { response, until, is_empty, joined })
 }
 
 /// The end of the log, and how the user stands to rooms at that end or before it.
