@@ -50,8 +50,8 @@ async fn a_service_hears_what_interests_it_and_nothing_else() {
     // Rooms with one of its aliases.
     let bot = virtual_user(&server, "ircbot");
     let named = alice.creates_room(json!({ "preset": "public_chat" })).await;
-    let alias = format!("directory/room/%23irc_tea:localhost");
-    bot.call("PUT", &alias, Some(json!({ "room_id": named }))).await.ok();
+    let alias = "directory/room/%23irc_tea:localhost";
+    bot.call("PUT", alias, Some(json!({ "room_id": named }))).await.ok();
     alice.says(&named, "by alias").await;
     // Its own user needs no namespace.
     let of_bot = alice.creates_room(json!({ "invite": ["@ircbot:localhost"] })).await;

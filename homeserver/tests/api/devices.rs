@@ -12,9 +12,10 @@ async fn devices_are_listed_named_and_dropped() {
     let alice = server.person("alice").await;
     let device = device_of(&alice).await;
     alice.put(&format!("devices/{device}"), json!({ "display_name": "phone" })).await.ok();
-    let shown = json!({ "device_id": device, "display_name": "phone" });
+    let shown = alice.get(&format!("devices/{device}")).await.ok();
+    assert_eq!((&shown["device_id"], &shown["display_name"]), (&json!(device), &json!("phone")));
+    assert!(shown["last_seen_ts"].is_number());
     assert_eq!(alice.get("devices").await.ok(), json!({ "devices": [shown] }));
-    assert_eq!(alice.get(&format!("devices/{device}")).await.ok(), shown);
     alice.put("devices/NONE", json!({ "display_name": "x" })).await.refused(404, "M_NOT_FOUND");
     let first = alice.call("DELETE", &format!("devices/{device}"), Some(json!({}))).await;
     assert_eq!(first.status, 401);

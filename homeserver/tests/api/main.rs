@@ -1,11 +1,19 @@
 //! The homeserver's router, driven as clients and application services drive it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod support;
+
+/// For its PostgreSQL.
+#[path = "../it/support.rs"]
+#[expect(dead_code, reason = "the other tests use the rest")]
+mod rooms_support;
 
 mod accounts;
 mod appservices;
 mod bad_input;
 mod devices;
+mod dialects;
 mod media;
 mod people;
 mod rooms;

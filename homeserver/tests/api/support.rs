@@ -30,6 +30,7 @@ pub(crate) struct Server {
     pub(crate) hs: Homeserver,
     pub(crate) router: Router,
     dir: tempfile::TempDir,
+    database: Option<String>,
 }
 
 /// What the server answered.
@@ -59,19 +60,24 @@ impl Answer {
 
 impl Server {
     pub(crate) async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// On this database, or on SQLite.
+    pub(crate) async fn start_on(database: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let hs = open(dir.path()).await;
+        let hs = open(dir.path(), database.clone()).await;
         let router = hs.router();
-        Self { hs, router, dir }
+        Self { hs, router, dir, database }
     }
 
     /// Stops and starts again on the same data.
     pub(crate) async fn restart(self) -> Self {
         self.hs.shutdown().await;
         drop((self.router, self.hs));
-        let hs = open(self.dir.path()).await;
+        let hs = open(self.dir.path(), self.database.clone()).await;
         let router = hs.router();
-        Self { hs, router, dir: self.dir }
+        Self { hs, router, dir: self.dir, database: self.database }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -103,8 +109,10 @@ impl Server {
     }
 }
 
-async fn open(dir: &Path) -> Homeserver {
-    Homeserver::open(Config::new(server_name!("localhost").to_owned(), dir), Arc::new(SystemClock)).await.unwrap()
+async fn open(dir: &Path, database: Option<String>) -> Homeserver {
+    let mut config = Config::new(server_name!("localhost").to_owned(), dir);
+    config.database = database;
+    Homeserver::open(config, Arc::new(SystemClock)).await.unwrap()
 }
 
 pub(crate) fn request(method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Request<Body> {
@@ -215,12 +223,6 @@ impl Virtual {
     pub(crate) async fn joins(&self, room: &str) {
         self.call("POST", &format!("join/{room}"), Some(json!({}))).await.ok();
     }
-
-    pub(crate) async fn says(&self, room: &str, text: &str) -> String {
-        let path = format!("rooms/{room}/send/m.room.message/{}", text.replace(' ', "_"));
-        let body = json!({ "msgtype": "m.text", "body": text });
-        self.call("PUT", &path, Some(body)).await.ok()["event_id"].as_str().unwrap().to_owned()
-    }
 }
 
 /// Registers a virtual user.
@@ -254,7 +256,6 @@ type Maker = Arc<dyn Fn(String) -> std::pin::Pin<Box<dyn Future<Output = StatusC
 /// One request to the application service.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) token: String,
     pub(crate) body: Bytes,
@@ -366,7 +367,7 @@ async fn take(State(service): State<Service>, request: AxumRequest) -> Response 
     }
     let at = tokio::time::Instant::now();
     let token = token.to_owned();
-    service.inner.calls.lock().push(Call { method: head.method, path, token, body, answered: status, at });
+    service.inner.calls.lock().push(Call { path, token, body, answered: status, at });
     service.inner.called.notify_waiters();
     (status, axum::Json(json!({}))).into_response()
 }
@@ -374,7 +375,7 @@ async fn take(State(service): State<Service>, request: AxumRequest) -> Response 
 impl Server {
     /// A server that the test opened itself.
     pub(crate) fn of(hs: Homeserver, dir: tempfile::TempDir) -> Self {
-        Self { router: hs.router(), hs, dir }
+        Self { router: hs.router(), hs, dir, database: None }
     }
 
     /// How many media files are kept.

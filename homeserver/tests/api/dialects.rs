@@ -1,0 +1,93 @@
+//! One story over everything that is stored, on both databases.
+
+use serde_json::{Value, json};
+
+use crate::{
+    rooms_support::Postgres,
+    support::{AS_TOKEN, Person, Server, Service, bodies, irc_registration, registers, virtual_user},
+};
+
+#[tokio::test]
+async fn everything_is_kept_on_sqlite() {
+    story(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn everything_is_kept_on_postgres() {
+    let Some(postgres) = Postgres::start().await else { return };
+    story(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
+async fn story(server: Server) {
+    let service = Service::default();
+    server.appservice(irc_registration(), &service).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat", "name": "Tea" })).await;
+    bob.joins(&room).await;
+    registers(&server, "irc_bob").await.joins(&room).await;
+    let event = alice.says(&room, "one").await;
+
+    // What alice keeps on the server.
+    let device = alice.get("account/whoami").await.ok()["device_id"].as_str().unwrap().to_owned();
+    let note = format!("user/{}/account_data/x.note", alice.user_id);
+    alice.put(&note, json!({ "n": 1, "nul": "\u{0}" })).await.ok();
+    let filter = json!({ "room": { "timeline": { "limit": 3 } } });
+    let filter_id = alice.post(&format!("user/{}/filter", alice.user_id), filter).await.ok()["filter_id"].clone();
+    alice.put(&format!("profile/{}/displayname", alice.user_id), json!({ "displayname": "Alice" })).await.ok();
+    let keys = json!({ "user_id": alice.user_id, "device_id": device, "algorithms": [], "keys": {}, "signatures": {} });
+    let one_time = json!({ "signed_curve25519:A": { "key": "a", "signatures": {} } });
+    let fallback = json!({ "signed_curve25519:F": { "key": "f", "signatures": {} } });
+    let upload = json!({ "device_keys": keys, "one_time_keys": one_time, "fallback_keys": fallback });
+    alice.post("keys/upload", upload).await.ok();
+    bob.post(&format!("rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
+    let message = json!({ "messages": { &alice.user_id: { &device: { "n": 1 } } } });
+    bob.put("sendToDevice/x.hello/t1", message).await.ok();
+    let upload = axum::body::Body::from("tea");
+    let mut request =
+        crate::support::request("POST", "/_matrix/media/v3/upload?filename=tea.txt", Some(&alice.token), None);
+    *request.body_mut() = upload;
+    let uri = server.send(request).await.ok()["content_uri"].as_str().unwrap().to_owned();
+
+    // The application service goes down, and the homeserver is started again.
+    assert_eq!(service.hears("one").await, ["one"]);
+    let before = service.transactions().len();
+    service.always(500);
+    alice.says(&room, "two").await;
+    service.until(|service| service.transactions().len() > before).await;
+    let tried = service.transactions()[before].clone();
+    let server = server.restart().await;
+    let (alice, bob) = (Person::again(&server, &alice), Person::again(&server, &bob));
+    service.always(200);
+    server.appservice(irc_registration(), &service).await;
+    alice.says(&room, "three").await;
+    assert_eq!(service.hears("three").await, ["one", "two", "three"]);
+    let repeated = service.transactions().into_iter().rfind(|call| call.path == tried.path).unwrap();
+    assert_eq!(repeated.body, tried.body);
+
+    // All of it is there.
+    assert_eq!(alice.get(&note).await.ok(), json!({ "n": 1, "nul": "\u{0}" }));
+    assert_eq!(bob.get(&format!("profile/{}", alice.user_id)).await.ok(), json!({ "displayname": "Alice" }));
+    let sync = alice.syncs(None, &format!("&filter={}", filter_id.as_str().unwrap())).await;
+    let tea = &sync["rooms"]["join"][&room];
+    assert_eq!(bodies(&tea["timeline"]["events"]).last().unwrap(), "three");
+    let receipts = tea["ephemeral"]["events"].as_array().unwrap();
+    assert!(receipts[0]["content"][&event]["m.read"][&bob.user_id].is_object());
+    assert_eq!(sync["to_device"]["events"][0]["content"], json!({ "n": 1 }));
+    assert_eq!(sync["device_one_time_keys_count"], json!({ "signed_curve25519": 1 }));
+    assert_eq!(sync["device_unused_fallback_key_types"], json!(["signed_curve25519"]));
+    let wanted = json!({ "one_time_keys": { &alice.user_id: { &device: "signed_curve25519" } } });
+    for expected in ["signed_curve25519:A", "signed_curve25519:F"] {
+        let claimed = bob.post("keys/claim", wanted.clone()).await.ok();
+        let claimed: &Value = &claimed["one_time_keys"][&alice.user_id][&device];
+        assert_eq!(claimed.as_object().unwrap().keys().collect::<Vec<_>>(), [expected]);
+    }
+    let path = format!("/_matrix/client/v1/media/download/{}", uri.strip_prefix("mxc://").unwrap());
+    assert_eq!(server.call("GET", &path, Some(&bob.token), None).await.bytes, "tea");
+    let login = json!({ "type": "m.login.password", "user": "bob", "password": "secret" });
+    server.call("POST", "/_matrix/client/v3/login", None, Some(login)).await.ok();
+    let taken = json!({ "type": "m.login.application_service", "username": "irc_bob" });
+    server.call("POST", "/_matrix/client/v3/register", Some(AS_TOKEN), Some(taken)).await.refused(400, "M_USER_IN_USE");
+    virtual_user(&server, "irc_bob").call("POST", &format!("rooms/{room}/leave"), Some(json!({}))).await.ok();
+    let found = alice.post("user_directory/search", json!({ "search_term": "bob" })).await.ok();
+    assert_eq!(found["results"].as_array().unwrap().len(), 1);
+}
