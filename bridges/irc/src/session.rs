@@ -117,6 +117,8 @@ struct Clock {
     heard: Option<Instant>,
     /// When we asked whether somebody is there.
     pinged: Option<Instant>,
+    /// When nothing was read the last time, because nobody took our events.
+    deaf_until: Option<Instant>,
     /// When to ask for the wanted nick again.
     regain: Option<Instant>,
 }

@@ -21,6 +21,8 @@ pub(super) struct Context {
     pub(super) history: bool,
     /// In a netsplit batch.
     pub(super) netsplit: bool,
+    /// In a netjoin batch.
+    pub(super) netjoin: bool,
     /// The label of the command that the batch answers.
     pub(super) label: Option<Box<str>>,
 }
@@ -54,6 +56,7 @@ impl Batches {
         match message.param(1).unwrap_or_default() {
             "chathistory" | "draft/chathistory" | "history" | "znc.in/playback" => context.history = true,
             "netsplit" => context.netsplit = true,
+            "netjoin" => context.netjoin = true,
             _ => {}
         }
         context.label = message.tags.get("label").map(Box::from);
@@ -96,7 +99,7 @@ mod tests {
         receive(&mut batches, "@batch=1 :s BATCH +2 chathistory #c");
         receive(&mut batches, "@batch=2 :s BATCH +3 netsplit a.b c.d");
         assert_eq!(context(&batches, "@batch=1 JOIN #c").label.as_deref(), Some("x"));
-        assert_eq!(context(&batches, "@batch=3 QUIT"), Context { history: true, netsplit: true, label: None });
+        assert_eq!(context(&batches, "@batch=3 QUIT"), Context { history: true, netsplit: true, ..Context::default() });
         assert_eq!(context(&batches, "@batch=nope QUIT"), Context::default());
         assert_eq!(receive(&mut batches, "BATCH -3"), Change::Nothing);
         assert_eq!(receive(&mut batches, "BATCH -1"), Change::Answered("x".into()));

@@ -23,7 +23,7 @@ impl Session {
         if matches!(self.phase, Phase::Online(_)) && self.quit.as_ref().is_none_or(|quit| !quit.sent) {
             deadlines[3] = self.queue.ready_at(now, &self.policy.flood);
             deadlines[4] = self.flights.fence_at(!self.queue.is_empty());
-            deadlines[5] = self.flights.expires_at(timing.confirm);
+            deadlines[5] = self.flights.expires_at(self.clock.deaf_until, timing.confirm);
             deadlines[6] = self.clock.regain;
         }
         deadlines.into_iter().flatten().min()
@@ -34,7 +34,7 @@ impl Session {
         if self.ending.is_some() {
             return;
         }
-        let expired = self.flights.expired(now, self.policy.timing.confirm);
+        let expired = self.flights.expired(now, self.clock.deaf_until, self.policy.timing.confirm);
         self.outcomes.extend(expired);
         self.tick_phase(now);
         self.tick_keepalive(now);
@@ -48,6 +48,7 @@ impl Session {
     pub fn not_listening(&mut self, now: Instant) {
         self.clock.heard = self.clock.heard.map(|_| now);
         self.clock.pinged = None;
+        self.clock.deaf_until = Some(now);
     }
 
     /// The socket is closed.

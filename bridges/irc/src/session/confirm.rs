@@ -195,10 +195,10 @@ impl Flights {
         (true, Done::new())
     }
 
-    /// What the server never answered by now.
-    pub(super) fn expired(&mut self, now: Instant, patience: Duration) -> Done {
+    /// What the server never answered by now. `heard` is since when we have listened without a break.
+    pub(super) fn expired(&mut self, now: Instant, heard: Option<Instant>, patience: Duration) -> Done {
         let mut done = Done::new();
-        while self.flying.front().is_some_and(|flight| flight.written + patience <= now) {
+        while self.expires_at(heard, patience).is_some_and(|at| at <= now) {
             if let Some(flight) = self.flying.pop_front() {
                 done.push((flight.id, Outcome::Unknown("the server did not confirm it in time")));
             }
@@ -207,8 +207,8 @@ impl Flights {
     }
 
     /// When the oldest line runs out of patience.
-    pub(super) fn expires_at(&self, patience: Duration) -> Option<Instant> {
-        self.flying.front().map(|flight| flight.written + patience)
+    pub(super) fn expires_at(&self, heard: Option<Instant>, patience: Duration) -> Option<Instant> {
+        self.flying.front().map(|flight| heard.map_or(flight.written, |heard| heard.max(flight.written)) + patience)
     }
 
     /// The connection is gone.

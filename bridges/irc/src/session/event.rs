@@ -29,6 +29,8 @@ pub struct Meta {
     pub account: Option<Box<str>>,
     /// Told again from history (`chathistory` batch and the like), not happening now.
     pub in_history: bool,
+    /// Servers that had lost each other are one again (`netjoin` batch): who joins now had never gone.
+    pub in_netjoin: bool,
     /// The key that we sent with the message ([`Outgoing::key`](super::Outgoing)), if it is one of ours
     /// coming back.
     pub key: Option<Box<str>>,

@@ -37,6 +37,7 @@ impl Session {
             msgid: message.tags.get("msgid").filter(|id| !id.is_empty()).map(Box::from),
             account: account.filter(|account| !matches!(*account, "" | "*")).map(Box::from),
             in_history: context.history,
+            in_netjoin: context.netjoin,
             key: message.tags.get(KEY_TAG).filter(|key| !key.is_empty()).map(Box::from),
             tags: message.tags.clone(),
         }

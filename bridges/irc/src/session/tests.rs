@@ -255,6 +255,8 @@ pub(super) fn any_line() -> impl proptest::strategy::Strategy<Value = String> {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
     #[test]
     fn no_line_panics_or_ends_the_session_and_what_we_say_is_lines(lines in proptest::collection::vec(any_line(), 0..60), online: bool) {
         let mut dialogue = if online {

@@ -20,12 +20,15 @@ fn silence_is_asked_about_and_then_ends_the_session() {
 #[test]
 fn while_nobody_listens_to_us_silence_is_our_own() {
     let mut irc = Dialogue::online("", "");
+    irc.asks(privmsg("#c", "x"));
+    irc.said();
     for _ in 0..10 {
         irc.now += Timing::default().ping_timeout;
         irc.session.not_listening(irc.now);
         irc.session.tick(irc.now);
     }
     assert!(irc.session.ending().is_none());
+    assert_eq!(irc.outcomes(), [], "the confirmation may be in what was not read");
 }
 
 #[test]

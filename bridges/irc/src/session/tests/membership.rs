@@ -101,8 +101,10 @@ fn p5_a_netsplit_is_told_by_text_and_by_batch() {
         .collect();
     assert_eq!(splits, [true, true]);
     assert_eq!(irc.members("#c"), [":bot"], "nobody stays behind as a ghost");
-    irc.says(":alice!a@h JOIN #c");
+    irc.says(":s BATCH +y netjoin irc.one.test irc.two.test");
+    irc.says("@batch=y :alice!a@h JOIN #c");
     assert_eq!(irc.members("#c"), [":alice", ":bot"]);
+    assert!(irc.events().remove(0).meta.in_netjoin);
 }
 
 #[test]
