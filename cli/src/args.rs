@@ -142,14 +142,33 @@ pub(crate) struct GenerateArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadLettersCommand {
-    /// One line for each.
+    /// One line for each, the oldest first.
     List(StoreArgs),
     /// All that is known about one: what it was, why it failed, how often it was tried.
-    Show(LetterArgs),
-    /// Try one again.
-    Retry(LetterArgs),
-    /// Forget one. It will never be delivered.
-    Drop(LetterArgs),
+    Show {
+        /// Its number, as `list` shows it.
+        #[arg(value_name = "NUMBER")]
+        id: i64,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Try one again, or all.
+    Retry(SettleArgs),
+    /// Forget one, or all. They will never be delivered.
+    Drop(SettleArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub(crate) struct SettleArgs {
+    /// Its number, as `list` shows it.
+    #[arg(value_name = "NUMBER", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) id: Option<i64>,
+    /// All of them.
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 /// Whose dead letters.
@@ -162,14 +181,6 @@ pub(crate) struct StoreArgs {
     /// Those of a bridge that is started with `up`.
     #[arg(long, value_name = "DIR", default_value = "landbridge-data")]
     pub(crate) data: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LetterArgs {
-    /// Its number, as `list` shows it.
-    pub(crate) id: i64,
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
 }
 
 #[cfg(test)]

@@ -4,16 +4,19 @@ mod homeserver;
 
 use anyhow::{Context, bail};
 
-use crate::{args::CheckArgs, config, runtime};
+use landbridge::config::Config;
+use landbridge_irc::IrcNetwork;
+
+use crate::{args::CheckArgs, runtime};
 
 pub(crate) fn main(args: &CheckArgs) -> anyhow::Result<()> {
     let path = &args.config.config;
-    let reading = config::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let reading = Config::<IrcNetwork>::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     for fault in &reading.faults {
         println!("{fault}");
     }
     let Some(config) = reading.config else {
-        let fatal = reading.faults.iter().filter(|fault| fault.is_fatal()).count();
+        let fatal = reading.faults.iter().filter(|fault| fault.issue.fatal).count();
         bail!("the bridge cannot start until {}", if fatal == 1 { "this is put right" } else { "these are put right" });
     };
     println!("{}: the configuration can be used", path.display());

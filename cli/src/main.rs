@@ -1,10 +1,16 @@
 //! The `landbridge` command. It joins the parts and holds no logic.
 
 mod args;
+mod bridge;
 mod check;
-mod config;
+mod connections;
+mod deadletters;
+#[cfg(test)]
+mod example;
+mod irc;
 mod log;
 mod registration;
+mod run;
 mod runtime;
 mod serve;
 mod up;
@@ -18,7 +24,7 @@ use self::args::{Cli, Command};
 fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
-    match run(cli) {
+    match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -27,12 +33,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(Cli { command, log }: Cli) -> anyhow::Result<()> {
-    log::start(&log, true)?;
+fn execute(Cli { command, log }: Cli) -> anyhow::Result<()> {
     match command {
+        Command::Up(args) => {
+            log::start(&log, "warn", false)?;
+            up::main(args)
+        }
+        // Its configuration says how to log.
+        Command::Run(args) => run::main(&args, &log),
+        Command::Check(args) => {
+            log::start(&log, "warn", false)?;
+            check::main(&args)
+        }
         Command::Registration(command) => registration::main(command),
-        Command::Check(args) => check::main(&args),
-        Command::Up(args) => up::main(args),
-        Command::Run(_) | Command::DeadLetters(_) => anyhow::bail!("not yet"),
+        Command::DeadLetters(command) => {
+            log::start(&log, "warn", false)?;
+            deadletters::main(command)
+        }
     }
 }

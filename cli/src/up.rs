@@ -3,8 +3,9 @@
 mod address;
 mod banner;
 mod data;
+mod irc;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use landbridge_homeserver::{Config, Homeserver, clock::SystemClock};
@@ -13,8 +14,10 @@ use ruma::ServerName;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use self::{banner::Banner, data::DataDir};
-use crate::{args::UpArgs, registration::describe, runtime, serve::Server};
+use self::{banner::Banner, data::DataDir, irc::Irc};
+use crate::{args::UpArgs, connections, registration::describe, runtime, serve::Server};
+
+pub(crate) use self::irc::database;
 
 pub(crate) fn main(args: UpArgs) -> anyhow::Result<()> {
     runtime::block_on(up(args))?
@@ -25,21 +28,38 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
     let server_name = data.server_name(args.server_name.as_deref())?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| cannot_listen(&args))?;
     let listen = listener.local_addr()?;
-    let registrations = registrations(&args, &server_name)?;
+    let settings = irc::settings(&args)?;
+    let own = settings.is_some().then(|| irc::registration(data.path(), &server_name)).transpose()?;
+    let others = registrations(&args, own.as_ref(), &server_name)?;
 
-    let config =
-        Config { public_url: Some(format!("http://{listen}")), ..Config::new(server_name.clone(), data.path()) };
+    let config = Config { public_url: public_url(listen), ..Config::new(server_name.clone(), data.path()) };
     let homeserver = Homeserver::open(config, Arc::new(SystemClock)).await.context("the homeserver cannot start")?;
-    let server = Server::start(listener, homeserver.router());
+    let irc = match (settings, own) {
+        (Some(settings), Some(own)) => {
+            Some(Irc::start(settings, own, &homeserver, data.path(), listen, &server_name).await?)
+        }
+        _ => None,
+    };
     let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
-    for registration in registrations {
+    for registration in others {
         homeserver.add_appservice(registration, &client).await?;
     }
-    println!("{}", Banner { listen, server_name: &server_name, data: data.path(), irc: None });
+    let router = irc.iter().fold(homeserver.router(), |router, irc| router.nest(irc::PATH, irc.bridge.open()));
+    let server = Server::start(listener, router);
+    let told = irc.as_ref().map(|irc| irc.banner(&args.channels, &server_name));
+    println!("{}", Banner { listen, server_name: &server_name, data: data.path(), irc: told });
+    let telling =
+        irc.as_ref().map(|irc| tokio::spawn(connections::tell(irc.bridge.sessions().clone(), irc.server.clone())));
 
     runtime::until_stopped().await?;
     eprintln!("Stopping…");
+    if let Some(telling) = telling {
+        telling.abort();
+    }
     server.stop().await;
+    if let Some(irc) = irc {
+        irc.bridge.stop().await;
+    }
     homeserver.shutdown().await;
     Ok(())
 }
@@ -51,11 +71,22 @@ fn cannot_listen(args: &UpArgs) -> String {
     format!("cannot listen on {}; --listen takes another address", args.listen)
 }
 
-fn registrations(args: &UpArgs, server_name: &ServerName) -> anyhow::Result<Vec<Registration>> {
-    let read: Result<Vec<Registration>, _> = args.appservices.iter().map(|path| read(path)).collect();
-    let set = RegistrationSet::new(read?, server_name)?;
-    for overlap in set.overlaps() {
+/// Where clients reach the server; unknown, if it listens everywhere.
+fn public_url(listen: SocketAddr) -> Option<String> {
+    (!listen.ip().is_unspecified()).then(|| format!("http://{listen}"))
+}
+
+/// The application services beside the bridge, after looking whether they get along with it.
+fn registrations(
+    args: &UpArgs,
+    own: Option<&Registration>,
+    server_name: &ServerName,
+) -> anyhow::Result<Vec<Registration>> {
+    let others: Result<Vec<Registration>, _> = args.appservices.iter().map(|path: &_| read(Path::new(path))).collect();
+    let others = others?;
+    let all = own.into_iter().chain(&others).cloned().collect();
+    for overlap in RegistrationSet::new(all, server_name)?.overlaps() {
         warn!("{}", describe(&overlap));
     }
-    Ok(set.iter().map(|member| member.registration.clone()).collect())
+    Ok(others)
 }

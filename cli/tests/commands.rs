@@ -146,7 +146,7 @@ fn check_names_every_fault_and_how_many_are_left() {
     std::fs::write(folder.path().join("landbridge.yaml"), "registration: irc.yaml\nlisten: here\n").unwrap();
     let checked = run(folder.path(), &["check", "--offline"]);
     let said = text(&checked.stdout);
-    for fault in ["homeserver: is missing", "landbridge.yaml:2:9: listen: ", "irc: is missing"] {
+    for fault in ["homeserver: is missing", "landbridge.yaml:2:9: listen: ", "irc.servers: is missing"] {
         assert!(said.contains(fault), "{fault}: {said}");
     }
     assert_eq!(checked.status.code(), Some(1));

@@ -4,14 +4,17 @@ use std::{io, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
+use landbridge::config::Config as BridgeConfig;
 use landbridge::matrix::{Assertion, Client, ClientError, HttpTransport, RetryPolicy};
 use landbridge_axum_ruma::{MatrixError, Ruma, RumaReply, finish, mount};
+use landbridge_irc::IrcNetwork;
 use landbridge_registration::Token;
+
 use ruma::api::appservice::ping::send_ping::v1 as send_ping;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::config::Config;
+type Config = BridgeConfig<IrcNetwork>;
 
 /// How long the homeserver may take for each answer.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -24,6 +24,9 @@ pub(super) struct IrcBanner {
     pub(super) any_alias: String,
 }
 
+/// What a client sends to make a user.
+const REGISTER: &str = r#"{"username": "alice", "password": "secret", "auth": {"type": "m.login.dummy"}}"#;
+
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { listen, server_name, data, irc } = self;
@@ -31,11 +34,7 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "  Matrix       http://{listen}, server name {server_name}")?;
         writeln!(f, "  Make a user  register at that address with a Matrix client, any name and password; or:")?;
         writeln!(f, "               curl http://{listen}/_matrix/client/v3/register \\")?;
-        writeln!(
-            f,
-            "                 -d '{}'",
-            r#"{"username": "alice", "password": "secret", "auth": {"type": "m.login.dummy"}}"#
-        )?;
+        writeln!(f, "                 -d '{REGISTER}'")?;
         match irc {
             Some(irc) => irc.fmt(f)?,
             None => {
