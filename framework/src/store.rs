@@ -103,3 +103,11 @@ pub(crate) async fn open(address: &str, durability: Durability) -> Result<Db, Sq
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+impl Store {
+    /// Makes the disk full: no page more than there are, or as many as anybody wants.
+    pub(crate) async fn limit_pages(&self, most: Option<u32>) {
+        self.db.limit_pages(most).await.expect("SQLite takes the limit");
+    }
+}

@@ -299,6 +299,19 @@ impl Db {
         })
     }
 
+    /// Lets a SQLite database grow no further than `most` pages (never below what it holds), or without bound: so that a test can
+    /// fill the disk. Does nothing on PostgreSQL.
+    ///
+    /// # Errors
+    /// [`SqlError::Failed`] where the statement fails.
+    pub async fn limit_pages(&self, most: Option<u32>) -> Result<(), SqlError> {
+        if let Self::Sqlite { writer, .. } = self {
+            let sql = format!("PRAGMA max_page_count = {}", most.unwrap_or(u32::MAX - 1));
+            sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(writer).await?;
+        }
+        Ok(())
+    }
+
     /// Closes all connections, after what they are doing.
     pub async fn close(&self) {
         match self {

@@ -486,9 +486,13 @@ async fn prune(store: Store, clock: Arc<dyn Clock>) {
 
 impl<N: Network> Drop for Bridge<N> {
     fn drop(&mut self) {
+        self.intake.slam();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let sessions = self.sessions.clone();
             runtime.spawn(async move { sessions.stop(Duration::ZERO).await });
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Dialogues over a simulated homeserver and a scripted network.
+
+mod crash;
+mod failures;
+mod people;
+mod stage;
+mod talk;

@@ -1,0 +1,137 @@
+//! What cannot be delivered is told, or kept, and holds up nothing.
+
+use std::time::Duration;
+
+use super::stage::{Stage, by};
+use crate::{
+    bridge::DeadLetters,
+    network::{Reject, SendError},
+};
+
+const BOT: &str = "@testbot:localhost";
+
+#[tokio::test]
+async fn who_is_refused_is_told_why() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.refuses_next(SendError::Rejected(Reject::Forbidden("you are banned".to_owned())));
+    let event_id = alice.says(&room, "hi");
+    let told = room.hears(BOT, "Not delivered to Test: you are banned.").await;
+    assert_eq!(told["content"]["m.relates_to"]["m.in_reply_to"]["event_id"], event_id.as_str());
+    alice.says(&room, "again");
+    stage.script.expects("#lobby", "alice: again").await;
+    assert_eq!(stage.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_connection_crosses_once_it_is_back() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.goes_down();
+    for text in ["one", "two", "three"] {
+        alice.says(&room, text);
+    }
+    stage.homeserver.all_taken().await;
+    stage.script.comes_up();
+    assert_eq!(stage.expects_lines(3).await, ["#lobby alice: one", "#lobby alice: two", "#lobby alice: three"]);
+    assert!(by(&room, BOT).is_empty(), "nobody is told of what only waits");
+}
+
+#[tokio::test]
+async fn what_waits_too_long_is_told_and_parked_and_can_be_tried_again() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.goes_down();
+    alice.says(&room, "old");
+    stage.homeserver.all_taken().await;
+    stage.clock.advance(Duration::from_mins(11));
+    room.hears(BOT, "Not delivered to Test: not connected.").await;
+    let letters = DeadLetters::open(&stage.database()).await.unwrap();
+    let parked = letters.list(10).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].error, "not connected");
+    stage.script.comes_up();
+    assert_eq!(letters.retry(Some(parked[0].id)).await.unwrap(), 1);
+    stage.bridge().revive();
+    stage.script.expects("#lobby", "alice: old").await;
+    assert!(letters.list(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_out_about() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.loses_next_answer(true);
+    alice.says(&room, "landed");
+    alice.says(&room, "next");
+    stage.script.expects("#lobby", "alice: next").await;
+    stage.script.loses_next_answer(false);
+    alice.says(&room, "did not");
+    stage.script.expects("#lobby", "alice: did not").await;
+    stage.settles().await;
+    assert_eq!(stage.lines(), ["#lobby alice: landed", "#lobby alice: next", "#lobby alice: did not"]);
+    assert!(by(&room, BOT).is_empty());
+}
+
+#[tokio::test]
+async fn when_nobody_can_tell_the_sender_is_told_and_nothing_is_doubled() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.cannot_tell();
+    stage.script.loses_next_answer(true);
+    alice.says(&room, "perhaps");
+    room.hears(BOT, "This may not have been delivered to Test.").await;
+    alice.says(&room, "next");
+    stage.script.expects("#lobby", "alice: next").await;
+    assert_eq!(stage.lines().len(), 2);
+    let letters = DeadLetters::open(&stage.database()).await.unwrap();
+    assert_eq!(letters.list(10).await.unwrap().len(), 1);
+    assert_eq!(letters.drop(None).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_fault_in_the_bridge_parks_the_message_and_not_its_lane() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.refuses_next(SendError::Bug("index out of bounds".to_owned()));
+    alice.says(&room, "poison");
+    alice.says(&room, "next");
+    stage.script.expects("#lobby", "alice: next").await;
+    room.hears(BOT, "Not delivered: a fault in the bridge. Its operator can see it and try again.").await;
+    let letters = DeadLetters::open(&stage.database()).await.unwrap();
+    let parked = letters.list(10).await.unwrap().remove(0);
+    assert!(parked.error.contains("index out of bounds"), "{parked:?}");
+    assert!(letters.show(parked.id).await.unwrap().unwrap().input.contains("poison"));
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_nothing_and_loses_nothing() {
+    let (stage, alice, room) = Stage::lobby().await;
+    alice.says(&room, "before");
+    stage.script.expects("#lobby", "alice: before").await;
+    stage.settles().await;
+    stage.bridge().store.limit_pages(Some(1)).await;
+    for n in 0..200 {
+        alice.says(&room, &format!("{n} {}", "x".repeat(2000)));
+    }
+    let long = "y".repeat(3000);
+    let heard = stage.script.hears("#lobby", "bob", &long);
+    tokio::pin!(heard);
+    // Whatever still fits into free pages may cross; then nothing is taken.
+    let stuck = tokio::time::timeout(Duration::from_millis(700), stage.homeserver.all_taken()).await;
+    assert!(stuck.is_err(), "a full disk must not be acknowledged");
+    stage.bridge().store.limit_pages(None).await;
+    heard.await.unwrap();
+    let lines = stage.expects_lines(201).await;
+    let order: Vec<String> = lines[1..].iter().map(|line| line.split(' ').nth(2).unwrap().to_owned()).collect();
+    assert_eq!(order, (0..200).map(|n| n.to_string()).collect::<Vec<_>>());
+    room.hears("@test_bob:localhost", &long).await;
+}
+
+#[tokio::test]
+async fn a_transaction_of_ten_thousand_events_is_taken_whole() {
+    let (stage, _, room) = Stage::lobby().await;
+    for n in 0..10_000 {
+        stage.homeserver.push_raw(serde_json::json!({
+            "type": "m.room.message", "event_id": format!("$e{n}"), "room_id": room.id, "sender": "@eve:elsewhere",
+            "origin_server_ts": 1, "content": { "msgtype": "m.text", "body": n.to_string() },
+        }));
+    }
+    let lines = stage.expects_lines(10_000).await;
+    let order: Vec<&str> = lines.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert!(order.iter().enumerate().all(|(n, text)| *text == n.to_string()), "in order");
+}

@@ -1,0 +1,120 @@
+//! Who comes, who goes, who talks in private, who may join rooms.
+
+use super::stage::Stage;
+use crate::{
+    network::{Dedupe, IdentityMode, Membership, SessionId},
+    testing::Heard,
+};
+
+#[tokio::test]
+async fn virtual_users_are_in_the_room_who_are_in_the_channel() {
+    let (stage, _, room) = Stage::lobby().await;
+    let members = (0..30).map(|n| (format!("u{n}"), Some(format!("User {n}")))).collect();
+    let list = Heard::Members { room: "#lobby".to_owned(), members };
+    stage.script.happens(list, Dedupe::Never).await.unwrap();
+    for n in 0..30 {
+        room.has(&format!("@test_u{n}:localhost"), "join").await;
+    }
+    assert_eq!(stage.homeserver.profile("@test_u7:localhost").unwrap()["displayname"], "User 7");
+    stage.script.hears_member("#lobby", "u7", Membership::Leave).await.unwrap();
+    room.has("@test_u7:localhost", "leave").await;
+    let list = Heard::Members { room: "#lobby".to_owned(), members: vec![("u1".to_owned(), None)] };
+    stage.script.happens(list, Dedupe::Never).await.unwrap();
+    room.has("@test_u2:localhost", "leave").await;
+    assert_eq!(room.membership("@test_u1:localhost"), "join");
+}
+
+#[tokio::test]
+async fn who_says_a_word_and_goes_is_gone() {
+    let (stage, _, room) = Stage::lobby().await;
+    stage.script.hears("#lobby", "bob", "bye").await.unwrap();
+    stage.script.hears_member("#lobby", "bob", Membership::Leave).await.unwrap();
+    room.hears("@test_bob:localhost", "bye").await;
+    room.has("@test_bob:localhost", "leave").await;
+    let renamed = Heard::Renamed { room: "#lobby".into(), from: "carl".into(), to: "karl".into(), name: None };
+    stage.script.hears("#lobby", "carl", "I am carl").await.unwrap();
+    stage.script.happens(renamed, Dedupe::Never).await.unwrap();
+    room.has("@test_karl:localhost", "join").await;
+    room.has("@test_carl:localhost", "leave").await;
+}
+
+#[tokio::test]
+async fn who_was_put_out_in_matrix_is_brought_back_by_what_they_say() {
+    let (stage, _, room) = Stage::lobby().await;
+    stage.script.hears("#lobby", "bob", "one").await.unwrap();
+    room.hears("@test_bob:localhost", "one").await;
+    let bot = stage.homeserver.user("testbot");
+    bot.kicks(&room, "@test_bob:localhost", None);
+    stage.homeserver.all_taken().await;
+    stage.script.hears("#lobby", "bob", "two").await.unwrap();
+    room.hears("@test_bob:localhost", "two").await;
+}
+
+#[tokio::test]
+async fn a_private_message_makes_a_private_room_and_its_owner_can_answer() {
+    let stage = Stage::lit().await;
+    let alice = stage.homeserver.user("alice");
+    stage.script.hears("=@alice:localhost=bob", "bob", "psst").await.unwrap();
+    let room = loop {
+        if let Some(room) = stage.homeserver.rooms().into_iter().find(|room| room.membership(&alice.id) == "invite") {
+            break room;
+        }
+        tokio::task::yield_now().await;
+    };
+    room.hears("@test_bob:localhost", "psst").await;
+    alice.joins(&room.id).await.unwrap();
+    alice.says(&room, "yes?");
+    stage.script.expects("=@alice:localhost=bob", "alice: yes?").await;
+    stage.script.hears("=@alice:localhost=bob", "bob", "hi").await.unwrap();
+    room.hears("@test_bob:localhost", "hi").await;
+}
+
+#[tokio::test]
+async fn who_invites_a_virtual_user_talks_to_them_also_for_the_second_time() {
+    let stage = Stage::lit().await;
+    let alice = stage.homeserver.user("alice");
+    for text in ["one", "two"] {
+        let room = alice.invites_to_chat("@test_bob:localhost").await;
+        room.has("@test_bob:localhost", "join").await;
+        stage.settles().await;
+        alice.says(&room, text);
+        stage.script.expects("=@alice:localhost=bob", &format!("alice: {text}")).await;
+        stage.script.hears("=@alice:localhost=bob", "bob", text).await.unwrap();
+        room.hears("@test_bob:localhost", text).await;
+    }
+}
+
+#[tokio::test]
+async fn a_room_is_plumbed_by_who_has_the_power() {
+    let stage = Stage::lit().await;
+    let (owner, guest) = (stage.homeserver.user("owner"), stage.homeserver.user("guest"));
+    let room = owner.makes_room("Ours");
+    owner.invites(&room, "@testbot:localhost").await;
+    room.has("@testbot:localhost", "join").await;
+    guest.joins(&room.id).await.unwrap();
+    guest.says(&room, "!test plumb #ours");
+    room.hears("@testbot:localhost", "You need the power to change this room's settings to do that.").await;
+    owner.says(&room, "!test plumb #ours");
+    room.hears("@testbot:localhost", "This room is now joined to #ours on Test.").await;
+    stage.script.expects_entered("#ours").await;
+    guest.says(&room, "hello");
+    stage.script.expects("#ours", "guest: hello").await;
+    stage.script.hears("#ours", "bob", "hi").await.unwrap();
+    room.hears("@test_bob:localhost", "hi").await;
+    owner.says(&room, "!test unplumb");
+    room.hears("@testbot:localhost", "This room is joined to nothing any more.").await;
+    room.has("@test_bob:localhost", "leave").await;
+    let ingested = stage.script.hears("#ours", "bob", "anybody?").await.unwrap();
+    assert_eq!(ingested, crate::network::Ingested::NotMapped);
+}
+
+#[tokio::test]
+async fn each_who_speaks_has_a_session_of_their_own() {
+    let mut stage = Stage::dark();
+    stage.mode = IdentityMode::AutoPuppet;
+    stage.starts(crate::dispatch::Kill::default()).await;
+    let (alice, room) = stage.enters("alice", "#lobby").await;
+    alice.says(&room, "hi");
+    let said = stage.script.expects("#lobby", "hi").await;
+    assert_eq!(said.session, SessionId::User(ruma::user_id!("@alice:localhost").to_owned()));
+}
