@@ -36,6 +36,11 @@ impl Store {
         kind: &str,
         state_key: &str,
     ) -> Result<Option<KeyIndex>, SqlError> {
+        // A place once given never changes.
+        let name = (room, format!("{} {kind}{state_key}", kind.len()));
+        if let Some(index) = self.log.keys.get(&name) {
+            return Ok(Some(index));
+        }
         let row = self
             .db
             .fetch_optional(
@@ -43,9 +48,9 @@ impl Store {
                 &[Value::from(room.0), Value::from(&*text::encode(kind)), Value::from(&*text::encode(state_key))],
             )
             .await?;
-        row.map(|row| {
-            u32::try_from(row.int(0)?).map(KeyIndex).map_err(|_| SqlError::Refused("a key index is out of range"))
-        })
-        .transpose()
+        let Some(row) = row else { return Ok(None) };
+        let index = u32::try_from(row.int(0)?).map_err(|_| SqlError::Refused("a key index is out of range"))?;
+        self.log.keys.insert(name, KeyIndex(index));
+        Ok(Some(KeyIndex(index)))
     }
 }

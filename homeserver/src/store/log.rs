@@ -36,6 +36,8 @@ const RECENT: usize = 4096;
 const EVENTS: usize = 8192;
 /// How many nodes of state trees are kept in memory.
 const NODES: usize = 4096;
+/// How many places in the indices of rooms are kept in memory.
+const KEYS: usize = 8192;
 /// Above how many rooms those that nobody holds on to are let go.
 const ROOMS: usize = 4096;
 /// How many positions are reserved at once.
@@ -192,6 +194,8 @@ pub(crate) struct Log {
     pub(super) events: EventCache,
     pub(super) nodes: Cache<NodeId, Arc<Node>>,
     pub(super) rooms: RoomCache,
+    /// Places of pairs, each written as length of the type, type and state key, in the indices of rooms.
+    pub(super) keys: Cache<(RoomNid, String), KeyIndex>,
     pub(super) txns: TxnFilter,
 }
 
@@ -225,6 +229,7 @@ impl Log {
             events: EventCache { by_nid: Cache::new(EVENTS), by_id: Cache::new(EVENTS), redacted: Cache::new(1024) },
             nodes: Cache::new(NODES),
             rooms: RoomCache::default(),
+            keys: Cache::new(KEYS),
             txns: TxnFilter::new(usize::try_from(known).unwrap_or(0)),
         })
     }

@@ -106,6 +106,9 @@ impl Store {
 
     /// The event that a request made, if it was answered before.
     pub(crate) async fn txn(&self, key: &TxnKey) -> Result<Option<EventNid>, SqlError> {
+        if !self.log.txns.may_hold(key) {
+            return Ok(None);
+        }
         let row = self.db.fetch_optional("SELECT event FROM txn WHERE key = $1", &[Value::from(&key.0[..])]).await?;
         row.map(|row| Ok(EventNid(row.int(0)?))).transpose()
     }

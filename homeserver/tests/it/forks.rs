@@ -1,6 +1,6 @@
 //! Rooms that fork: another server adds events beside ours.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use landbridge_homeserver::rooms::{EventFlags, RoomError, SUPPORTED_ROOM_VERSIONS};
 use ruma::{
@@ -98,10 +98,10 @@ async fn resolve_in_full(
     let mut events = HashMap::new();
     let mut way: Vec<OwnedEventId> = states.iter().flat_map(|state| state.values().cloned()).collect();
     while let Some(id) = way.pop() {
-        if !events.contains_key(&id) {
-            let event = server.rooms().event(&id).await.unwrap().unwrap();
+        if let Entry::Vacant(place) = events.entry(id) {
+            let event = server.rooms().event(place.key()).await.unwrap().unwrap();
             way.extend(event.auth_events.iter().cloned());
-            events.insert(id, event);
+            place.insert(event);
         }
     }
     let chain = |ids: Vec<OwnedEventId>| {
@@ -121,7 +121,7 @@ async fn resolve_in_full(
         let conflicted: Vec<OwnedEventId> = conflicted.values().flatten().cloned().collect();
         let below = chain(conflicted.clone());
         let mut found: EventIdSet<OwnedEventId> = conflicted.iter().cloned().collect();
-        for id in below.iter() {
+        for id in &below {
             let above = chain(vec![id.clone()]);
             if conflicted.iter().any(|conflicted| above.contains(conflicted)) {
                 found.insert(id.clone());
