@@ -9,7 +9,10 @@ use landbridge::network::{
 };
 use parking_lot::Mutex;
 use ruma::OwnedUserId;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{IrcNetwork, shared::Shared};
@@ -31,6 +34,8 @@ const HEARING: Duration = Duration::from_secs(5);
 /// How many people are remembered as partners of private messages; beyond that all are forgotten, and a notice from them waits
 /// for their next message.
 const MAX_TALKED: usize = 1000;
+/// How long somebody who asks for a channel waits for the connection.
+const SOON: Duration = Duration::from_secs(10);
 /// How long we stay out of a channel that we were put out of.
 const REJOIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -48,7 +53,7 @@ pub struct IrcSession {
 /// The live part of a session, which others can reach while it runs.
 #[derive(Debug)]
 pub(super) struct Link {
-    handle: Mutex<Option<Handle>>,
+    handle: watch::Sender<Option<Handle>>,
     /// The channels we are in, folded.
     joined: Mutex<HashSet<String>>,
     /// With whom private messages were exchanged, folded.
@@ -61,7 +66,25 @@ pub(super) struct Link {
 impl Link {
     /// The way to the server, while there is one.
     pub(super) fn handle(&self) -> Result<Handle, SendError> {
-        self.handle.lock().clone().filter(|handle| handle.online().is_some()).ok_or(SendError::Disconnected)
+        self.handle.borrow().clone().filter(|handle| handle.online().is_some()).ok_or(SendError::Disconnected)
+    }
+
+    /// Waits a while for the connection: somebody waits for an answer, and it may be on its way.
+    async fn soon_connected(&self) -> Result<(), SendError> {
+        let connected = async {
+            loop {
+                let mut handles = self.handle.subscribe();
+                let handle = handles.wait_for(Option::is_some).await.ok().and_then(|handle| handle.clone());
+                if let Some(handle) = handle
+                    && handle.until_online().await.is_some()
+                {
+                    return;
+                }
+                // That connection ended before it began; another one takes its place.
+                let _ = handles.changed().await;
+            }
+        };
+        tokio::time::timeout(SOON, connected).await.map_err(|_| SendError::Disconnected)
     }
 
     pub(super) fn is_in(&self, channel: &str) -> bool {
@@ -99,7 +122,7 @@ impl Link {
 impl IrcSession {
     pub(super) fn new(id: SessionId, identity: Identity, shared: Arc<Shared>) -> Self {
         let link = Arc::new(Link {
-            handle: Mutex::default(),
+            handle: watch::Sender::default(),
             joined: Mutex::default(),
             talked: Mutex::default(),
             wanted_nick: Mutex::default(),
@@ -186,7 +209,7 @@ impl IrcSession {
     /// Reads events until the connection ends. `Err` means that the framework is stopping.
     async fn listen(&self, connection: Connection, stop: &CancellationToken) -> Ending {
         let Connection { handle, mut events, driver } = connection;
-        *self.link.handle.lock() = Some(handle.clone());
+        self.link.handle.send_replace(Some(handle.clone()));
         let driver = tokio::spawn(driver.run());
         let _stop_driver_with_us = AbortOnDrop(driver.abort_handle());
         let mut quitting = false;
@@ -290,7 +313,7 @@ impl IrcSession {
     }
 
     fn went_offline(&self) {
-        *self.link.handle.lock() = None;
+        self.link.handle.send_replace(None);
         self.link.joined.lock().clear();
         match self.puppet_of() {
             Some(user_id) => self.shared.puppets.lock().offline(user_id),
@@ -300,7 +323,7 @@ impl IrcSession {
 
     /// How much text fits into a line to a target.
     fn text_max(&self, target: &Target) -> usize {
-        let handle = self.link.handle.lock().clone().filter(|handle| handle.online().is_some());
+        let handle = self.link.handle().ok();
         let limits = handle.map_or_else(Limits::default, |handle| handle.limits());
         limits.text(SendKind::Privmsg, target)
     }
@@ -325,7 +348,7 @@ impl Session<IrcNetwork> for IrcSession {
     }
 
     fn caps(&self, room: &IrcRoom) -> Caps {
-        let online = self.link.handle.lock().as_ref().and_then(Handle::online).or_else(|| self.shared.online());
+        let online = self.link.handle().ok().and_then(|handle| handle.online()).or_else(|| self.shared.online());
         let isupport =
             online.as_ref().map(|online| Arc::clone(&online.isupport)).or_else(|| self.shared.policy.isupport());
         let has = |cap| online.as_ref().is_some_and(|online| online.caps.has(cap));
@@ -411,6 +434,7 @@ impl Session<IrcNetwork> for IrcSession {
             return Err(SendError::Rejected(Reject::Policy(why)));
         }
         let channel = channel(name)?;
+        self.link.soon_connected().await?;
         let is_channel = self.shared.online().is_some_and(|online| online.isupport.is_channel(name));
         if !is_channel && self.shared.online().is_some() {
             return Err(SendError::Rejected(Reject::Forbidden(format!("{name} is no channel on this network"))));

@@ -16,6 +16,7 @@ use super::*;
 
 mod ircd;
 mod recorder;
+mod whole;
 
 use ircd::{Ircd, Person};
 use recorder::{Recorder, network};

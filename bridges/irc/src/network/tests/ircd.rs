@@ -145,6 +145,12 @@ impl Ircd {
         self.wait(what, || self.state.lock().lines.iter().any(|line| line == what)).await;
     }
 
+    /// Waits until somebody with this nick is there.
+    pub(super) async fn until_registered(&self, nick: &str) {
+        let there = || self.state.lock().clients.values().any(|client| client.registered && client.nick == nick);
+        self.wait(nick, there).await;
+    }
+
     /// How many lines had this in them.
     pub(super) fn count_lines(&self, part: &str) -> usize {
         self.state.lock().lines.iter().filter(|line| line.contains(part)).count()
