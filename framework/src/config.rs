@@ -2,18 +2,18 @@
 
 mod checks;
 mod collect;
+mod generate;
 mod report;
 mod sections;
-#[cfg(test)]
-mod tests;
 mod tree;
 mod units;
 
 use std::{fmt, io, net::SocketAddr, path::Path};
 
-use landbridge_registration::{BuildError, Builder, Namespace, Registration, ServiceUrl};
+use landbridge_registration::{Registration, ServiceUrl};
 
 pub use self::{
+    generate::{GenerateError, generate_registration, registration_for},
     report::{Fault, Faults, Reading},
     sections::{
         BridgeSection, HomeserverSection, LogFormat, LoggingSection, MediaSection, PlumbedRoom, PuppetsSection,
@@ -73,23 +73,5 @@ impl<N: Network> Config<N> {
     }
 }
 
-/// Makes the registration that fits a network: bot `@{id}bot`, virtual users `@{id}_…`, portals `#{id}_…`, with new tokens.
-///
-/// # Errors
-/// When the system has no randomness to give, or the URL is none.
-pub fn registration_for<N: Network>(
-    homeserver: &HomeserverSection,
-    bridge: &BridgeSection,
-    url: &str,
-) -> Result<Registration, BuildError> {
-    let (users, aliases) = bridge.prefixes::<N>();
-    let server_name = &homeserver.server_name;
-    Builder::new(N::INFO.id, bridge.bot::<N>())
-        .url(url)
-        .user_namespace(Namespace::users_with_prefix(&users, server_name))
-        .alias_namespace(Namespace::aliases_with_prefix(&aliases, server_name))
-        .protocol(N::INFO.id)
-        .rate_limited(false)
-        .ephemeral(true)
-        .build()
-}
+#[cfg(test)]
+mod tests;

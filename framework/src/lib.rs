@@ -21,6 +21,7 @@ pub mod matrix;
 pub mod metrics;
 pub mod network;
 pub mod rich_text;
+pub mod run;
 pub mod sessions;
 mod store;
 #[cfg(feature = "testing")]

@@ -219,3 +219,21 @@ fn a_generated_registration_fits() {
     let folder = folder(GOOD, |registration| *registration = made);
     assert_eq!(faults(&folder), Vec::<String>::new());
 }
+
+#[test]
+fn a_registration_is_made_from_the_configuration_and_never_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridge.yaml");
+    fs::write(&path, GOOD).unwrap();
+    let made = generate_registration::<ScriptedNetwork>(&path).unwrap();
+    assert_eq!(made, folder.path().join("test.yaml"));
+    assert_eq!(faults(&folder), Vec::<String>::new());
+    let first = fs::read(&made).unwrap();
+    assert!(matches!(generate_registration::<ScriptedNetwork>(&path), Err(GenerateError::Io(_, _))));
+    assert_eq!(fs::read(&made).unwrap(), first);
+    fs::write(&path, "listen: nowhere").unwrap();
+    let error = generate_registration::<ScriptedNetwork>(&path).unwrap_err().to_string();
+    for named in ["homeserver: is missing", "registration: is missing", "listen: "] {
+        assert!(error.contains(named), "{error}");
+    }
+}
