@@ -27,5 +27,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use landbridge_registration as registration;
+
 pub use clock::{Clock, Millis, SystemClock};
 pub use network::{Network, Session, host::Host};

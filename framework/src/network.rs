@@ -12,10 +12,11 @@ pub mod host;
 pub mod ids;
 pub mod op;
 
-use async_trait::async_trait;
+/// What implementing these traits needs; here so that a bridge need not depend on the crates by itself.
+pub use async_trait::async_trait;
 use ruma::{OwnedUserId, UserId};
 use serde::de::DeserializeOwned;
-use tokio_util::sync::CancellationToken;
+pub use tokio_util::sync::CancellationToken;
 
 pub use self::{
     caps::{Caps, Idempotency, Level},

@@ -155,6 +155,11 @@ pub enum RemoteEvent<R, U, M> {
 }
 
 impl<R, U, M> RemoteEvent<R, U, M> {
+    /// Somebody said something, and the network says no more of it than that.
+    pub fn said(room: R, sender: U, body: Body) -> Self {
+        Self::Message { room, sender, name: None, id: None, at: None, body, reply_to: None }
+    }
+
     /// Where it happened: the room whose lane it enters.
     pub fn room(&self) -> &R {
         match self {
