@@ -20,5 +20,5 @@ pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// The whole homeserver as a router: the client-server API, `/health` and `/metrics`.
 pub fn router(state: ApiState) -> Router {
     let router = ops::routes(client_api::routes(Router::new()));
-    guard::guard(cors(finish(router, MAX_BODY_BYTES))).with_state(state)
+    cors(guard::guard(finish(router, MAX_BODY_BYTES))).with_state(state)
 }

@@ -150,6 +150,7 @@ async fn claim(State(keys): State<Keys>, Authed { body, .. }: Authed<claim_keys:
     if wanted.len() > MAX_DEVICES {
         return Err(MatrixError::invalid_param("Too many devices").into());
     }
+    wanted.retain(|(user, device, algorithm)| [user, device, algorithm].iter().all(|part| !part.contains('\0')));
     let found = keys.claim(wanted.clone()).await?;
     let mut claimed: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     for ((user, device, _), found) in wanted.into_iter().zip(found) {

@@ -76,6 +76,9 @@ impl Login {
         let named = named.ok_or_else(|| {
             MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The identifier is missing")
         })?;
+        if named.contains('\0') {
+            return Err(wrong().into());
+        }
         let parsed = if named.starts_with('@') {
             UserId::parse(named)
         } else {

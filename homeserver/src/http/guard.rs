@@ -1,4 +1,4 @@
-//! The last line: a handler that panics answers 500 and takes nothing else with it.
+//! The first line and the last: no NUL comes in by a URL, and a handler that panics answers 500 and takes nothing else with it.
 
 use std::panic::AssertUnwindSafe;
 
@@ -11,12 +11,16 @@ use axum::{
 use futures_util::FutureExt as _;
 use landbridge_axum_ruma::MatrixError;
 
-/// Catches panics of all routes. That there is one is a fault of ours, logged as such.
+/// Refuses NUL in URLs, which PostgreSQL's texts cannot hold and no identifier needs. Catches panics of all routes; that there
+/// is one is a fault of ours, logged as such.
 pub(crate) fn guard<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router.layer(middleware::from_fn(catch))
 }
 
 async fn catch(request: Request, next: Next) -> Response {
+    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().contains("%00")) {
+        return MatrixError::invalid_param("No identifier holds a NUL").into_response();
+    }
     AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!("a handler panicked");
         MatrixError::internal().into_response()

@@ -23,20 +23,19 @@ impl From<i64> for Cell {
 
 impl From<&str> for Cell {
     fn from(value: &str) -> Self {
-        Self::Text(Some(value.to_owned()))
-    }
-}
-
-impl From<String> for Cell {
-    fn from(value: String) -> Self {
-        Self::Text(Some(value))
+        Self::Text(Some(storable(value)))
     }
 }
 
 impl From<Option<&str>> for Cell {
     fn from(value: Option<&str>) -> Self {
-        Self::Text(value.map(str::to_owned))
+        Self::Text(value.map(storable))
     }
+}
+
+/// PostgreSQL's texts hold no NUL. JSON escapes it, so only words of clients, such as names of devices, change.
+fn storable(value: &str) -> String {
+    value.replace('\0', "\u{fffd}")
 }
 
 impl From<Vec<u8>> for Cell {

@@ -340,11 +340,11 @@ async fn add_to_device(
 ) -> Result<SyncToken, ApiError> {
     let Some(device_id) = &request.device_id else { return Ok(until.into()) };
     let seen = request.since.map_or(Position::START, |since| since.to_device);
-    let waiting = sources.to_device.between(&request.user_id, device_id, 0, until.0).await?;
+    let mut waiting = sources.to_device.between(&request.user_id, device_id, 0, until.0).await?;
     if waiting.first().is_some_and(|(position, _)| *position <= seen.0) {
         sources.to_device.seen(&request.user_id, device_id, seen.0).await?;
+        waiting = sources.to_device.between(&request.user_id, device_id, seen.0, until.0).await?;
     }
-    let waiting = sources.to_device.between(&request.user_id, device_id, seen.0, until.0).await?;
     let full = waiting.len() >= crate::devices::TO_DEVICE_PER_SYNC;
     let to_device = match waiting.last() {
         Some((last, _)) if full => Position(*last),

@@ -197,6 +197,41 @@ async fn after_an_outage_everything_comes_in_order_and_in_batches() {
     assert_eq!(unique.len(), ids.len(), "an id is used for one body, and not again later");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_full_speed_everything_comes_once_and_in_the_order_of_the_log() {
+    let (server, service) = bridged().await;
+    let alice = server.person("alice").await;
+    let rooms = [portal(&server, &alice).await, alice.creates_room(json!({ "invite": ["@ircbot:localhost"] })).await];
+    virtual_user(&server, "ircbot").joins(&rooms[1]).await;
+    let mut tasks = Vec::new();
+    for sender in 0..4 {
+        let (alice, room) = (alice.clone(), rooms[sender % 2].clone());
+        tasks.push(tokio::spawn(async move {
+            for number in 0..100 {
+                alice.says(&room, &format!("{sender} {number}")).await;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for room in &rooms {
+        alice.says(room, &format!("the end of {room}")).await;
+    }
+    service.hears(&format!("the end of {}", rooms[1])).await;
+    let heard = service.events();
+    assert_eq!(bodies(&Value::Array(heard.clone())).len(), 402);
+    for room in &rooms {
+        let of_room = |events: Vec<Value>| -> Vec<String> {
+            let of_room = events.into_iter().filter(|event| event["room_id"] == json!(room));
+            of_room.filter_map(|event| event["content"]["body"].as_str().map(str::to_owned)).collect()
+        };
+        let page = alice.get(&format!("rooms/{room}/messages?dir=f&limit=1000")).await.ok();
+        let said = of_room(page["chunk"].as_array().unwrap().clone());
+        assert_eq!(of_room(heard.clone()), said);
+    }
+}
+
 #[tokio::test]
 async fn a_ping_ends_the_waiting() {
     let (server, service) = bridged().await;

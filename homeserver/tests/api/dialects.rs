@@ -48,6 +48,20 @@ async fn story(server: Server) {
     *request.body_mut() = upload;
     let uri = server.send(request).await.ok()["content_uri"].as_str().unwrap().to_owned();
 
+    // Nothing that clients send is too odd to store.
+    let odd = json!({ "type": "m.login.password", "user": "bob", "password": "secret", "device_id": "a\u{0}b",
+                      "initial_device_display_name": "c\u{0}d" });
+    server.call("POST", "/_matrix/client/v3/login", None, Some(odd)).await.ok();
+    let odd = json!({ "type": "m.login.password", "user": "b\u{0}b", "password": "secret" });
+    server.call("POST", "/_matrix/client/v3/login", None, Some(odd)).await.refused(403, "M_FORBIDDEN");
+    let odd = json!({ "messages": { &alice.user_id: { "a\u{0}b": { "n": 2 } } } });
+    bob.put("sendToDevice/x.hello/t2", odd).await.ok();
+    let odd = json!({ "one_time_keys": { &alice.user_id: { "a\u{0}b": "signed_curve25519" } } });
+    bob.post("keys/claim", odd).await.ok();
+    bob.get("devices/a%00b").await.refused(400, "M_INVALID_PARAM");
+    bob.post(&format!("rooms/{room}/receipt/m.read/{event}"), json!({ "thread_id": "$a\u{0}" })).await.ok();
+    alice.put(&format!("rooms/{room}/state/x.odd/key"), json!({ "a\u{0}": "\u{0}" })).await.ok();
+
     // The application service goes down, and the homeserver is started again.
     assert_eq!(service.hears("one").await, ["one"]);
     let before = service.transactions().len();

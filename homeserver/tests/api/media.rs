@@ -70,7 +70,7 @@ async fn what_is_too_long_leaves_nothing_behind() {
 async fn ids_lead_nowhere_else() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
-    for id in ["..%2F..%2Fhomeserver.db", "abc", "%00%00%00", "homeserver.db"] {
+    for id in ["..%2F..%2Fhomeserver.db", "abc", "%01%01%01", "homeserver.db"] {
         for base in ["/_matrix/client/v1/media/download", "/_matrix/media/v3/download"] {
             let path = format!("{base}/localhost/{id}");
             server.call("GET", &path, Some(&alice.token), None).await.refused(404, "M_NOT_FOUND");
