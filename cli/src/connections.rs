@@ -1,5 +1,7 @@
 //! Says when the bridge has connected, and when not.
 
+use std::io::{self, Write};
+
 use landbridge::{
     Network,
     network::SessionId,
@@ -32,17 +34,24 @@ fn tell_change(last: SessionState, state: SessionState, server: &str) -> Session
     state
 }
 
+/// Whether anybody reads it or not.
 fn print(state: &SessionState, server: &str) {
-    match state {
-        SessionState::Connected { name: Some(name) } => println!("Connected to {server} as {name}."),
-        SessionState::Connected { name: None } => println!("Connected to {server}."),
-        SessionState::Degraded(problem) => println!("Connected to {server}, but {problem}."),
+    if let Some(line) = line(state, server) {
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+}
+
+fn line(state: &SessionState, server: &str) -> Option<String> {
+    Some(match state {
+        SessionState::Connected { name: Some(name) } => format!("Connected to {server} as {name}."),
+        SessionState::Connected { name: None } => format!("Connected to {server}."),
+        SessionState::Degraded(problem) => format!("Connected to {server}, but {problem}."),
         SessionState::Waiting { reason, wait } => {
-            println!("No connection to {server}: {reason}. Trying again in {} s.", wait.as_secs_f32().ceil());
+            format!("No connection to {server}: {reason}. Trying again in {} s.", wait.as_secs_f32().ceil())
         }
         SessionState::Refused(error) => {
-            println!("{server} refuses the bridge: {error}. It is not tried again by itself.");
+            format!("{server} refuses the bridge: {error}. It is not tried again by itself.")
         }
-        SessionState::Connecting | SessionState::Stopped => {}
-    }
+        SessionState::Connecting | SessionState::Stopped => return None,
+    })
 }

@@ -93,6 +93,29 @@ fn up_starts_says_how_to_go_on_and_carries_on_after_a_stop() {
 }
 
 #[test]
+fn up_with_a_network_names_the_rooms_and_keeps_what_is_not_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody listens there: the bridge goes on trying, and the homeserver works all the same.
+    let up = Up::start(folder.path(), &["--irc", "127.0.0.1:1", "--channel", "#lobby"]);
+    for told in ["127.0.0.1:1, as landbridge", "#irc_#lobby:localhost to talk in #lobby"] {
+        assert!(up.banner.contains(told), "{told}: {}", up.banner);
+    }
+    let health = up.ask("GET", "/_landbridge/irc/health", "");
+    assert!(health.starts_with("HTTP/1.1 503"), "{health}");
+    assert!(up.ask("GET", "/_matrix/client/versions", "").starts_with("HTTP/1.1 200"));
+    let listed = run(folder.path(), &["deadletters", "list"]);
+    assert_eq!(text(&listed.stdout), "Everything was delivered.\n", "{}", text(&listed.stderr));
+    assert!(up.stop());
+
+    let unknown = run(folder.path(), &["deadletters", "drop", "7"]);
+    assert_eq!(text(&unknown.stderr), "error: there is no dead letter 7\n");
+    let elsewhere = run(folder.path(), &["deadletters", "list", "--data", "elsewhere"]);
+    assert!(text(&elsewhere.stderr).starts_with("error: there is no bridge: elsewhere/irc.db"));
+    let wrong = run(folder.path(), &["up", "--irc", "irc://nowhere"]);
+    assert_eq!(text(&wrong.stderr), "error: --irc: `irc://nowhere` is neither a host nor host:port\n");
+}
+
+#[test]
 fn what_cannot_work_is_said_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let up = Up::start(folder.path(), &["--server-name", "example.org"]);
