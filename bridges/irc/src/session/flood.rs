@@ -71,7 +71,15 @@ impl<T> Queue<T> {
     /// Writes down what a line costs that went out, through this queue or past it.
     pub(super) fn charge(&mut self, bytes: usize, now: Instant, flood: &Flood) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let cost = flood.per_line + flood.per_byte.saturating_mul(bytes);
+        self.owe(flood.per_line + flood.per_byte.saturating_mul(bytes), now);
+    }
+
+    /// Writes down a PING: servers count it for less than talk, or not at all.
+    pub(super) fn charge_ping(&mut self, now: Instant, flood: &Flood) {
+        self.owe(flood.per_line / 2, now);
+    }
+
+    fn owe(&mut self, cost: Duration, now: Instant) {
         let from = self.debt_until.map_or(now, |until| until.max(now));
         self.debt_until = Some(from + cost);
     }

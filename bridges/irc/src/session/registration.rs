@@ -343,6 +343,7 @@ impl Session {
         }
         // What was known of the network was a guess; now it says so itself.
         self.isupport = std::sync::Arc::default();
+        self.channels.refold(self.isupport.casemapping);
     }
 
     /// The welcome is over: commands may go.

@@ -66,22 +66,28 @@ impl Session {
     /// The next line to write, with its CR LF; `None` when nothing may go now. Once it is given out it counts as
     /// written.
     pub fn next_line(&mut self, now: Instant) -> Option<String> {
+        let online = matches!(self.phase, Phase::Online(_));
         if let Some(line) = self.urgent.pop_front() {
-            self.queue.charge(line.len(), now, &self.policy.flood);
+            // What registers us, servers do not count.
+            if online {
+                self.queue.charge(line.len(), now, &self.policy.flood);
+            }
             return Some(line);
         }
         if self.ending.is_some() || self.quit.as_ref().is_some_and(|quit| quit.sent) {
             return None;
         }
-        if !matches!(self.phase, Phase::Online(_)) {
+        if !online {
             return self.next_goodbye(now);
         }
         let more = !self.queue.is_empty();
         if self.flights.fence_at(more).is_some_and(|at| at <= now) {
             return Some(self.ping(now));
         }
-        if let Some(waiting) = self.queue.pop(now, &self.policy.flood) {
-            return self.write(waiting, now).or_else(|| self.next_line(now));
+        while let Some(waiting) = self.queue.pop(now, &self.policy.flood) {
+            if let Some(line) = self.write(waiting, now) {
+                return Some(line);
+            }
         }
         self.next_goodbye(now)
     }
@@ -106,7 +112,7 @@ impl Session {
     /// A PING whose PONG confirms everything written before it.
     pub(super) fn ping(&mut self, now: Instant) -> String {
         let line = format!("PING :{PING_PREFIX}{}\r\n", self.flights.fence());
-        self.queue.charge(line.len(), now, &self.policy.flood);
+        self.queue.charge_ping(now, &self.policy.flood);
         line
     }
 

@@ -143,7 +143,7 @@ pub struct Flood {
     pub enabled: bool,
     /// How much may be owed: with 1 s a line, 6 s are a burst of 6 lines.
     pub lead: Duration,
-    /// What each line costs.
+    /// What each line costs. A PING of ours costs half of it.
     pub per_line: Duration,
     /// What each byte of it costs besides.
     pub per_byte: Duration,

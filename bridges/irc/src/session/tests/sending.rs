@@ -275,7 +275,6 @@ fn p9_a_burst_waits_but_a_pong_does_not() {
     let flood = Flood { per_byte: Duration::ZERO, ..Flood::default() };
     let mut irc = Dialogue::with(identity("bot"), Policy::new(Timing::default(), flood));
     irc.register(LABELS, "");
-    irc.wait(Duration::from_secs(30));
     (0..20).for_each(|_| irc.asks(privmsg("#c", "x")));
     assert_eq!(irc.said().len(), 6);
     irc.says("PING :now");
@@ -283,6 +282,26 @@ fn p9_a_burst_waits_but_a_pong_does_not() {
     irc.expect_silence();
     irc.wait_for_deadline();
     assert_eq!(irc.said().len(), 1);
+}
+
+#[test]
+fn p9_registration_is_not_held_against_the_first_words() {
+    let flood = Flood { per_byte: Duration::ZERO, ..Flood::default() };
+    let mut irc = Dialogue::with(identity("bot"), Policy::new(Timing::default(), flood));
+    irc.register(LABELS, "");
+    (0..8).for_each(|_| irc.asks(privmsg("#c", "x")));
+    assert_eq!(irc.said().len(), 6);
+}
+
+#[test]
+fn lines_that_became_too_long_while_they_waited_are_given_back() {
+    let mut irc = Dialogue::online("", "LINELEN=4096");
+    (0..4000).for_each(|_| irc.asks(privmsg("#c", &"x".repeat(600))));
+    irc.says(":s 005 bot -LINELEN :are supported by this server");
+    irc.expect_silence();
+    let outcomes = irc.outcomes();
+    assert_eq!(outcomes.len(), 4000);
+    assert!(outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::NotSent(NotSent::TooLong { .. }))));
 }
 
 #[test]
