@@ -15,6 +15,12 @@ use serde_json::value::RawValue;
 
 use super::Event;
 
+/// Runs a check without its log: the library tells every step of every check at level *info*, several lines for each event that
+/// is sent. What matters of it is the answer.
+pub(super) fn quietly<T>(check: impl FnOnce() -> T) -> T {
+    tracing::dispatcher::with_default(&tracing::Dispatch::none(), check)
+}
+
 /// The keys of the state that decide about an event, the create event left out.
 pub(super) fn auth_keys(
     kind: &TimelineEventType,
@@ -35,8 +41,10 @@ pub(super) fn check_itself(
     auth_events: &[Arc<Event>],
     create: Option<&Arc<Event>>,
 ) -> Result<(), String> {
-    check_state_independent_auth_rules(rules, event, |id: &EventId| {
-        auth_events.iter().chain(create).find(|event| event.event_id == *id).cloned()
+    quietly(|| {
+        check_state_independent_auth_rules(rules, event, |id: &EventId| {
+            auth_events.iter().chain(create).find(|event| event.event_id == *id).cloned()
+        })
     })
 }
 
@@ -47,8 +55,10 @@ pub(super) fn check_against(
     state: &[Arc<Event>],
     create: Option<&Arc<Event>>,
 ) -> Result<(), String> {
-    check_state_dependent_auth_rules(rules, event, |kind: &StateEventType, state_key: &str| {
-        state.iter().chain(create).find(|event| is_at(event, kind, state_key)).cloned()
+    quietly(|| {
+        check_state_dependent_auth_rules(rules, event, |kind: &StateEventType, state_key: &str| {
+            state.iter().chain(create).find(|event| is_at(event, kind, state_key)).cloned()
+        })
     })
 }
 

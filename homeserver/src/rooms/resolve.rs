@@ -103,14 +103,16 @@ impl Core {
             .into_iter()
             .map(|chain| chain.into_iter().filter(|id| !shared.contains(id)).collect::<EventIdSet<_>>())
             .collect();
-        let resolved = resolve(
-            &self.room.rules.authorization,
-            &rules,
-            &maps,
-            chains,
-            |id: &EventId| known.get(id).cloned(),
-            |conflicted| Some(conflicted_subgraph(conflicted, &known)),
-        )
+        let resolved = authorize::quietly(|| {
+            resolve(
+                &self.room.rules.authorization,
+                &rules,
+                &maps,
+                chains,
+                |id: &EventId| known.get(id).cloned(),
+                |conflicted| Some(conflicted_subgraph(conflicted, &known)),
+            )
+        })
         .map_err(|error| RoomError::Internal(format!("state resolution: {error}")))?;
         Ok(resolved.into_iter().filter_map(|(key, id)| Some((key, known.get(&id)?.nid))).collect())
     }

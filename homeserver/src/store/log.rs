@@ -218,11 +218,11 @@ impl Log {
         let greatest = async |sql: &'static str| -> Result<i64, SqlError> {
             db.fetch_optional(sql, &[]).await?.map_or(Ok(0), |row| Ok(row.opt_int(0)?.unwrap_or(0)))
         };
-        let known = db.fetch_optional("SELECT count(*) FROM txn", &[]).await?.map_or(Ok(0), |row| row.int(0))?;
+        let next_event = greatest("SELECT max(nid) FROM event").await? + 1;
         Ok(Self {
             head: watch::Sender::new(head),
             reserved: AtomicI64::new(reserved + RESERVE),
-            next_event: AtomicI64::new(greatest("SELECT max(nid) FROM event").await? + 1),
+            next_event: AtomicI64::new(next_event),
             next_room: AtomicI64::new(greatest("SELECT max(nid) FROM room").await? + 1),
             chains: Mutex::default(),
             recent: RwLock::new(Recent { complete_after: head, events: VecDeque::new() }),
@@ -230,7 +230,8 @@ impl Log {
             nodes: Cache::new(NODES),
             rooms: RoomCache::default(),
             keys: Cache::new(KEYS),
-            txns: TxnFilter::new(usize::try_from(known).unwrap_or(0)),
+            // There are no more transaction ids than events.
+            txns: TxnFilter::new(usize::try_from(next_event).unwrap_or(0)),
         })
     }
 

@@ -136,3 +136,18 @@ async fn sizes_at_the_limit_pass_and_above_it_are_refused() {
     assert!(matches!(refused, Err(RoomError::BadJson(_))), "{refused:?}");
     server.say(&room, alice(), "still fine").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_room_left_alone_for_long_goes_on_where_it_was() {
+    let server = Server::start().await;
+    let room = server.public_room(alice(), "12").await;
+    let first = server.rooms().send(message(&room, alice(), "first").under("D", "t")).await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(600)).await;
+    tokio::time::resume();
+    let again = server.rooms().send(message(&room, alice(), "first").under("D", "t")).await.unwrap();
+    assert_eq!(again.event_id, first.event_id);
+    let second = server.say(&room, alice(), "second").await.unwrap();
+    let second = server.rooms().event(&second.event_id).await.unwrap().unwrap();
+    assert_eq!(second.prev_events, [first.event_id]);
+}
