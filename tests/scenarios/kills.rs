@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use crate::everywhere::LOBBY;
 
 /// The steps at which the process can be made to kill itself, in the order a message passes them.
-const POINTS: &[&str] = landbridge::testing::KILL_POINTS;
+const POINTS: &[&str] = &landbridge::dispatch::KILL_POINTS;
 
 #[tokio::test]
 async fn kill_at_every_step_on_the_embedded_homeserver() {
@@ -34,7 +34,7 @@ async fn kill_at_every_step_beside_synapse() {
 /// One death of the process.
 #[derive(Debug, Clone, Copy)]
 enum Kill {
-    /// When it passes a step for the third time.
+    /// When it passes a step for the second time.
     At(&'static str),
     /// After a time.
     After(Duration),
@@ -63,6 +63,7 @@ async fn survives(on: On, plan: Vec<Kill>) {
     bob.says(LOBBY, "hello");
     lobby.sees(&d.ghost("bob"), "hello").await;
 
+    let carol = d.irc("carol").await;
     let enough = Arc::new(AtomicBool::new(false));
     let murder = async {
         for kill in plan {
@@ -70,7 +71,12 @@ async fn survives(on: On, plan: Vec<Kill>) {
         }
         enough.store(true, Ordering::Relaxed);
     };
-    let ((), from_irc, from_matrix) = tokio::join!(murder, talk_on_irc(&bob, &enough), talk_on_matrix(&lobby, &enough));
+    let ((), from_irc, from_matrix, ()) = tokio::join!(
+        murder,
+        talk_on_irc(&bob, &enough),
+        talk_on_matrix(&lobby, &enough),
+        come_and_go(&carol, &enough)
+    );
 
     lobby.sees(&d.ghost("bob"), "the end").await;
     bob.sees_line("the end", |line| line.params.get(1).is_some_and(|text| text == "the end")).await;
@@ -86,7 +92,7 @@ async fn die_and_return(d: &mut Deployment, kill: Kill) {
     match kill {
         Kill::At(point) => {
             d.bridge.kill();
-            d.bridge.start_again(&[("LANDBRIDGE_KILL_POINT", &format!("{point}:3"))]);
+            d.bridge.start_again(&[("LANDBRIDGE_KILL_POINT", &format!("{point}:2"))]);
             let ended = tokio::time::timeout(PATIENCE, d.bridge.process().end()).await;
             let status = ended.unwrap_or_else(|_| panic!("{point} is never passed"));
             assert!(Process::was_killed(status), "it died at {point}, not otherwise: {status}");
@@ -126,6 +132,17 @@ async fn talk_on_matrix(lobby: &Room<'_>, enough: &AtomicBool) -> Vec<String> {
     lobby.says("the end").await;
     said.push("the end".to_owned());
     said
+}
+
+/// Somebody joins and leaves, so that memberships change under load too.
+async fn come_and_go(carol: &IrcUser, enough: &AtomicBool) {
+    while !enough.load(Ordering::Relaxed) {
+        carol.joins(LOBBY).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        carol.parts(LOBBY, "back soon");
+        carol.sees_part(LOBBY, "carol").await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
 }
 
 /// Fails with what is lost, doubled or out of order.

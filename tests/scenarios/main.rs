@@ -4,6 +4,7 @@ mod bad_input;
 mod everywhere;
 mod fixtures;
 mod homeserver;
+mod kills;
 mod messages;
 mod people;
 mod restarts;
