@@ -71,16 +71,13 @@ async fn survives(on: On, plan: Vec<Kill>) {
         }
         enough.store(true, Ordering::Relaxed);
     };
-    let ((), from_irc, from_matrix, ()) = tokio::join!(
-        murder,
-        talk_on_irc(&bob, &enough),
-        talk_on_matrix(&lobby, &enough),
-        come_and_go(&carol, &enough)
-    );
+    let ((), from_irc, from_matrix, ()) =
+        tokio::join!(murder, talk_on_irc(&bob, &enough), talk_on_matrix(&lobby, &enough), come_and_go(&carol, &enough));
 
     lobby.sees(&d.ghost("bob"), "the end").await;
     bob.sees_line("the end", |line| line.params.get(1).is_some_and(|text| text == "the end")).await;
-    let on_matrix: Vec<_> = lobby.heard().into_iter().filter(|(who, _)| *who == d.ghost("bob")).map(|(_, t)| t).collect();
+    let on_matrix: Vec<_> =
+        lobby.heard().into_iter().filter(|(who, _)| *who == d.ghost("bob")).map(|(_, t)| t).collect();
     let on_irc: Vec<_> = bob.heard(LOBBY).into_iter().map(|(_, text)| text).collect();
     same("IRC → Matrix", &from_irc, &on_matrix);
     same("Matrix → IRC", &from_matrix, &on_irc);

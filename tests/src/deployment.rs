@@ -188,10 +188,7 @@ impl Deployment {
     }
 
     async fn ready(&mut self) {
-        let health = match &self.synapse {
-            Some(_) => self.health(),
-            None => self.url.join("/_matrix/client/versions").expect("a path"),
-        };
+        let health = self.health();
         let http = http();
         let healthy = async |_: &crate::Process| {
             http.get(health.clone()).send().await.is_ok_and(|answer| answer.status().is_success())
@@ -201,7 +198,8 @@ impl Deployment {
 
     /// Where the bridge says how it is.
     pub fn health(&self) -> Url {
-        Url::parse(&format!("http://{}/health", self.port.address())).expect("a URL")
+        let below = if self.synapse.is_some() { "" } else { "/_landbridge/irc" };
+        Url::parse(&format!("http://{}{below}/health", self.port.address())).expect("a URL")
     }
 
     /// The homeserver's base URL.
