@@ -220,6 +220,7 @@ async fn a_netsplit_leaves_no_zombies_p5() {
     // They link again by themselves.
     near.sees_join(LOBBY, "carol").await;
     far[0].says(LOBBY, "was I away?");
+    near.sees(LOBBY, "carol", "was I away?").await;
     lobby.sees(&d.ghost("carol"), "was I away?").await;
     // Now the far server is gone for good.
     drop(far);

@@ -1,6 +1,6 @@
 //! A person on IRC, over the `irc` crate's client: independent of the bridge's own IRC code.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use futures_util::StreamExt;
 use irc::{
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use crate::transcript::Transcript;
 
 /// One line that the server sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Line {
     /// The nick (or server name) it comes from; empty when it has no source.
     pub nick: String,
@@ -21,6 +21,12 @@ pub struct Line {
     pub command: String,
     /// The parameters, the last one too.
     pub params: Vec<String>,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ":{} {} {:?}", self.nick, self.command, self.params)
+    }
 }
 
 impl Line {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     process::Stdio,
     sync::{
         Arc,
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// One event that a sync brought.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct RoomEvent {
     /// The room it is in.
     pub room: String,
@@ -32,6 +33,15 @@ pub struct RoomEvent {
     pub part: String,
     /// The event as the homeserver sent it.
     pub json: Value,
+}
+
+impl fmt::Debug for RoomEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let room: String = self.room.chars().take(7).collect();
+        let state = self.json["state_key"].as_str().map(|key| format!("/{key}")).unwrap_or_default();
+        let content: String = self.content().to_string().chars().take(200).collect();
+        write!(f, "{room} {} {}{state} <{}> {content}", self.part, self.kind(), self.sender())
+    }
 }
 
 impl RoomEvent {

@@ -1,6 +1,6 @@
 //! An IRC server that lets clients in and then sends what no server should.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-/// The server. Every client that joins a channel is sent the junk, and after it one plain line from `bob`.
+/// The server. Every client that joins a channel is sent the junk and after it one plain line from `bob`, again and again.
 #[derive(Debug)]
 pub struct HostileIrcd {
     address: SocketAddr,
@@ -56,8 +56,19 @@ impl Drop for HostileIrcd {
 async fn serve(socket: TcpStream) {
     let (read, mut write) = socket.into_split();
     let mut lines = BufReader::new(read).lines();
-    let mut nick = "*".to_owned();
-    while let Ok(Some(line)) = lines.next_line().await {
+    let (mut nick, mut channel) = ("*".to_owned(), None::<String>);
+    let mut again = tokio::time::interval(Duration::from_millis(300));
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line,
+            _ = again.tick() => {
+                match &channel {
+                    Some(channel) if !junk(&mut write, &nick, channel).await => return,
+                    _ => continue,
+                }
+            }
+        };
+        let Ok(Some(line)) = line else { return };
         let mut words = line.split(' ');
         let (command, word) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let answered = match command {
@@ -68,7 +79,10 @@ async fn serve(socket: TcpStream) {
             }
             "USER" => send(&mut write, &welcome(&nick)).await,
             "PING" => send(&mut write, &format!(":h PONG h {word}\r\n")).await,
-            "JOIN" => send(&mut write, &joined(&nick, word)).await && junk(&mut write, &nick, word).await,
+            "JOIN" => {
+                channel = Some(word.to_owned());
+                send(&mut write, &joined(&nick, word)).await
+            }
             _ => true,
         };
         if !answered {
@@ -108,7 +122,7 @@ async fn junk(write: &mut OwnedWriteHalf, nick: &str, channel: &str) -> bool {
         format!(":h 353 {nick}").into_bytes(),
         format!(":h 366 {nick} {channel} :End").into_bytes(),
         format!(":h 999 {nick} :what is this").into_bytes(),
-        format!(":h 437 {nick} {channel} :cannot").into_bytes(),
+        format!(":h 437 {nick} #nothing :cannot").into_bytes(),
         format!(":h 400 {nick} X :unknown error").into_bytes(),
         b"".to_vec(),
         b":".to_vec(),
