@@ -65,6 +65,9 @@ pub(crate) struct UpArgs {
     /// The nick of the bridge's own connection to IRC.
     #[arg(long, value_name = "NICK", requires = "irc")]
     pub(crate) irc_nick: Option<String>,
+    /// The IRC server exempts the bridge from its limits against flooding: send as fast as it takes.
+    #[arg(long, requires = "irc")]
+    pub(crate) irc_unlimited: bool,
     /// A channel to bridge; more than one may be given. In a shell, put it between quotes.
     #[arg(long = "channel", value_name = "CHANNEL", requires = "irc")]
     pub(crate) channels: Vec<String>,

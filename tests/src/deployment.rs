@@ -129,6 +129,10 @@ impl Deployment {
         let mut arguments = vec!["up".to_owned(), "--data".to_owned(), dir.path().join("data").display().to_string()];
         arguments.extend(["--listen".to_owned(), port.address().to_string()]);
         arguments.extend(["--irc".to_owned(), irc.address().to_string()]);
+        if matches!(irc, Irc::Inspircd(_)) {
+            // It is set up without limits.
+            arguments.push("--irc-unlimited".to_owned());
+        }
         for channel in channels {
             arguments.extend(["--channel".to_owned(), (*channel).to_owned()]);
         }

@@ -91,7 +91,7 @@ impl IrcUser {
     async fn enter(address: SocketAddr, nick: &str, sasl: Option<Sasl>) -> Self {
         let config = Config {
             nickname: Some(nick.to_owned()),
-            username: Some(nick.to_owned()),
+            username: Some("person".to_owned()),
             server: Some(address.ip().to_string()),
             port: Some(address.port()),
             ping_time: Some(3600),

@@ -39,6 +39,7 @@ pub(super) fn settings(args: &UpArgs) -> anyhow::Result<Option<IrcConfig>> {
     for server in &mut config.servers {
         server.tls.enabled = args.irc_tls;
     }
+    config.flood.enabled = !args.irc_unlimited;
     if let Some(nick) = &args.irc_nick {
         config.bot.nick.clone_from(nick);
     }
