@@ -1,13 +1,13 @@
 //! The IRC network, as the command line and the configuration describe it.
 
-use landbridge::bridge::Plumb;
+use landbridge::config::PlumbedRoom;
 use landbridge_irc::IrcConfig;
 
 /// The channels that the configuration joins to rooms.
-pub(crate) fn plumbed(config: &IrcConfig) -> Vec<Plumb> {
+pub(crate) fn plumbed(config: &IrcConfig) -> Vec<PlumbedRoom> {
     let plumb = |(channel, room): (&str, &str)| {
         // What is no room was refused when the configuration was read.
-        Some(Plumb { room: room.try_into().ok()?, remote: channel.to_owned() })
+        Some(PlumbedRoom { room: room.try_into().ok()?, remote: channel.to_owned() })
     };
     let named = config.channels.iter().filter_map(|plumbed| Some((plumbed.channel.as_str(), plumbed.room.as_deref()?)));
     named.filter_map(plumb).collect()

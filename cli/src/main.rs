@@ -1,7 +1,6 @@
 //! The `landbridge` command. It joins the parts and holds no logic.
 
 mod args;
-mod bridge;
 mod check;
 mod connections;
 mod deadletters;

@@ -3,16 +3,15 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
-use landbridge::{SystemClock, config::Config, matrix::HttpTransport};
+use landbridge::{SystemClock, config::Config, dispatch::Kill, matrix::HttpTransport, run::Running};
 use landbridge_irc::IrcNetwork;
 use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{
     args::{ConfigArg, LogArgs},
-    bridge::Running,
     connections, irc, log, runtime,
-    serve::Server,
+    serve::{DRAIN, Server},
 };
 
 pub(crate) fn main(args: &ConfigArg, log: &LogArgs) -> anyhow::Result<()> {
@@ -33,29 +32,24 @@ fn read(path: &Path) -> anyhow::Result<Config<IrcNetwork>> {
     }
 }
 
-async fn run(config: Config<IrcNetwork>) -> anyhow::Result<()> {
+async fn run(mut config: Config<IrcNetwork>) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let homeserver = Url::parse(config.homeserver.url.as_str()).context("homeserver.url")?;
-    let public_url = match &config.public_url {
-        Some(url) => Url::parse(url.as_str()).context("public_url")?,
-        None => Url::parse(&format!("http://{}", listener.local_addr()?))?,
-    };
-    let transport = Arc::new(HttpTransport::new(homeserver)?);
-    let (plumbed, server) = (irc::plumbed(&config.network), irc::server(&config.network));
-    let homeserver = config.homeserver.url.clone();
-    let bridge = Running::start(config, plumbed, transport, &public_url, Arc::new(SystemClock)).await?;
-    let serving = Server::start(listener, bridge.everything());
+    let (homeserver, server) = (config.homeserver.url.clone(), irc::server(&config.network));
+    let transport = Arc::new(HttpTransport::new(Url::parse(homeserver.as_str()).context("homeserver.url")?)?);
+    config.bridge.rooms.extend(irc::plumbed(&config.network));
+    let running = Running::start(config, transport, Arc::new(SystemClock), Kill::from_env()).await?;
+    let serving = Server::start(listener, running.everything());
     println!(
         "Landbridge {} bridges IRC ({server}) into {homeserver}, listening on {listen}.",
         env!("CARGO_PKG_VERSION")
     );
-    let telling = tokio::spawn(connections::tell(bridge.sessions().clone(), server));
+    let telling = tokio::spawn(connections::tell(running.bridge().sessions().clone(), server));
 
     runtime::until_stopped().await?;
     eprintln!("Stopping…");
     telling.abort();
     serving.stop().await;
-    bridge.stop().await;
+    running.stop(DRAIN).await;
     Ok(())
 }

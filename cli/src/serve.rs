@@ -7,7 +7,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// How long requests that are being answered may take to end.
-const DRAIN: Duration = Duration::from_secs(2);
+const REQUESTS: Duration = Duration::from_secs(2);
+
+/// How long a bridge may take to deliver what is under way, and to say goodbye.
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// A running server.
 #[derive(Debug)]
@@ -31,7 +34,7 @@ impl Server {
     /// Takes no more connections, and lets requests end; those that wait for news are cut off.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
-        if tokio::time::timeout(DRAIN, &mut self.task).await.is_err() {
+        if tokio::time::timeout(REQUESTS, &mut self.task).await.is_err() {
             self.task.abort();
         }
     }

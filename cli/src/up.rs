@@ -15,7 +15,13 @@ use tokio::net::TcpListener;
 use tracing::warn;
 
 use self::{banner::Banner, data::DataDir, irc::Irc};
-use crate::{args::UpArgs, connections, registration::describe, runtime, serve::Server};
+use crate::{
+    args::UpArgs,
+    connections,
+    registration::describe,
+    runtime,
+    serve::{DRAIN, Server},
+};
 
 pub(crate) use self::irc::database;
 
@@ -44,12 +50,13 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
     for registration in others {
         homeserver.add_appservice(registration, &client).await?;
     }
-    let router = irc.iter().fold(homeserver.router(), |router, irc| router.nest(irc::PATH, irc.bridge.open()));
+    let router = irc.iter().fold(homeserver.router(), |router, irc| router.nest(irc::PATH, irc.running.open()));
     let server = Server::start(listener, router);
     let told = irc.as_ref().map(|irc| irc.banner(&args.channels, &server_name));
     println!("{}", Banner { listen, server_name: &server_name, data: data.path(), irc: told });
-    let telling =
-        irc.as_ref().map(|irc| tokio::spawn(connections::tell(irc.bridge.sessions().clone(), irc.server.clone())));
+    let telling = irc
+        .as_ref()
+        .map(|irc| tokio::spawn(connections::tell(irc.running.bridge().sessions().clone(), irc.server.clone())));
 
     runtime::until_stopped().await?;
     eprintln!("Stopping…");
@@ -58,7 +65,7 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
     }
     server.stop().await;
     if let Some(irc) = irc {
-        irc.bridge.stop().await;
+        irc.running.stop(DRAIN).await;
     }
     homeserver.shutdown().await;
     Ok(())

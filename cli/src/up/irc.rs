@@ -7,7 +7,9 @@ use axum::{Router, body::Body, extract::Request};
 use landbridge::{
     Network, SystemClock,
     config::{BridgeSection, Config, HomeserverSection, LoggingSection, registration_for},
+    dispatch::Kill,
     matrix::InProcess,
+    run::Running,
 };
 use landbridge_homeserver::{Homeserver, appservice};
 use landbridge_irc::{IrcConfig, IrcNetwork};
@@ -15,17 +17,16 @@ use landbridge_registration::{Registration, ServiceUrl};
 use ruma::ServerName;
 use tokio::sync::SetOnce;
 use tower::ServiceExt;
-use url::Url;
 
 use super::{address, banner::IrcBanner};
-use crate::{args::UpArgs, bridge::Running, irc, registration::read_or_make};
+use crate::{args::UpArgs, irc, registration::read_or_make};
 
 /// Below which path the bridge's health, metrics and media are found.
 pub(super) const PATH: &str = "/_landbridge/irc";
 
 /// A running bridge.
 pub(super) struct Irc {
-    pub(super) bridge: Running<IrcNetwork>,
+    pub(super) running: Running<IrcNetwork>,
     /// The IRC server, as host:port.
     pub(super) server: String,
     nick: String,
@@ -85,7 +86,7 @@ impl Irc {
             listen,
             registration: registration.clone(),
             database: database(data),
-            public_url: None,
+            public_url: Some(ServiceUrl::parse(format!("{url}{PATH}"))?),
             bridge: BridgeSection::default(),
             logging: LoggingSection::default(),
             network,
@@ -94,10 +95,9 @@ impl Irc {
         let to_bridge = Arc::new(appservice::InProcess::new(until_set(Arc::clone(&late))));
         homeserver.add_appservice_over(registration, to_bridge).await.context("the bridge cannot be added")?;
         let to_homeserver = Arc::new(InProcess::new(homeserver.router()));
-        let public_url = Url::parse(&format!("{url}{PATH}"))?;
-        let bridge = Running::start(config, Vec::new(), to_homeserver, &public_url, Arc::new(SystemClock)).await?;
-        let _ = late.set(bridge.appservice());
-        Ok(Self { bridge, server, nick })
+        let running = Running::start(config, to_homeserver, Arc::new(SystemClock), Kill::from_env()).await?;
+        let _ = late.set(running.appservice());
+        Ok(Self { running, server, nick })
     }
 
     pub(super) fn banner(&self, channels: &[String], server_name: &ServerName) -> IrcBanner {
