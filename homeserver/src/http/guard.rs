@@ -26,3 +26,33 @@ async fn catch(request: Request, next: Next) -> Response {
         MatrixError::internal().into_response()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::get};
+    use http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn broken() -> &'static str {
+        panic!("on purpose")
+    }
+
+    async fn status(path: &str) -> StatusCode {
+        let router: Router = guard(Router::new().route("/broken", get(broken)).fallback(|| async { "fine" }));
+        router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_answer_and_nothing_more() {
+        assert_eq!(status("/broken").await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(status("/other").await, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn a_nul_goes_no_further() {
+        assert_eq!(status("/a%00b").await, StatusCode::BAD_REQUEST);
+        assert_eq!(status("/a?b=%00").await, StatusCode::BAD_REQUEST);
+    }
+}

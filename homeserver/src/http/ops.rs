@@ -38,7 +38,12 @@ async fn metrics(State(stream): State<Stream>, State(appservices): State<Appserv
         "landbridge_homeserver_appservice_lag",
         "gauge",
         "Places of the log that the application service has not been told of.",
-        &|appservice| head - appservice.status().acknowledged.load(Ordering::Relaxed).min(head),
+        &|appservice| {
+            if !appservice.is_reachable() {
+                return 0;
+            }
+            head - appservice.status().acknowledged.load(Ordering::Relaxed).min(head)
+        },
     );
     family(
         "landbridge_homeserver_appservice_failures",

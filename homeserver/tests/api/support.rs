@@ -328,7 +328,7 @@ impl Service {
                 called.await;
             }
         };
-        if tokio::time::timeout(Duration::from_secs(600), wait).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(30), wait).await.is_err() {
             panic!("it never came: {:#?}", self.calls());
         }
     }
