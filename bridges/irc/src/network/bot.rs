@@ -124,6 +124,10 @@ impl IrcSession {
         }
         let dedupe = event.meta.msgid.as_deref().map_or(Dedupe::Never, |id| Dedupe::Id(id.to_owned()));
         let message = self.message(room, event, incoming);
+        // Formatting codes alone, or `/me` and nothing: nobody sees it on IRC either.
+        if matches!(&message, RemoteEvent::<IrcNetwork>::Message { body, .. } if body.text.is_blank()) {
+            return Ok(());
+        }
         self.tell(message, dedupe).await
     }
 

@@ -1,6 +1,13 @@
 //! One connection to the network: the bot's, or a puppet's.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use landbridge::network::{
@@ -34,6 +41,10 @@ const HEARING: Duration = Duration::from_secs(5);
 /// How many people are remembered as partners of private messages; beyond that all are forgotten, and a notice from them waits
 /// for their next message.
 const MAX_TALKED: usize = 1000;
+/// How long a session stays away after an operator ended it; four times as long after each further time.
+const AFTER_A_KILL: Duration = Duration::from_secs(10);
+/// A connection that lasted this long has atoned for the KILLs before it.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(3600);
 /// How long somebody who asks for a channel waits for the connection.
 const SOON: Duration = Duration::from_secs(10);
 /// How long we stay out of a channel that we were put out of.
@@ -48,6 +59,8 @@ pub struct IrcSession {
     pub(super) link: Arc<Link>,
     /// What became of the last thing that we told the framework.
     told: Mutex<Option<Receipt>>,
+    /// How often operators have ended it lately.
+    kills: AtomicU32,
 }
 
 /// The live part of a session, which others can reach while it runs.
@@ -129,7 +142,7 @@ impl IrcSession {
             nick_wanted: Notify::new(),
         });
         shared.links.lock().insert(id.clone(), Arc::downgrade(&link));
-        Self { id, identity, shared, link, told: Mutex::default() }
+        Self { id, identity, shared, link, told: Mutex::default(), kills: AtomicU32::new(0) }
     }
 
     /// The Matrix user whose puppet this is.
@@ -258,6 +271,20 @@ impl IrcSession {
         })
     }
 
+    /// What the framework must do about the end of a connection that lasted so long.
+    fn ended(&self, ending: &Ending, lasted: Duration) -> ConnectionError {
+        if lasted > FORGIVEN_AFTER {
+            self.kills.store(0, Ordering::Relaxed);
+        }
+        if ending.class != EndClass::Killed {
+            return connection_error(ending.class, ending.why.clone());
+        }
+        // Coming back at once after a KILL is an offence on most networks, and more so each time.
+        let before = self.kills.fetch_add(1, Ordering::Relaxed).min(3);
+        let after = Some(AFTER_A_KILL * 4_u32.pow(before));
+        ConnectionError::Throttled { reason: ending.why.clone(), after }
+    }
+
     /// Waits until a change of nick is wanted and may be made (P16: a storm of display names is not one of nicks).
     async fn nick_change(&self, earliest: Instant) {
         while self.link.wanted_nick.lock().is_none() {
@@ -337,6 +364,7 @@ impl Session<IrcNetwork> for IrcSession {
             () = stop.cancelled() => return Ok(()),
             connection = self.open() => connection?,
         };
+        let began = Instant::now();
         let ending = self.listen(connection, &stop).await;
         if stop.is_cancelled() {
             return Ok(());
@@ -344,7 +372,7 @@ impl Session<IrcNetwork> for IrcSession {
         if !ending.was_online {
             self.shared.try_next_server();
         }
-        Err(ended(&ending))
+        Err(self.ended(&ending, began.elapsed()))
     }
 
     fn caps(&self, room: &IrcRoom) -> Caps {
@@ -485,17 +513,12 @@ fn open_error(error: &OpenError) -> ConnectionError {
     connection_error(error.class(), format!("{error}{cause}"))
 }
 
-fn ended(ending: &Ending) -> ConnectionError {
-    connection_error(ending.class, ending.why.clone())
-}
-
 /// What the framework must do about the end of a connection.
 fn connection_error(class: EndClass, why: String) -> ConnectionError {
     match class {
         EndClass::Requested | EndClass::Transient => ConnectionError::Transient(why),
         EndClass::Throttled => ConnectionError::Throttled { reason: why, after: Some(Duration::from_secs(120)) },
-        // Coming back at once after a KILL is an offence on most networks.
-        EndClass::Killed => ConnectionError::Throttled { reason: why, after: Some(Duration::from_secs(600)) },
+        EndClass::Killed => ConnectionError::Throttled { reason: why, after: Some(AFTER_A_KILL) },
         EndClass::Banned => ConnectionError::Banned(why),
         EndClass::BadCredentials => ConnectionError::BadCredentials(why),
         EndClass::Config => ConnectionError::Config(why),

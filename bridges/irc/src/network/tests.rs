@@ -128,6 +128,8 @@ async fn what_is_said_crosses_once_and_comes_back_never() {
     scene.bob.hears(":alice!~alice@127.0.0.1 PRIVMSG #lobby :hello").await;
     scene.bob.send("PRIVMSG #lobby :hi \x02alice\x02");
     scene.bob.send("PRIVMSG #lobby :\x01ACTION waves\x01");
+    scene.bob.send("PRIVMSG #lobby :\x02\x0304\x0f");
+    scene.bob.send("PRIVMSG #lobby :\x01ACTION\x01");
     scene.say(&alice, "again").await.unwrap();
     scene.caught_up().await;
     assert_eq!(scene.said()[..2], ["#lobby bob: hi alice", "#lobby bob: waves"]);
