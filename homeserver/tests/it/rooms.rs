@@ -69,7 +69,7 @@ async fn story(mut server: Server) {
     let tail = server.hs.stream().read(before, Position::END, 100).await.unwrap();
     assert_eq!(bodies(&tail), ["three"]);
     let joined = server.rooms().joined_rooms(bob()).await.unwrap();
-    assert_eq!(joined, [room.clone()]);
+    assert_eq!(joined, std::slice::from_ref(&room));
     // A page of what was said, backward.
     let query = MessagesQuery {
         room_id: room.clone(),
