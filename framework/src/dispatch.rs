@@ -42,6 +42,8 @@ use crate::store::{Change, Committed, Store};
 pub struct DispatchOptions {
     /// Something that cannot be said to the network for this long (while the bridge is up) is parked, and its sender told.
     pub max_age: Duration,
+    /// What waits for a user's own session to connect for this long stands aside, and holds up nobody else in its room.
+    pub puppet_patience: Duration,
     /// What is done when nobody can tell whether something was said.
     pub when_unsure: WhenUnsure,
     /// The first wait before something is tried again; each further one is twice as long.
@@ -56,6 +58,7 @@ impl Default for DispatchOptions {
     fn default() -> Self {
         Self {
             max_age: Duration::from_mins(10),
+            puppet_patience: Duration::from_secs(10),
             when_unsure: WhenUnsure::Tell,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_mins(1),

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use ruma::RoomId;
 use tokio::{
     sync::{Notify, Semaphore, SetOnce, mpsc},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,7 @@ use crate::{
         lanes::{Lanes, Needy},
         revive, work,
     },
+    metrics::Metrics,
     network::{ConfigIssue, Host, Network, RemoteId, SendError, Session as _, SessionId},
     sessions::{SessionOptions, Sessions},
     store::{Change, Store},
@@ -57,6 +58,8 @@ pub struct Setup {
     pub dispatch: DispatchOptions,
     /// Rooms to be joined to remote rooms.
     pub plumbed: Vec<Plumb>,
+    /// Where things are counted.
+    pub metrics: Metrics,
     /// Where a test kills it.
     pub kill: Kill,
 }
@@ -92,6 +95,7 @@ pub struct Bridge<N: Network> {
     store: Store,
     revive: Arc<Notify>,
     tasks: JoinSet<()>,
+    writer: JoinHandle<()>,
 }
 
 impl<N: Network> fmt::Debug for Bridge<N> {
@@ -117,12 +121,12 @@ impl<N: Network> Bridge<N> {
         homeserver: Arc<dyn Homeserver>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let Setup { bridge_id: bridge, epoch, database, durability, names, sessions, dispatch: options, plumbed, kill } =
-            setup;
+        let Setup { bridge_id: bridge, epoch, database, durability, names, sessions, .. } = setup;
+        let Setup { dispatch: options, plumbed, metrics, kill, .. } = setup;
         let names = Arc::new(names);
         let mut tasks = JoinSet::new();
         let (lanes, needy) = Lanes::new();
-        let (store, _) = Store::open(&database, durability, Arc::clone(&lanes) as _).await?;
+        let (store, writer) = Store::open(&database, durability, Arc::clone(&lanes) as _).await?;
         let mappings = Mappings::load(store.mappings().await?);
         lanes.resume(&store).await?;
 
@@ -213,6 +217,7 @@ impl<N: Network> Bridge<N> {
             lanes: Arc::clone(&lanes),
             store: store.clone(),
             clock: Arc::clone(&clock),
+            metrics: metrics.clone(),
             kill: kill.clone(),
             options: options.clone(),
             since: clock.now(),
@@ -228,6 +233,7 @@ impl<N: Network> Bridge<N> {
             lanes: Arc::clone(&lanes),
             store: store.clone(),
             clock: Arc::clone(&clock),
+            metrics,
             kill,
             permits: Semaphore::new(options.matrix_at_once.max(1)),
             options: options.clone(),
@@ -252,7 +258,7 @@ impl<N: Network> Bridge<N> {
         let _ = later.set(Later { network: Arc::clone(&network), speakers, connected });
         sessions.start(Arc::clone(&network));
         let intake = Arc::new(Gate::new(Arc::new(inbox)));
-        Ok(Self { network, sessions, intake, mappings, rooms, lanes, store, revive: revive_now, tasks })
+        Ok(Self { network, sessions, intake, mappings, rooms, lanes, store, revive: revive_now, tasks, writer })
     }
 
     /// What the appservice endpoints stand on.
@@ -314,6 +320,20 @@ impl<N: Network> Bridge<N> {
         if let Err(error) = self.store.commit(Change::default()).await {
             tracing::warn!(%error, "the store did not take the last writes");
         }
+        self.store.close().await;
+    }
+}
+
+#[cfg(feature = "testing")]
+impl<N: Network> Bridge<N> {
+    /// Ends where it stands, as in a crash, and returns when nothing of it is left: the next life may begin.
+    pub async fn dies(mut self) {
+        self.intake.slam();
+        self.sessions.stop(Duration::from_secs(1)).await;
+        self.tasks.shutdown().await;
+        self.writer.abort();
+        // It ends by being aborted.
+        let _ = (&mut self.writer).await;
         self.store.close().await;
     }
 }
@@ -487,6 +507,7 @@ async fn prune(store: Store, clock: Arc<dyn Clock>) {
 impl<N: Network> Drop for Bridge<N> {
     fn drop(&mut self) {
         self.intake.slam();
+        self.writer.abort();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let sessions = self.sessions.clone();
             runtime.spawn(async move { sessions.stop(Duration::ZERO).await });

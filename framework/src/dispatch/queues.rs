@@ -142,6 +142,11 @@ impl<T: Place> Queues<T> {
         Next::Rows(rows)
     }
 
+    /// Whether a lane has something to do, or somebody who does it.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.inner.lock().lanes.contains_key(name)
+    }
+
     /// How many rows a lane could take at once, by what is known in memory.
     pub(crate) fn waiting(&self, name: &str) -> usize {
         let inner = self.inner.lock();

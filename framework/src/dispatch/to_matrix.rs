@@ -18,6 +18,7 @@ use crate::{
         virtual_users::VirtualUsers,
     },
     clock::{Clock, Millis},
+    metrics::{Metrics, Outcome},
     network::{Body, Direction, MatrixOp, MatrixOpKind, Membership, Network, RemoteId},
     store::{Change, DeadLetterRow, MemberRow, Memory, MessageRow, OutboxRow, Store},
 };
@@ -37,6 +38,7 @@ pub(crate) struct ToMatrix<N: Network> {
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
     pub(crate) kill: Kill,
     pub(crate) options: DispatchOptions,
     /// How many requests may still begin.
@@ -127,11 +129,16 @@ impl<N: Network> ToMatrix<N> {
                 }
                 Err(error) => return self.park(row, attempts, error.to_string()).await,
             };
+            let at_least = for_how_long.unwrap_or(self.options.first_wait);
             tokio::select! {
                 Ok(_) = &mut watch.echo => return Some(()),
-                () = tokio::time::sleep(for_how_long.unwrap_or(wait)) => {}
+                () = tokio::time::sleep(at_least) => {}
+            }
+            tokio::select! {
+                Ok(_) = &mut watch.echo => return Some(()),
+                () = tokio::time::sleep(wait.saturating_sub(at_least)) => {}
                 // It is there again: no need to wait longer.
-                () = self.alive.notified(), if for_how_long.is_none() => {}
+                () = self.alive.notified() => {}
             }
             wait = (wait * 2).min(self.options.longest_wait);
         }
@@ -139,6 +146,8 @@ impl<N: Network> ToMatrix<N> {
 
     /// Remembers what was said. Not waited for: what is forgotten in a crash is said again under the same transaction id.
     async fn finish(&self, row: &OutboxRow, said: Said) -> Option<()> {
+        self.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Delivered);
+        self.metrics.latency(N::INFO.id, Direction::ToMatrix, self.clock.now().since(Millis(row.at)));
         let Said { event_id, members, memory } = said;
         let remembered = match (memory, &event_id) {
             (Some(memory), Some(event_id)) => {
@@ -165,6 +174,7 @@ impl<N: Network> ToMatrix<N> {
 
     async fn park(&self, row: &OutboxRow, attempts: u32, error: String) -> Option<()> {
         tracing::error!(lane = row.lane, seq = row.seq, error, "something for Matrix is parked");
+        self.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Parked);
         let parked = DeadLetterRow {
             number: row.seq,
             lane: row.lane.clone(),

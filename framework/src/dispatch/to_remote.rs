@@ -7,6 +7,7 @@ use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Durat
 
 use futures_util::FutureExt as _;
 use ruma::{RoomId, UserId};
+use tokio::time::Instant;
 
 use super::{
     DispatchOptions, WhenUnsure, commit_patiently,
@@ -20,9 +21,10 @@ use super::{
 use crate::{
     bridge::{Homeserver, HomeserverError, Names, Speakers, dead_letters::Stage},
     clock::{Clock, Millis},
+    metrics::{Metrics, Outcome},
     network::{
-        Delivered, Idempotency, IdempotencyKey, Landed, Network, RemoteId, RemoteOp, SendError, Session as _,
-        SessionId, op::UPLOAD_URL,
+        Delivered, Direction, Idempotency, IdempotencyKey, Landed, Network, RemoteId, RemoteOp, SendError,
+        Session as _, SessionId, op::UPLOAD_URL,
     },
     store::{Change, DeadLetterRow, OutboxRow, Store},
 };
@@ -45,6 +47,7 @@ pub(crate) struct ToRemote<N: Network> {
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
     pub(crate) kill: Kill,
     pub(crate) options: DispatchOptions,
     /// Since when this life delivers: the time before does not count as waiting.
@@ -58,9 +61,25 @@ enum End<N: Network> {
     /// Our own message came back while its answer was lost: the row is closed already.
     Echoed,
     /// It will not be delivered.
-    Failed { tell: Option<String>, park: Option<String> },
+    Failed { tell: Option<String>, park: Option<String>, why: Outcome },
+    /// It waits for a session that others need not wait for.
+    Aside,
     /// The store is closed.
     Stopped,
+}
+
+impl<N: Network> End<N> {
+    fn fault(error: &str) -> Self {
+        Self::Failed { tell: Some(outcome::fault()), park: Some(error.to_owned()), why: Outcome::Parked }
+    }
+}
+
+/// Stands between a lane and the session whose rows stand aside.
+const ASIDE: char = '\u{1f}';
+
+/// The lane in which a row stands aside.
+fn aside(row: &OutboxRow) -> String {
+    format!("{}{ASIDE}{}", row.lane, row.session)
 }
 
 /// What a lane holds.
@@ -85,6 +104,9 @@ impl<N: Network> ToRemote<N> {
             }
             held.rows.pop_front();
             held.claimed = held.claimed.saturating_sub(1);
+            if matches!(end, End::Aside) && self.put_aside(&row).await.is_none() {
+                return;
+            }
             if self.finish(&lane, &row, end, &mut held).await.is_none() {
                 return;
             }
@@ -100,7 +122,7 @@ impl<N: Network> ToRemote<N> {
                 held.claimed = held.rows.iter().take_while(|row| row.claimed && row.fresh).count();
             }
             Next::Load { after, left } => {
-                let way = crate::network::Direction::ToRemote;
+                let way = Direction::ToRemote;
                 match self.store.outbox_of(way, lane, after, BATCH as i64).await {
                     Ok(rows) => self.lanes.to_remote.loaded(lane, rows, BATCH, left),
                     Err(error) => {
@@ -118,17 +140,21 @@ impl<N: Network> ToRemote<N> {
         let mut change = Change::default();
         match end {
             End::Delivered(id) => {
+                self.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered);
+                self.metrics.latency(N::INFO.id, Direction::ToRemote, self.clock.now().since(Millis(row.at)));
                 change.outbox_done.push(row.seq);
                 change.messages.extend(row.to_remember(id.map(|id| id.encode()).as_deref()));
             }
-            End::Failed { tell, park } => {
+            End::Failed { tell, park, why } => {
+                self.metrics.outcome(N::INFO.id, Direction::ToRemote, why);
                 change.outbox_done.push(row.seq);
                 if let Some(text) = tell {
                     self.tell(row, text, &mut change);
                 }
                 change.park.extend(park.map(|error| self.parked(row, error)));
             }
-            End::Echoed | End::Stopped => {}
+            End::Echoed => self.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered),
+            End::Aside | End::Stopped => {}
         }
         if held.claimed > 0 {
             // The next ones are claimed already; what is forgotten in a crash is found out then.
@@ -157,87 +183,71 @@ impl<N: Network> ToRemote<N> {
     /// Delivers one row, however long that takes within its age.
     async fn deliver(&self, row: &OutboxRow, held: &mut Held) -> End<N> {
         let Ok(mut op) = serde_json::from_str::<RemoteOp<N>>(&row.op) else {
-            return End::Failed {
-                tell: Some(outcome::fault()),
-                park: Some("the stored operation cannot be read".to_owned()),
-            };
+            return End::fault("the stored operation cannot be read");
         };
-        let Some(key) = IdempotencyKey::parse(&row.idem) else {
-            return End::Failed {
-                tell: Some(outcome::fault()),
-                park: Some("the stored key cannot be read".to_owned()),
-            };
-        };
-        let Some(session_id) = session_id(&row.session) else {
-            return End::Failed {
-                tell: Some(outcome::fault()),
-                park: Some("the stored session cannot be read".to_owned()),
-            };
-        };
+        let Some(key) = IdempotencyKey::parse(&row.idem) else { return End::fault("the stored key cannot be read") };
+        let Some(session_id) = session_id(&row.session) else { return End::fault("the stored session cannot be read") };
+        if self.is_aside(row) {
+            return End::Aside;
+        }
         let mut unsure = in_doubt(row);
         let mut claimed = unsure || held.claimed > 0;
         let (mut attempt, mut wait) = (row.attempts, self.options.first_wait);
-        let deadline = Millis(row.at).max(self.since) + self.options.max_age;
+        let (begun, deadline) = (Instant::now(), Millis(row.at).max(self.since) + self.options.max_age);
         let mut watch = self.lanes.under_way.watch(&row.idem);
         loop {
-            let Some(session) = self.speakers.session(&session_id).await else {
-                if session_id == SessionId::Relay && self.clock.now() < deadline {
-                    tokio::time::sleep(wait).await;
-                    continue;
-                }
+            let session = self.speakers.session(&session_id).await;
+            if session.is_none() && session_id != SessionId::Relay {
                 let text = format!("{} refused your connection", N::INFO.name);
-                return End::Failed { tell: Some(outcome::too_old(N::INFO.name, &text)), park: Some(text) };
-            };
-            if let Err(end) = self.store_file(row, &mut op, deadline).await {
-                return end;
+                let tell = Some(outcome::too_old(N::INFO.name, &text));
+                return End::Failed { tell, park: Some(text), why: Outcome::Refused };
             }
-            if unsure {
-                self.connected(&session_id, deadline).await;
-                let asked = AssertUnwindSafe(session.reconcile(&op, &key)).catch_unwind();
-                match asked.await.unwrap_or(Landed::CannotTell) {
-                    Landed::Yes { id } => return End::Delivered(id),
-                    Landed::No => unsure = false,
-                    Landed::CannotTell => {
-                        let caps = guarded(|| session.caps(&op.room)).unwrap_or_default();
-                        if caps.idempotency != Idempotency::ClientId && self.options.when_unsure == WhenUnsure::Tell {
-                            let error = "nobody can tell whether it was delivered".to_owned();
-                            return End::Failed { tell: Some(outcome::unsure(N::INFO.name)), park: Some(error) };
+            let session = session.filter(|_| self.speakers.connected(&session_id).now_or_never().is_some());
+            let attempted = session.is_some();
+            let error = match session {
+                None => SendError::Disconnected,
+                Some(session) => {
+                    if let Err(end) = self.store_file(row, &mut op, deadline).await {
+                        return end;
+                    }
+                    if unsure {
+                        match self.find_out(&session, &op, &key).await {
+                            Ok(()) => unsure = false,
+                            Err(end) => return end,
                         }
-                        unsure = false;
+                    }
+                    if !claimed {
+                        let mut change = Change::default();
+                        held.claimed = 0;
+                        self.claim(&mut change, held);
+                        if commit_patiently(&self.store, change, self.options.first_wait).await.is_none() {
+                            return End::Stopped;
+                        }
+                        self.kill.pass("remote.claimed").await;
+                        claimed = true;
+                    }
+                    attempt += 1;
+                    let deliver = AssertUnwindSafe(session.deliver(&op, &key, attempt)).catch_unwind();
+                    let said = tokio::select! {
+                        biased;
+                        Ok(_) = &mut watch.echo => return End::Echoed,
+                        said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
+                    };
+                    match said {
+                        Ok(Ok(Ok(Delivered { id }))) => {
+                            self.kill.pass("remote.delivered").await;
+                            return End::Delivered(id);
+                        }
+                        Ok(Ok(Err(error))) => error,
+                        Ok(Err(panic)) => SendError::Bug(message(&*panic)),
+                        Err(_) => SendError::MaybeSent("no answer".to_owned()),
                     }
                 }
-            }
-            if !claimed {
-                let mut change = Change::default();
-                held.claimed = 0;
-                self.claim(&mut change, held);
-                if commit_patiently(&self.store, change, self.options.first_wait).await.is_none() {
-                    return End::Stopped;
-                }
-                self.kill.pass("remote.claimed").await;
-            }
-            attempt += 1;
-            let said = {
-                let deliver = AssertUnwindSafe(session.deliver(&op, &key, attempt)).catch_unwind();
-                tokio::select! {
-                    biased;
-                    Ok(_) = &mut watch.echo => return End::Echoed,
-                    said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
-                }
-            };
-            let error = match said {
-                Ok(Ok(Ok(Delivered { id }))) => {
-                    self.kill.pass("remote.delivered").await;
-                    return End::Delivered(id);
-                }
-                Ok(Ok(Err(error))) => error,
-                Ok(Err(panic)) => SendError::Bug(message(&*panic)),
-                Err(_) => SendError::MaybeSent("no answer".to_owned()),
             };
             let for_how_long = match outcome::verdict(N::INFO.name, &error) {
                 Verdict::Fail { tell, park } => {
                     tracing::warn!(lane = row.lane, seq = row.seq, %error, "a delivery to the network failed");
-                    return End::Failed { tell, park: park.then(|| error.to_string()) };
+                    return End::Failed { tell, park: park.then(|| error.to_string()), why: Outcome::Refused };
                 }
                 Verdict::FindOut => {
                     unsure = true;
@@ -246,37 +256,83 @@ impl<N: Network> ToRemote<N> {
                 Verdict::Wait(for_how_long) => for_how_long,
             };
             if self.clock.now() >= deadline {
-                return End::Failed {
-                    tell: Some(outcome::too_old(N::INFO.name, &error.to_string())),
-                    park: Some(error.to_string()),
+                let tell = if unsure {
+                    outcome::unsure(N::INFO.name)
+                } else {
+                    outcome::too_old(N::INFO.name, &error.to_string())
                 };
+                return End::Failed { tell: Some(tell), park: Some(error.to_string()), why: Outcome::Expired };
             }
-            // Certainly not said: a crash while waiting leaves nothing to find out.
-            let mut release = vec![(row.seq, attempt, error.to_string())];
-            let others = held.rows.iter().skip(1).take(held.claimed.saturating_sub(1));
-            release.extend(others.map(|row| (row.seq, row.attempts, "waits for the one before".to_owned())));
-            held.claimed = 0;
-            if self.store.enqueue(Change { release, ..Change::default() }).await.is_err() {
+            if claimed && !unsure && self.release(row, attempt, &error, held).await.is_none() {
                 return End::Stopped;
             }
-            claimed = false;
-            match for_how_long {
-                Some(for_how_long) => tokio::time::sleep(for_how_long).await,
-                None => {
-                    // However quickly the connection comes and goes, the lane does not spin.
-                    tokio::time::sleep(wait).await;
-                    self.connected(&session_id, deadline).await;
+            claimed = unsure;
+            let patience = self.options.puppet_patience.saturating_sub(begun.elapsed());
+            let is_puppet = session_id.user_id().is_some() && !row.lane.contains(ASIDE);
+            if is_puppet && patience.is_zero() && !unsure {
+                return End::Aside;
+            }
+            if attempted {
+                // However quickly the connection comes and goes, the lane does not spin.
+                tokio::time::sleep(for_how_long.unwrap_or(wait)).await;
+                wait = (wait * 2).min(self.options.longest_wait);
+            } else {
+                let longest = if is_puppet { patience.max(self.options.first_wait) } else { self.options.longest_wait };
+                // What is not connected by then is decided by the next turn.
+                let _ =
+                    tokio::time::timeout(longest.min(self.options.longest_wait), self.speakers.connected(&session_id))
+                        .await;
+                if self.speakers.session(&session_id).await.is_none() {
+                    tokio::time::sleep(self.options.first_wait).await;
                 }
             }
-            wait = (wait * 2).min(self.options.longest_wait);
         }
     }
 
-    /// Waits for a connection, at most until `deadline`.
-    async fn connected(&self, session: &SessionId, deadline: Millis) {
-        let left = deadline.since(self.clock.now());
-        // What is not connected by then is decided by the delivery that follows.
-        let _ = tokio::time::timeout(left, self.speakers.connected(session)).await;
+    /// Whether what may have been said was: `Ok` when it is to be said (again).
+    async fn find_out(&self, session: &N::Session, op: &RemoteOp<N>, key: &IdempotencyKey) -> Result<(), End<N>> {
+        let asked = AssertUnwindSafe(session.reconcile(op, key)).catch_unwind();
+        match asked.await.unwrap_or(Landed::CannotTell) {
+            Landed::Yes { id } => Err(End::Delivered(id)),
+            Landed::No => Ok(()),
+            Landed::CannotTell => {
+                let caps = guarded(|| session.caps(&op.room)).unwrap_or_default();
+                if caps.idempotency == Idempotency::ClientId || self.options.when_unsure == WhenUnsure::SayAgain {
+                    return Ok(());
+                }
+                let park = Some("nobody can tell whether it was delivered".to_owned());
+                Err(End::Failed { tell: Some(outcome::unsure(N::INFO.name)), park, why: Outcome::Unknown })
+            }
+        }
+    }
+
+    /// Certainly not said: a crash while waiting leaves nothing to find out. `None` when the store is closed.
+    async fn release(&self, row: &OutboxRow, attempt: u32, error: &SendError, held: &mut Held) -> Option<()> {
+        let mut release = vec![(row.seq, attempt, error.to_string())];
+        let others = held.rows.iter().skip(1).take(held.claimed.saturating_sub(1));
+        release.extend(others.map(|row| (row.seq, row.attempts, "waits for the one before".to_owned())));
+        held.claimed = 0;
+        self.store.later(Change { release, ..Change::default() }, self.options.first_wait).await.ok()
+    }
+
+    /// Whether what this user said before stands aside: then this follows it there.
+    fn is_aside(&self, row: &OutboxRow) -> bool {
+        !row.lane.contains(ASIDE)
+            && !in_doubt(row)
+            && row.session.starts_with('@')
+            && self.lanes.to_remote.contains(&aside(row))
+    }
+
+    /// Puts a row aside, so that one user who cannot connect holds up nobody else in the room: behind whatever of theirs stands aside.
+    async fn put_aside(&self, row: &OutboxRow) -> Option<()> {
+        let lane = aside(row);
+        tracing::info!(lane = row.lane, session.id = row.session, "what waits for a session of its own stands aside");
+        let release = vec![(row.seq, row.attempts, "waits for its session".to_owned())];
+        let change = Change { release, move_to: vec![(row.seq, lane.clone())], ..Change::default() };
+        commit_patiently(&self.store, change, self.options.first_wait).await?;
+        let moved = OutboxRow { lane, claimed: false, fresh: true, ..row.clone() };
+        self.lanes.to_remote.push(&Arc::new(moved));
+        Some(())
     }
 
     /// Stores the file of an operation and puts its address into it, once.
@@ -284,6 +340,7 @@ impl<N: Network> ToRemote<N> {
         let Some(upload) = op.upload.clone() else { return Ok(()) };
         let mut wait = self.options.first_wait;
         let failed = |error: String| End::Failed {
+            why: Outcome::Refused,
             tell: Some(outcome::too_old(N::INFO.name, &format!("the file could not be stored: {error}"))),
             park: Some(error),
         };

@@ -137,6 +137,12 @@ impl Homeserver for ClientHomeserver {
         Ok(members.into_iter().map(|member| (member.user_id, member.profile.name)).collect())
     }
 
+    async fn creator(&self, as_user: &UserId, room: &RoomId) -> Result<Option<OwnedUserId>, HomeserverError> {
+        let state = self.client.all_state(&self.assert(as_user), room).await?;
+        let create = state.iter().find(|event| event["type"] == "m.room.create");
+        Ok(create.and_then(|event| UserId::parse(event["sender"].as_str()?).ok()))
+    }
+
     async fn create_room(&self, as_user: &UserId, room: &Wanted) -> Result<OwnedRoomId, HomeserverError> {
         let power: serde_json::Map<_, _> =
             room.power.iter().map(|(user_id, level)| (user_id.to_string(), json!(level))).collect();

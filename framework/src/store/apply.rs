@@ -153,6 +153,7 @@ impl Apply for Tables {
         outbox::release(&gather(ops, |op| &op.release), tx).await?;
         outbox::claim(&numbers(ops, |op| &op.claim), tx).await?;
         outbox::rewrite(&gather(ops, |op| &op.rewrite), tx).await?;
+        outbox::move_to(&gather(ops, |op| &op.move_to), tx).await?;
         closed.extend(numbers(ops, |op| &op.outbox_done));
         outbox::delete(&closed, tx).await?;
         let mut messages = gather(ops, |op| &op.messages);

@@ -22,6 +22,8 @@ pub(crate) struct Change {
     pub(crate) release: Vec<(i64, u32, String)>,
     /// Outbox rows whose operation changed: a file was stored.
     pub(crate) rewrite: Vec<(i64, String)>,
+    /// Outbox rows that stand in another lane from now on.
+    pub(crate) move_to: Vec<(i64, String)>,
     /// Outbox rows that are done with.
     pub(crate) outbox_done: Vec<i64>,
     /// Messages to remember.
@@ -59,6 +61,7 @@ impl Change {
             claim,
             release,
             rewrite,
+            move_to,
             outbox_done,
             messages,
             park,
@@ -79,6 +82,7 @@ impl Change {
         self.claim.extend(claim);
         self.release.extend(release);
         self.rewrite.extend(rewrite);
+        self.move_to.extend(move_to);
         self.outbox_done.extend(outbox_done);
         self.messages.extend(messages);
         self.park.extend(park);

@@ -70,6 +70,12 @@ static REWRITE: LazyLock<BatchSql> = LazyLock::new(|| {
          WHERE outbox.seq = r.seq",
     )
 });
+static MOVE: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "UPDATE outbox SET lane = r.lane FROM (SELECT CAST(value->>0 AS BIGINT) AS seq, value->>1 AS lane FROM {rows}) AS r \
+         WHERE outbox.seq = r.seq",
+    )
+});
 static BY_KEY: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
         "SELECT seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at FROM outbox \
@@ -103,6 +109,10 @@ pub(super) async fn release(rows: &[&(i64, u32, String)], tx: &mut Tx<'_>) -> Re
 
 pub(super) async fn rewrite(rows: &[&(i64, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
     tx.execute_rows(&REWRITE, rows).await.map(drop)
+}
+
+pub(super) async fn move_to(rows: &[&(i64, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&MOVE, rows).await.map(drop)
 }
 
 pub(super) async fn by_keys(keys: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<Vec<OutboxRow>, SqlError> {

@@ -72,6 +72,7 @@ struct State {
     cuts: BTreeMap<SessionId, ConnectionError>,
     refusals: HashMap<SessionId, ConnectionError>,
     down: bool,
+    kept_out: HashSet<SessionId>,
     entered: HashSet<String>,
     forgetful: bool,
     next: u64,
@@ -235,6 +236,11 @@ impl Script {
         self.change(|state| state.refusals.insert(session.clone(), error));
     }
 
+    /// One session's connections fail, as if for ever, until it is let in again.
+    pub fn keeps_out(&self, session: &SessionId, out: bool) {
+        self.change(|state| if out { state.kept_out.insert(session.clone()) } else { state.kept_out.remove(session) });
+    }
+
     /// What can be said from now on.
     pub fn can(&self, change: impl FnOnce(&mut Caps)) {
         self.change(|state| change(&mut state.caps));
@@ -308,7 +314,7 @@ impl Script {
             if let Some(error) = state.refusals.remove(id) {
                 return Some(Err(error));
             }
-            if state.down {
+            if state.down || state.kept_out.contains(id) {
                 return Some(Err(ConnectionError::Transient("the network is down".to_owned())));
             }
             state.cuts.remove(id);

@@ -118,3 +118,25 @@ async fn each_who_speaks_has_a_session_of_their_own() {
     let said = stage.script.expects("#lobby", "hi").await;
     assert_eq!(said.session, SessionId::User(ruma::user_id!("@alice:localhost").to_owned()));
 }
+
+#[tokio::test]
+async fn one_who_cannot_connect_holds_up_nobody_else_and_loses_nothing() {
+    let mut stage = Stage::dark();
+    stage.mode = IdentityMode::AutoPuppet;
+    stage.starts(crate::dispatch::Kill::default()).await;
+    let (alice, room) = stage.enters("alice", "#lobby").await;
+    let (bert, _) = stage.enters("bert", "#lobby").await;
+    let session = SessionId::User(ruma::user_id!("@alice:localhost").to_owned());
+    stage.script.keeps_out(&session, true);
+    for text in ["one", "two"] {
+        alice.says(&room, text);
+    }
+    bert.says(&room, "hello");
+    stage.script.expects("#lobby", "hello").await;
+    alice.says(&room, "three");
+    stage.homeserver.all_taken().await;
+    assert_eq!(stage.lines(), ["#lobby hello"]);
+    stage.script.keeps_out(&session, false);
+    stage.script.expects("#lobby", "three").await;
+    assert_eq!(stage.lines(), ["#lobby hello", "#lobby one", "#lobby two", "#lobby three"]);
+}

@@ -90,9 +90,11 @@ impl Stage {
             dispatch: DispatchOptions {
                 first_wait: Duration::from_millis(60),
                 longest_wait: Duration::from_millis(200),
+                puppet_patience: Duration::from_millis(100),
                 ..DispatchOptions::default()
             },
             plumbed: Vec::new(),
+            metrics: crate::metrics::Metrics::new(),
             kill,
         };
         let config = ScriptedConfig { script: self.script.clone() };
@@ -108,10 +110,7 @@ impl Stage {
     /// The bridge is gone in an instant.
     pub(super) async fn crashes(&mut self) {
         self.homeserver.disconnect();
-        let bridge = self.bridge.take().expect("the bridge runs");
-        // The script's sessions must be gone before those of the next life come.
-        bridge.sessions().stop(Duration::from_secs(1)).await;
-        drop(bridge);
+        self.bridge.take().expect("the bridge runs").dies().await;
     }
 
     pub(super) fn bridge(&self) -> &Bridge<ScriptedNetwork> {
