@@ -82,6 +82,7 @@ impl<N: Network> Running<N> {
         let once = Client::with_policy(Arc::clone(&transport), as_token.clone(), RetryPolicy::once());
         let patient = Client::new(transport, as_token.clone());
         let homeserver = ClientHomeserver::new(once, Some(links.clone()), id.clone(), names.bot.clone());
+        let metrics = Metrics::new();
         let setup = Setup {
             bridge_id: id,
             epoch: format!("{} {}", as_token.reveal(), hs_token.reveal()),
@@ -91,16 +92,14 @@ impl<N: Network> Running<N> {
             sessions: config.bridge.sessions::<N>(),
             dispatch: dispatch(&config),
             plumbed: plumbed(&config),
+            metrics: metrics.clone(),
             kill,
         };
         let media = MediaSource { links, client: patient, max: config.bridge.media.max_size.0 };
         let bridge = Bridge::start(setup, config.network, Arc::new(homeserver), clock).await?;
         let sessions = bridge.sessions().clone();
-        let operations = Operations {
-            metrics: Metrics::new(),
-            intake: bridge.intake(),
-            sessions: Arc::new(move || sessions.summary()),
-        };
+        let operations =
+            Operations { metrics, intake: bridge.intake(), sessions: Arc::new(move || sessions.summary()) };
         let directory = Arc::new(NetworkDirectory::new(Arc::clone(bridge.network()), names));
         let appservice = Appservice { hs_token, intake: bridge.intake(), directory };
         Ok(Self { appservice, open: open_routes(operations, Some(media)), bridge })

@@ -27,7 +27,7 @@ use crate::{
     clock::Clock,
     dispatch::{
         Backlog, Converter, DispatchOptions, Intake, Kill, ToMatrix, ToRemote, answer, commit_patiently,
-        inbox::{Inbox, count},
+        inbox::{self, Inbox, count},
         ingest::{Ingest, Later},
         lanes::{Lanes, Needy},
         revive, work,
@@ -183,7 +183,7 @@ impl<N: Network> Bridge<N> {
             store: store.clone(),
             clock: Arc::clone(&clock),
             kill: kill.clone(),
-            epoch,
+            epoch: inbox::epoch(&epoch),
             alive: Arc::clone(&alive),
             backlog,
         };

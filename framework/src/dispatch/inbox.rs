@@ -100,6 +100,11 @@ enum Read {
     Ours,
 }
 
+/// A short name for a registration's tokens, which themselves are stored nowhere.
+pub(crate) fn epoch(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes())[..8])
+}
+
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

@@ -48,6 +48,7 @@ async fn start(
         sessions: SessionOptions { mode: IdentityMode::AutoPuppet, ..SessionOptions::default() },
         dispatch: DispatchOptions { first_wait: Duration::from_millis(20), ..DispatchOptions::default() },
         plumbed: Vec::new(),
+        metrics: landbridge::metrics::Metrics::default(),
         kill: Kill::default(),
     };
     let config: IrcConfig = serde_json::from_str(config).unwrap();
