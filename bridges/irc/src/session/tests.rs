@@ -254,6 +254,40 @@ pub(super) fn any_line() -> impl proptest::strategy::Strategy<Value = String> {
         .prop_map(|(tags, source, command, words, last)| format!("{tags}{source}{command} {} :{last}", words.join(" ")))
 }
 
+/// What the bridge may ask for at any moment.
+fn any_command() -> impl proptest::strategy::Strategy<Value = Command> {
+    use proptest::prelude::*;
+    let c = || channel("#c");
+    prop_oneof![
+        4 => "\\PC{1,20}".prop_map(|words| privmsg("#c", &words)),
+        2 => Just(privmsg("alice", "psst")),
+        1 => Just(Command::Join { channel: c(), key: None }),
+        1 => Just(Command::Part { channel: c(), reason: None }),
+        1 => Just(Command::Topic { channel: c(), topic: text("new") }),
+        1 => Just(Command::Nick(Nick::new("alice").unwrap())),
+        1 => Just(Command::Names(c())),
+        1 => "\\PC{0,20}".prop_map(|last| Command::Raw(Message::new("PRIVMSG", ["#c".to_owned(), last]))),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum Moment {
+    Line(String),
+    Ask(Command),
+    Wait(u64),
+}
+
+fn any_moment() -> impl proptest::strategy::Strategy<Value = Moment> {
+    use proptest::prelude::*;
+    prop_oneof![
+        6 => any_line().prop_map(Moment::Line),
+        3 => any_command().prop_map(Moment::Ask),
+        1 => (0u64..70).prop_map(Moment::Wait),
+        1 => (1u64..9).prop_map(|number| Moment::Line(format!(":s PONG s :landbridge-{number}"))),
+        1 => Just(Moment::Ask(Command::Quit(None))),
+    ]
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(64))]
 
@@ -274,5 +308,29 @@ proptest::proptest! {
         }
         // No line ends a session that is registered; one that is not may run out of nicks.
         proptest::prop_assert!(!online || dialogue.session.ending().is_none());
+    }
+
+    #[test]
+    fn every_command_has_one_outcome_whatever_happens(moments in proptest::collection::vec(any_moment(), 0..60), caps in 0usize..3) {
+        let caps = ["", "echo-message message-tags", "message-tags batch labeled-response echo-message"][caps];
+        let mut dialogue = Dialogue::online(caps, "PREFIX=(qaohv)~&@%+");
+        let mut done = Vec::new();
+        for moment in moments {
+            match moment {
+                Moment::Line(line) => dialogue.says(&line),
+                Moment::Ask(command) => dialogue.asks(command),
+                Moment::Wait(seconds) => dialogue.wait(Duration::from_secs(seconds)),
+            }
+            dialogue.said();
+            dialogue.heard();
+            done.extend(dialogue.outcomes());
+            let woken = dialogue.session.deadline(dialogue.now).is_some() || dialogue.session.ending().is_some();
+            proptest::prop_assert!(woken, "somebody must wake us");
+        }
+        dialogue.session.closed("the end");
+        done.extend(dialogue.outcomes());
+        let mut ids: Vec<u64> = done.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        proptest::prop_assert_eq!(ids, (1..=dialogue.commands).collect::<Vec<_>>());
     }
 }
