@@ -13,15 +13,15 @@ fn main() -> ExitCode {
 /// The `webhook:` section of the configuration.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+pub(crate) struct Settings {
     listen: SocketAddr,
     token: Token,
     rooms: BTreeMap<String, String>,
 }
 
-/// The network, and its only session: webhooks have no connection.
+/// The network, and its only session, which listens for programs.
 #[derive(Clone)]
-struct Webhook(Arc<Settings>, reqwest::Client, Host<Self>);
+pub(crate) struct Webhook(Arc<Settings>, reqwest::Client, Host<Self>);
 
 #[async_trait]
 impl Network for Webhook {
@@ -38,12 +38,7 @@ impl Network for Webhook {
     }
 
     async fn start(settings: Settings, host: Host<Self>) -> Result<Self, ConfigIssue> {
-        let listener = tokio::net::TcpListener::bind(settings.listen).await;
-        let listener = listener.map_err(|e| ConfigIssue::fatal("webhook.listen", e.to_string(), "use another"))?;
-        let webhook = Self(Arc::new(settings), reqwest::Client::default(), host);
-        let router = Router::new().route("/{token}/{room}", post(hear)).with_state(webhook.clone());
-        tokio::spawn(axum::serve(listener, router).into_future());
-        Ok(webhook)
+        Ok(Self(Arc::new(settings), reqwest::Client::default(), host))
     }
 
     fn session(&self, _: SessionId, _: Identity) -> Self {
@@ -73,9 +68,11 @@ async fn hear(state: State<Webhook>, path: Path<[String; 2]>, Json(json): Json<s
 #[async_trait]
 impl Session<Webhook> for Webhook {
     async fn run(&self, stop: CancellationToken) -> Result<(), ConnectionError> {
+        let lost = |error: std::io::Error| ConnectionError::Transient(error.to_string());
+        let listener = tokio::net::TcpListener::bind(self.0.listen).await.map_err(lost)?;
         self.2.state(&SessionId::Relay, ConnectionState::Connected { name: None });
-        stop.cancelled().await;
-        Ok(())
+        let router = Router::new().route("/{token}/{room}", post(hear)).with_state(self.clone());
+        axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(lost)
     }
 
     fn caps(&self, _: &String) -> Caps {
@@ -84,7 +81,8 @@ impl Session<Webhook> for Webhook {
 
     async fn deliver(&self, op: &RemoteOp<Self>, key: &IdempotencyKey, _: u32) -> Result<Delivered<String>, SendError> {
         let url = self.0.rooms.get(&op.room).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
-        let request = self.1.post(url).timeout(Duration::from_secs(20)).header("idempotency-key", key.to_string());
+        let request = self.1.post(url).timeout(Duration::from_secs(20)).header("content-type", "application/json");
+        let request = request.header("idempotency-key", key.to_string());
         match request.body(op.wire.clone()).send().await.map(|answer| answer.status()) {
             Ok(status) if status.is_success() => Ok(Delivered::unnamed()),
             Ok(status) if status.is_client_error() => Err(SendError::Rejected(Reject::Forbidden(status.to_string()))),

@@ -8,10 +8,12 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
 use landbridge::{
+    bridge::Speakers as _,
     config::{Config, generate_registration},
     dispatch::Kill,
+    network::SessionId,
     run::Running,
-    testing::{Fault, SimHomeserver, TestClock},
+    testing::{Fault, PATIENCE, SimHomeserver, TestClock},
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -21,6 +23,13 @@ use webhook::Webhook;
 struct Program {
     address: SocketAddr,
     heard: mpsc::UnboundedReceiver<(String, Value)>,
+}
+
+impl Program {
+    /// The key and the body of the next request.
+    async fn hears(&mut self) -> (String, Value) {
+        tokio::time::timeout(PATIENCE, self.heard.recv()).await.expect("nothing is said").unwrap()
+    }
 }
 
 async fn program() -> Program {
@@ -77,9 +86,9 @@ impl Case {
 
     async fn start(&mut self) {
         let clock = Arc::new(TestClock::default());
-        let running =
-            Running::start(self.config(), self.homeserver.transport(), clock, Kill::default()).await.unwrap();
+        let running = Running::start(self.config(), self.homeserver.transport(), clock, Kill::default()).await.unwrap();
         self.homeserver.connect(running.everything());
+        running.bridge().sessions().connected(&SessionId::Relay).await;
         self.bridge = Some(running);
     }
 
@@ -107,7 +116,7 @@ async fn a_room_and_a_program_talk() {
     room.hears("@webhook_webhook:example.org", "disk fine").await;
 
     alice.says(&room, "thanks");
-    let (_, heard) = case.program.heard.recv().await.unwrap();
+    let (_, heard) = case.program.hears().await;
     assert_eq!(heard, json!({ "text": "thanks", "username": "alice" }));
     case.stop().await;
 }
@@ -144,7 +153,7 @@ async fn what_was_said_while_the_other_side_was_away_is_delivered_once() {
     case.start().await;
     let mut keys = HashMap::new();
     for count in 0..5 {
-        let (key, heard) = case.program.heard.recv().await.unwrap();
+        let (key, heard) = case.program.hears().await;
         assert_eq!(heard["text"], format!("while away {count}"));
         keys.insert(key, count);
     }
@@ -165,5 +174,5 @@ fn faults_of_the_configuration_are_named() {
     let faults = |path| Config::<Webhook>::read(path).unwrap().usable().unwrap_err().to_string();
     assert!(faults(&path).contains("webhook.colour: there is no such key"));
     std::fs::write(&path, text.replace(", colour: red", "")).unwrap();
-    assert!(faults(&path).contains(":4:55: webhook.rooms.alerts: is no URL. Write https://…"), "{}", faults(&path));
+    assert!(faults(&path).contains(":4:58: webhook.rooms.alerts: is no URL. Write https://…"), "{}", faults(&path));
 }
