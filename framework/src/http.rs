@@ -25,7 +25,7 @@ pub use self::{
     operations::{Health, Operations},
     transactions::{MAX_EVENTS, Pushed},
 };
-use crate::dispatch::Intake;
+use crate::{dispatch::Intake, metrics::Metrics};
 
 /// The largest transaction that is read, in bytes. Synapse sends 100 events of at most 64 KiB.
 pub const MAX_TRANSACTION: usize = 64 * 1024 * 1024;
@@ -39,6 +39,8 @@ pub struct Appservice {
     pub intake: Arc<dyn Intake>,
     /// Answers third-party lookups.
     pub directory: Arc<dyn Directory>,
+    /// Counts transactions.
+    pub metrics: Metrics,
 }
 
 impl std::fmt::Debug for Appservice {
@@ -50,6 +52,12 @@ impl std::fmt::Debug for Appservice {
 impl FromRef<Appservice> for Arc<dyn Intake> {
     fn from_ref(state: &Appservice) -> Self {
         Arc::clone(&state.intake)
+    }
+}
+
+impl FromRef<Appservice> for Metrics {
+    fn from_ref(state: &Appservice) -> Self {
+        state.metrics.clone()
     }
 }
 

@@ -180,7 +180,7 @@ impl Inner {
         registry.register("transactions", "Transactions of the homeserver", self.transactions.clone());
         registry.register(
             "transaction_seconds",
-            "From the first byte of a transaction to its answer",
+            "From a transaction being there whole to its answer",
             self.transaction_seconds.clone(),
         );
         registry.register("inbox", "Things heard and not yet converted", self.inbox.clone());

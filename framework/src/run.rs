@@ -98,10 +98,13 @@ impl<N: Network> Running<N> {
         let media = MediaSource { links, client: patient, max: config.bridge.media.max_size.0 };
         let bridge = Bridge::start(setup, config.network, Arc::new(homeserver), clock).await?;
         let sessions = bridge.sessions().clone();
-        let operations =
-            Operations { metrics, intake: bridge.intake(), sessions: Arc::new(move || sessions.summary()) };
+        let operations = Operations {
+            metrics: metrics.clone(),
+            intake: bridge.intake(),
+            sessions: Arc::new(move || sessions.summary()),
+        };
         let directory = Arc::new(NetworkDirectory::new(Arc::clone(bridge.network()), names));
-        let appservice = Appservice { hs_token, intake: bridge.intake(), directory };
+        let appservice = Appservice { hs_token, intake: bridge.intake(), directory, metrics };
         Ok(Self { appservice, open: open_routes(operations, Some(media)), bridge })
     }
 

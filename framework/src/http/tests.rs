@@ -118,6 +118,7 @@ impl Bridge {
             hs_token: TOKEN.into(),
             intake: recorder.clone(),
             directory: Arc::new(NetworkDirectory::new(Arc::new(Ids), names("test", "example.org"))),
+            metrics: Metrics::new(),
         };
         let operations = Operations {
             metrics: Metrics::new(),

@@ -2,7 +2,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/application-service-api/#put_matrixappv1transactionstxnid
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Instant};
 
 use axum::{Json, Router, extract::State, routing::put};
 use http::StatusCode;
@@ -15,7 +15,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::Appservice;
-use crate::dispatch::{AcceptError, Intake, Transaction};
+use crate::{
+    dispatch::{AcceptError, Intake, Transaction},
+    metrics::Metrics,
+};
 
 /// The most events that one transaction may hold. Homeservers send 100.
 pub const MAX_EVENTS: usize = 100_000;
@@ -30,8 +33,16 @@ pub(super) fn mount(routes: Router<Appservice>) -> Router<Appservice> {
 #[tracing::instrument(name = "http.transactions.put", skip_all, fields(txn.id))]
 async fn put_transaction(
     State(intake): State<Arc<dyn Intake>>,
+    State(metrics): State<Metrics>,
     raw: RawRequest,
 ) -> Result<Json<serde_json::Value>, MatrixError> {
+    let began = Instant::now();
+    let taken = take(&*intake, raw).await;
+    metrics.transaction(taken.is_ok(), began.elapsed());
+    taken.map(|()| Json(serde_json::json!({})))
+}
+
+async fn take(intake: &dyn Intake, raw: RawRequest) -> Result<(), MatrixError> {
     let txn_id = raw.path.into_iter().next().unwrap_or_default();
     tracing::Span::current().record("txn.id", txn_id.as_str());
     let body = raw.request.into_body();
@@ -40,8 +51,7 @@ async fn put_transaction(
         tracing::warn!(dropped = pushed.dropped, "a transaction holds events that are no objects");
     }
     let transaction = Transaction { txn_id: txn_id.into(), body, events: pushed.events };
-    intake.accept(transaction).await.map_err(|error| refused(&error))?;
-    Ok(Json(serde_json::json!({})))
+    intake.accept(transaction).await.map_err(|error| refused(&error))
 }
 
 fn refused(error: &AcceptError) -> MatrixError {

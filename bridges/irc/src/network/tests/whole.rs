@@ -54,7 +54,12 @@ async fn start(
     let config: IrcConfig = serde_json::from_str(config).unwrap();
     let bridge = Bridge::<IrcNetwork>::start(setup, config, Arc::new(matrix), Arc::new(SystemClock)).await.unwrap();
     let directory = Arc::new(NetworkDirectory::new(Arc::clone(bridge.network()), names));
-    let appservice = Appservice { hs_token: registration.hs_token.clone(), intake: bridge.intake(), directory };
+    let appservice = Appservice {
+        hs_token: registration.hs_token.clone(),
+        intake: bridge.intake(),
+        directory,
+        metrics: landbridge::metrics::Metrics::new(),
+    };
     homeserver.connect(router(appservice, Default::default()));
     bridge
 }

@@ -101,7 +101,8 @@ impl Stage {
         let bridge = Bridge::start(setup, config, Arc::new(homeserver), Arc::new(self.clock.clone())).await.unwrap();
         let directory = NetworkDirectory::new(Arc::clone(bridge.network()), names);
         let hs_token = self.registration.hs_token.clone();
-        let appservice = Appservice { hs_token, intake: bridge.intake(), directory: Arc::new(directory) };
+        let metrics = crate::metrics::Metrics::new();
+        let appservice = Appservice { hs_token, intake: bridge.intake(), directory: Arc::new(directory), metrics };
         self.homeserver.connect(router(appservice, Router::new()));
         self.script.expects_connected(&crate::network::SessionId::Relay).await;
         self.bridge = Some(bridge);
