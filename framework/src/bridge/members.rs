@@ -66,7 +66,6 @@ pub(crate) type Known<U> = (U, String, OwnedUserId);
 
 impl<N: Network> Members<N> {
     /// Takes what the store held. The returned future makes true what is wanted, for ever.
-    #[expect(clippy::too_many_arguments, reason = "it lists what it stands on")]
     pub(crate) fn new(
         network: Arc<N>,
         names: Arc<Names>,

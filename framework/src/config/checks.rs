@@ -17,7 +17,7 @@ pub(super) fn read<N: Network>(file: &Path, text: &str) -> Reading<Config<N>> {
     let mut reader = Reader { file, tree: Tree::default(), faults: Vec::new() };
     let config = reader.read::<N>(text);
     let Reader { mut faults, .. } = reader;
-    faults.sort_by(|one, other| (one.file != file, one.at).cmp(&(other.file != file, other.at)));
+    faults.sort_by_key(|fault| (fault.file != file, fault.at));
     let config = config.filter(|_| !faults.iter().any(|fault| fault.issue.fatal));
     Reading { config, faults }
 }

@@ -128,8 +128,8 @@ impl<N: Network> Converter<N> {
         let mut wait = self.options.first_wait;
         loop {
             let converted = match row.direction {
-                Direction::ToRemote => self.from_matrix(row, kept).await,
-                Direction::ToMatrix => self.from_remote(row, kept).await,
+                Direction::ToRemote => self.convert_from_matrix(row, kept).await,
+                Direction::ToMatrix => self.convert_from_remote(row, kept).await,
             };
             match converted {
                 Ok(change) => return change,

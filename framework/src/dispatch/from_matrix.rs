@@ -45,7 +45,7 @@ pub(super) struct Event {
 type Kind<N> = MatrixKind<<N as Network>::User, <N as Network>::Message>;
 
 impl<N: Network> Converter<N> {
-    pub(super) async fn from_matrix(&self, row: &InboxRow, kept: &mut Kept<N>) -> Result<Change, NotConverted> {
+    pub(super) async fn convert_from_matrix(&self, row: &InboxRow, kept: &mut Kept<N>) -> Result<Change, NotConverted> {
         let event: Event = match serde_json::from_str(&row.body) {
             Ok(event) => event,
             Err(error) => {
@@ -380,8 +380,11 @@ fn memory<N: Network>(event: &MatrixEvent<N>, op: &OpKind<N::Message>, part: usi
     }
 }
 
+/// A message of the network's that another refers to.
+type TargetOf<N> = Target<<N as Network>::User, <N as Network>::Message>;
+
 /// What the parts of an event say of it, and who sent it.
-fn target<N: Network>(rows: &[MessageRow]) -> Option<(Target<N::User, N::Message>, OwnedUserId)> {
+fn target<N: Network>(rows: &[MessageRow]) -> Option<(TargetOf<N>, OwnedUserId)> {
     let first = rows.first()?;
     let sender = UserId::parse(&first.memory.sender).ok()?;
     let target = Target {

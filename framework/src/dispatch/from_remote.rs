@@ -34,7 +34,7 @@ pub(super) enum Saying<U, M> {
 }
 
 impl<N: Network> Converter<N> {
-    pub(super) async fn from_remote(&self, row: &InboxRow, kept: &mut Kept<N>) -> Result<Change, NotConverted> {
+    pub(super) async fn convert_from_remote(&self, row: &InboxRow, kept: &mut Kept<N>) -> Result<Change, NotConverted> {
         let event: RemoteEvent<N> = serde_json::from_str(&row.body)
             .map_err(|error| NotConverted::Park(format!("the stored event cannot be read: {error}"), Box::default()))?;
         let mapping = match self.mappings.by_remote(event.room()) {

@@ -91,7 +91,7 @@ impl Homeserver for ClientHomeserver {
         state_key: &str,
         content: &Value,
     ) -> Result<OwnedEventId, HomeserverError> {
-        Ok(self.client.send_state(&self.assert(as_user), room, kind, state_key, &*raw(content)?, None).await?)
+        Ok(self.client.send_state(&self.assert(as_user), room, kind, state_key, &raw(content)?, None).await?)
     }
 
     async fn state(

@@ -194,7 +194,7 @@ async fn rooms_aliases_members_and_state() {
     client.delete_alias(alias).await.unwrap();
     client.delete_alias(alias).await.unwrap();
     assert_eq!(client.resolve_alias(alias).await.unwrap(), None);
-    assert_eq!(client.joined_rooms(&bot).await.unwrap(), [room_id.clone()]);
+    assert_eq!(client.joined_rooms(&bot).await.unwrap(), std::slice::from_ref(&room_id));
     client.leave(&bot, &room_id, Some("bye")).await.unwrap();
     assert!(client.joined_rooms(&bot).await.unwrap().is_empty());
 }

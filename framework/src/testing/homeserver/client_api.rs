@@ -129,10 +129,10 @@ async fn dispatch(shared: &Arc<Shared>, token: &str, call: &Call) -> Result<Resp
     // What asks the application service cannot be done under the lock.
     match (call.method.as_str(), &path[..]) {
         ("POST", ["_matrix", "client", _, "appservice", id, "ping"]) => return ping(shared, id, call).await,
-        ("GET", ["_matrix", "client", _, "directory", "room", alias]) => {
-            if !shared.world.lock().aliases.contains_key(*alias) {
-                shared.query_alias(alias).await;
-            }
+        ("GET", ["_matrix", "client", _, "directory", "room", alias])
+            if !shared.world.lock().aliases.contains_key(*alias) =>
+        {
+            shared.query_alias(alias).await;
         }
         _ => {}
     }
