@@ -1,5 +1,7 @@
 //! The example, between a simulated homeserver and a webhook that listens.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails so")]
+
 #[path = "../src/main.rs"]
 #[expect(dead_code, reason = "its main is not called")]
 mod webhook;
