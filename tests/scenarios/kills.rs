@@ -111,7 +111,7 @@ async fn talk_on_irc(bob: &IrcUser, enough: &AtomicBool) -> Vec<String> {
         let line = format!("from IRC {}", said.len());
         bob.says(LOBBY, &line);
         said.push(line);
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     bob.says(LOBBY, "the end");
     said.push("the end".to_owned());
@@ -124,7 +124,7 @@ async fn talk_on_matrix(lobby: &Room<'_>, enough: &AtomicBool) -> Vec<String> {
         let text = format!("from Matrix {}", said.len());
         lobby.says(&text).await;
         said.push(text);
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     lobby.says("the end").await;
     said.push("the end".to_owned());

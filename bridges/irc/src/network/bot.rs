@@ -2,9 +2,11 @@
 
 use landbridge::{
     Millis,
-    network::{Body, Dedupe, IdempotencyKey, Membership, RemoteEvent, host::Closed},
+    network::{Body, Dedupe, IdempotencyKey, Ingested, Membership, RemoteEvent, host::Closed},
     rich_text::RichText,
 };
+
+use tokio::time::Instant;
 
 use super::{IrcNetwork, deliver::explain, session::IrcSession};
 use crate::{
@@ -106,11 +108,24 @@ impl IrcSession {
             return Ok(());
         }
         let Some(key) = event.meta.key.as_deref().and_then(IdempotencyKey::parse) else {
-            return if incoming.own { Ok(()) } else { self.ingest_message(room, event, incoming).await };
+            return if incoming.own { Ok(()) } else { self.hear_again(room, event, incoming, id).await };
         };
         self.shared.hear(&key.to_string(), Some(&id));
         let event = self.message(room, event, incoming);
         self.tell(event, Dedupe::OwnEcho { key, id: Some(id) }).await
+    }
+
+    /// A line of the history that somebody else said: the framework knows whether it was heard before.
+    async fn hear_again(&self, room: IrcRoom, event: &Event, incoming: &Incoming, id: String) -> Result<(), Closed> {
+        if !matches!(incoming.kind, MessageKind::Privmsg | MessageKind::Notice | MessageKind::Action) {
+            return self.ingest_message(room, event, incoming).await;
+        }
+        let message = self.message(room.clone(), event, incoming);
+        let ingested = self.shared.host.ingest(&self.id, message, Dedupe::Id(id)).await?;
+        if let (Ingested::Duplicate, IrcRoom::Channel(name)) = (ingested, &room) {
+            self.shared.with_channel(name, |state| state.overlaps = Some(Instant::now()));
+        }
+        Ok(())
     }
 
     /// Hands a message, a reaction or a sign of typing to the framework.
@@ -185,7 +200,10 @@ impl IrcSession {
         let folded = self.shared.fold(channel.as_str());
         if own {
             self.link.entered(folded);
-            self.shared.with_channel(channel.as_str(), |state| state.joined = true);
+            self.shared.with_channel(channel.as_str(), |state| {
+                state.joined = true;
+                state.overlaps = None;
+            });
             return Ok(());
         }
         if self.shared.own.lock().joined(who, &self.shared.puppets.lock()).is_some() {

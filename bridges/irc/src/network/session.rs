@@ -38,6 +38,9 @@ use crate::{
 
 /// How long a message of ours that may have been sent is waited for in the bot's stream.
 const HEARING: Duration = Duration::from_secs(5);
+
+/// How long after the last repeated line a server has repeated them all.
+const REPLAYED: Duration = Duration::from_secs(1);
 /// How many people are remembered as partners of private messages; beyond that all are forgotten, and a notice from them waits
 /// for their next message.
 const MAX_TALKED: usize = 1000;
@@ -419,12 +422,18 @@ impl Session<IrcNetwork> for IrcSession {
     }
 
     async fn reconcile(&self, op: &RemoteOp<IrcNetwork>, key: &IdempotencyKey) -> Landed<String> {
-        let _ = op;
         let key = key.to_string();
         let until = Instant::now() + HEARING;
         loop {
             if let Some(id) = self.shared.heard(&key) {
                 return Landed::Yes { id };
+            }
+            let overlaps = match &op.room {
+                IrcRoom::Channel(name) => self.shared.with_channel(name, |state| state.overlaps),
+                IrcRoom::Query { .. } => None,
+            };
+            if overlaps.is_some_and(|heard| heard.elapsed() > REPLAYED) {
+                return Landed::No;
             }
             if Instant::now() >= until {
                 return Landed::CannotTell;

@@ -64,6 +64,9 @@ pub(super) struct ChannelState {
     pub(super) topic: Option<String>,
     /// Who has spoken, for those who become members only then.
     pub(super) spoken: HashSet<IrcUser>,
+    /// When the server last repeated a line that had been heard before the bot came in this time: the history reaches back to what
+    /// was heard, so one of our own messages that is not in it was never said.
+    pub(super) overlaps: Option<tokio::time::Instant>,
 }
 
 impl ChannelState {
