@@ -119,9 +119,8 @@ impl Fault {
             Ok(_) => true,
             Err(error) => {
                 let next = Self::of(error.path(), &error.inner().to_string());
-                // A fault below the place is progress only if nothing can be put there that has none.
-                !next.at.starts_with(&self.at) && !self.at.starts_with(&next.at)
-                    || next.at.len() == self.at.len() && next.at != self.at
+                // A fault elsewhere, or of something within, is progress; one here or above is none.
+                !self.at.starts_with(&next.at)
             }
         }
     }
