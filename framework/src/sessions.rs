@@ -239,6 +239,10 @@ impl<N: Network> Speakers<N> for Sessions<N> {
         slot.map(|slot| Arc::clone(&slot.session))
     }
 
+    fn is_refused(&self, id: &SessionId) -> bool {
+        id.user_id().is_some_and(|user_id| self.0.memory.lock().refused.contains_key(user_id))
+    }
+
     async fn connected(&self, id: &SessionId) {
         let Some(slot) = self.slot(id) else { return };
         let mut state = slot.state.subscribe();

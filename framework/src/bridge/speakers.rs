@@ -17,6 +17,13 @@ pub trait Speakers<N: Network>: Send + Sync + 'static {
     /// A session by its id; starts it where it is not running. `None` where it cannot be had any more.
     async fn session(&self, id: &SessionId) -> Option<Arc<N::Session>>;
 
+    /// Whether a session was refused for good (banned, bad credentials). One that is only not there (not yet, or not any more because
+    /// the bridge is stopping) is not refused: what it has to say waits.
+    fn is_refused(&self, id: &SessionId) -> bool {
+        let _ = id;
+        false
+    }
+
     /// Waits until a session is connected (at once, if it is). Returns also when it is certain that it will not be.
     async fn connected(&self, id: &SessionId);
 

@@ -197,7 +197,7 @@ impl<N: Network> ToRemote<N> {
         let mut watch = self.lanes.under_way.watch(&row.idem);
         loop {
             let session = self.speakers.session(&session_id).await;
-            if session.is_none() && session_id != SessionId::Relay {
+            if session.is_none() && self.speakers.is_refused(&session_id) {
                 let text = format!("{} refused your connection", N::INFO.name);
                 let tell = Some(outcome::too_old(N::INFO.name, &text));
                 return End::Failed { tell, park: Some(text), why: Outcome::Refused };

@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::State};
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
 use ruma::{
     UserId,
@@ -28,7 +32,7 @@ async fn sync(
     State(sync): State<Sync>,
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<sync_events::Request>,
-) -> ApiResult<RumaReply<sync_events::Response>> {
+) -> ApiResult<Response> {
     let since = body.since.as_deref().filter(|since| !since.is_empty()).map(str::parse).transpose();
     let since = since.map_err(|_| MatrixError::invalid_param("since is not a token of this server"))?;
     let filter = filter(&account_data, &caller.user_id, body.filter).await?;
@@ -41,7 +45,29 @@ async fn sync(
         use_state_after: body.use_state_after,
         timeout: body.timeout.unwrap_or(Duration::ZERO),
     };
-    Ok(RumaReply(sync.sync(request).await?))
+    let response = sync.sync(request).await?;
+    let has_left = !response.rooms.leave.is_empty();
+    let reply = RumaReply(response).into_response();
+    Ok(if has_left { with_state_of_left_rooms(reply).await } else { reply })
+}
+
+/// Some clients read the `state` of a room that was left even where it is empty, which ruma leaves out.
+async fn with_state_of_left_rooms(reply: Response) -> Response {
+    let (mut parts, body) = reply.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+        return MatrixError::internal().into_response();
+    };
+    let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&bytes) else {
+        return MatrixError::internal().into_response();
+    };
+    let left = json.pointer_mut("/rooms/leave").and_then(serde_json::Value::as_object_mut);
+    for room in left.into_iter().flat_map(|rooms| rooms.values_mut()).filter_map(serde_json::Value::as_object_mut) {
+        if !room.contains_key("state_after") {
+            room.entry("state").or_insert_with(|| serde_json::json!({ "events": [] }));
+        }
+    }
+    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+    Response::from_parts(parts, json.to_string().into())
 }
 
 /// A filter given in the request, or stored before.
