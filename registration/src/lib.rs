@@ -1,6 +1,6 @@
 //! Application-service registrations ([spec]): the YAML file by which a homeserver and a bridge know each other.
 //!
-//! Pure: no network and no clock; the only I/O is in [`read`] and [`write`].
+//! Pure: no network and no clock; the only I/O is in [`read`] and [`write()`].
 //!
 //! * [`Registration`] is the file: every field of the spec, the extensions in use, and whatever else it holds.
 //! * [`Registration::from_yaml`] reports *all* [`Fault`]s of a file at once, each with its place and what to do.

@@ -1,5 +1,7 @@
 //! Scenarios over real servers and real clients; see the crate's documentation.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the run")]
+
 mod bad_input;
 mod everywhere;
 mod fixtures;

@@ -77,7 +77,7 @@ pub struct Event {
     pub kind: TimelineEventType,
     /// Its state key; `None` for message events.
     pub state_key: Option<String>,
-    /// Its content, as sent: *not* redacted. Clients get [`Event::client_json`].
+    /// Its content, as sent: *not* redacted. Clients get `Rooms::client_events`.
     pub content: Box<RawValue>,
     /// The events before it.
     pub prev_events: Vec<OwnedEventId>,

@@ -7,6 +7,8 @@
 //!
 //! The load generator runs beside the server on the same machine.
 
+#![expect(clippy::expect_used, reason = "what fails here fails the run")]
+
 mod appservice;
 mod bridge;
 mod client;
