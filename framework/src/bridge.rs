@@ -3,17 +3,20 @@
 pub(crate) mod commands;
 pub(crate) mod content;
 pub mod dead_letters;
+pub(crate) mod ephemeral;
 mod gate;
 pub mod homeserver;
+pub(crate) mod latest;
 pub mod mappings;
 pub(crate) mod members;
 pub mod names;
+pub(crate) mod pictures;
+pub(crate) mod power;
 pub(crate) mod room_names;
 pub mod rooms;
 mod running;
 pub mod speakers;
 mod stripes;
-pub(crate) mod typing;
 pub(crate) mod virtual_users;
 
 pub use self::{

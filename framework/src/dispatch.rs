@@ -7,6 +7,7 @@
 
 mod convert;
 mod echoes;
+pub(crate) mod ephemeral;
 mod from_matrix;
 mod from_remote;
 pub(crate) mod inbox;

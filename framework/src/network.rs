@@ -6,6 +6,7 @@
 //! owns when sessions start, reconnect and stop; what is delivered, in which order, how often; and what is remembered.
 
 pub mod caps;
+pub mod ephemeral;
 pub mod error;
 pub mod event;
 pub mod host;
@@ -20,8 +21,9 @@ pub use tokio_util::sync::CancellationToken;
 
 pub use self::{
     caps::{Caps, Idempotency, Level},
+    ephemeral::{EphemeralKind, Picture, PictureContent, Pictured, Presence},
     error::{ConfigIssue, ConnectionError, Reject, SendError},
-    event::{Body, Direction, MatrixKind, Media, Membership, Profile, Sender, Target},
+    event::{Body, Direction, MatrixKind, Media, Membership, Power, Profile, Sender, Target, Whom},
     host::{ConnectionState, Dedupe, Host, Ingested, Receipt},
     ids::{IdempotencyKey, RemoteId, SessionId},
     op::{Delivered, Landed, MatrixOpKind, OpKind, Upload},
@@ -31,6 +33,8 @@ pub use self::{
 pub type RemoteEvent<N> = event::RemoteEvent<<N as Network>::Room, <N as Network>::User, <N as Network>::Message>;
 /// What happened in Matrix, in a mapped room, in the network's ids.
 pub type MatrixEvent<N> = event::MatrixEvent<<N as Network>::Room, <N as Network>::User, <N as Network>::Message>;
+/// What happened in Matrix and is kept nowhere, in the network's ids.
+pub type Ephemeral<N> = ephemeral::Ephemeral<<N as Network>::Room, <N as Network>::User, <N as Network>::Message>;
 /// What the network must be told.
 pub type RemoteOp<N> = op::RemoteOp<<N as Network>::Room, <N as Network>::Message>;
 /// What Matrix must be told.
@@ -169,6 +173,13 @@ pub trait Session<N: Network>: Send + Sync + 'static {
     async fn leave(&self, room: &N::Room) -> Result<(), SendError> {
         let _ = room;
         Ok(())
+    }
+
+    /// Tells the network what is kept nowhere: typing, receipts, presence. Called beside the lanes, never twice at the same time for one
+    /// user and room; what does not end within seconds is broken off. Typing and receipts come only where [`Session::caps`] says more
+    /// than [`Level::Drop`].
+    async fn ephemeral(&self, event: &Ephemeral<N>) {
+        let _ = event;
     }
 
     /// What is known of a room that somebody asks for, before it is mapped.

@@ -239,6 +239,12 @@ impl<N: Network> Speakers<N> for Sessions<N> {
         slot.map(|slot| Arc::clone(&slot.session))
     }
 
+    fn running(&self, id: &SessionId) -> Option<Arc<N::Session>> {
+        let slot = self.slot(id)?;
+        let connected = slot.state.borrow().is_connected();
+        connected.then(|| Arc::clone(&slot.session))
+    }
+
     fn is_refused(&self, id: &SessionId) -> bool {
         id.user_id().is_some_and(|user_id| self.0.memory.lock().refused.contains_key(user_id))
     }

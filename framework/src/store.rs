@@ -9,6 +9,7 @@ mod mappings;
 mod members;
 mod messages;
 mod outbox;
+mod pictures;
 mod seen;
 mod users;
 
@@ -27,15 +28,24 @@ pub(crate) use self::{
     members::MemberRow,
     messages::{Memory, MessageRow},
     outbox::OutboxRow,
+    pictures::PictureRow,
     users::UserRow,
 };
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "first",
-    sqlite: include_str!("../migrations/sqlite/0001_first.sql"),
-    postgres: include_str!("../migrations/postgres/0001_first.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first",
+        sqlite: include_str!("../migrations/sqlite/0001_first.sql"),
+        postgres: include_str!("../migrations/postgres/0001_first.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "picture",
+        sqlite: include_str!("../migrations/sqlite/0002_picture.sql"),
+        postgres: include_str!("../migrations/postgres/0002_picture.sql"),
+    },
+];
 
 /// The bridge's database. Cheap to clone; the writing task ends when the last clone is gone.
 #[derive(Clone, Debug)]

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use ruma::{RoomId, UserId};
-use serde_json::Value as Json;
 
 use super::{
-    Homeserver, HomeserverError, Names, Speakers,
+    Homeserver, HomeserverError, Names, Speakers, power,
     rooms::{RoomError, Rooms},
 };
 use crate::network::{Network, RemoteId, Session as _, SessionId};
@@ -99,14 +98,12 @@ impl<N: Network> Commands<N> {
         let bot = &self.names.bot;
         let create = self.homeserver.state(bot, room_id, "m.room.create", "").await?.unwrap_or_default();
         let levels = self.homeserver.state(bot, room_id, "m.room.power_levels", "").await?.unwrap_or_default();
-        let number = |value: &Json| value.as_i64().or_else(|| value.as_str()?.trim().parse().ok());
         let additional = create["additional_creators"].as_array();
         if additional.is_some_and(|users| users.iter().any(|user| user.as_str() == Some(sender.as_str()))) {
             return Ok(true);
         }
-        let level = number(&levels["users"][sender.as_str()]).or_else(|| number(&levels["users_default"]));
-        let needed = number(&levels["state_default"]).unwrap_or(50);
-        if level.unwrap_or(0) >= needed {
+        let needed = power::number(&levels["state_default"]).unwrap_or(50);
+        if power::of(&levels, sender.as_str()) >= needed {
             return Ok(true);
         }
         // From room version 12 on, who made a room may do anything in it; its power levels do not name them.

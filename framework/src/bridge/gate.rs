@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::RwLock;
 use ruma::{RoomAliasId, UserId};
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{AcceptError, Backlog, Intake, Transaction};
@@ -43,6 +44,12 @@ impl Intake for Gate {
         let intake = self.open().ok_or(AcceptError::Stopping)?;
         let accepted = self.gone.run_until_cancelled(intake.accept(transaction)).await;
         accepted.unwrap_or(Err(AcceptError::Stopping))
+    }
+
+    fn ephemeral(&self, events: Vec<Box<RawValue>>) {
+        if let Some(intake) = self.open() {
+            intake.ephemeral(events);
+        }
     }
 
     async fn user_exists(&self, user_id: &UserId) -> bool {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde_json::Value as Json;
 
-use crate::clock::Millis;
+use crate::{clock::Millis, network::Presence};
 
 /// Why the homeserver did not do what it was asked, sorted by what must be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,8 +128,8 @@ pub trait Homeserver: Send + Sync + 'static {
     async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, HomeserverError>;
     /// Sets a display name.
     async fn set_display_name(&self, user: &UserId, name: &str) -> Result<(), HomeserverError>;
-    /// Sets a picture.
-    async fn set_avatar(&self, user: &UserId, avatar: &ruma::MxcUri) -> Result<(), HomeserverError>;
+    /// Sets a picture, or takes it away.
+    async fn set_avatar(&self, user: &UserId, avatar: Option<&ruma::MxcUri>) -> Result<(), HomeserverError>;
     /// Stores a file and returns its address.
     async fn upload(
         &self,
@@ -142,6 +142,21 @@ pub trait Homeserver: Send + Sync + 'static {
     fn public_url(&self, mxc: &ruma::MxcUri, name: &str) -> Option<String>;
     /// Says whether somebody types.
     async fn typing(&self, as_user: &UserId, room: &RoomId, typing: bool) -> Result<(), HomeserverError>;
+    /// Says that somebody has read up to an event.
+    async fn read(&self, as_user: &UserId, room: &RoomId, event: &ruma::EventId) -> Result<(), HomeserverError> {
+        let _ = (as_user, room, event);
+        Ok(())
+    }
+    /// Says how somebody is.
+    async fn set_presence(
+        &self,
+        user: &UserId,
+        presence: Presence,
+        status: Option<&str>,
+    ) -> Result<(), HomeserverError> {
+        let _ = (user, presence, status);
+        Ok(())
+    }
     /// Asks the homeserver to ping us.
     async fn ping(&self, txn_id: &str) -> Result<(), HomeserverError>;
 }

@@ -256,7 +256,8 @@ impl<N: Network> Members<N> {
         self.now(room_id, user, true, true).await;
     }
 
-    fn is_actual(&self, room_id: &RoomId, user: &N::User) -> bool {
+    /// Whether a virtual user is in a room.
+    pub(crate) fn is_actual(&self, room_id: &RoomId, user: &N::User) -> bool {
         self.rooms.read().get(room_id).and_then(|room| room.people.get(user)).is_some_and(|person| person.actual)
     }
 

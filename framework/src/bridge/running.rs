@@ -14,19 +14,21 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Homeserver, HomeserverError, Names, Speakers,
     commands::Commands,
+    ephemeral::{self, Teller},
     gate::Gate,
     mappings::{MappingKind, Mappings, RoomMapping, remote_lane},
     members::Members,
+    pictures::Pictures,
     room_names::RoomNames,
     rooms::{RoomError, Rooms},
     stripes::Stripes,
-    typing::Typing,
     virtual_users::VirtualUsers,
 };
 use crate::{
     clock::Clock,
     dispatch::{
         Backlog, Converter, DispatchOptions, Intake, Kill, ToMatrix, ToRemote, answer, commit_patiently,
+        ephemeral::Ephemerals,
         inbox::{self, Inbox, count},
         ingest::{Ingest, Later},
         lanes::{Lanes, Needy},
@@ -130,12 +132,16 @@ impl<N: Network> Bridge<N> {
         let mappings = Mappings::load(store.mappings().await?);
         lanes.resume(&store).await?;
 
-        let (later, late_network) = (Arc::new(SetOnce::new()), Arc::new(SetOnce::new()));
-        let (typing, telling) =
-            Typing::new(mappings.clone(), Arc::clone(&names), Arc::clone(&late_network), Arc::clone(&homeserver));
-        tasks.spawn(telling);
-        let (ingest, pump) =
-            Ingest::new(store.clone(), mappings.clone(), Arc::clone(&clock), typing, kill.clone(), Arc::clone(&later));
+        let later = Arc::new(SetOnce::new());
+        let news = ephemeral::news::<N>();
+        let (ingest, pump) = Ingest::new(
+            store.clone(),
+            mappings.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&news),
+            kill.clone(),
+            Arc::clone(&later),
+        );
         tasks.spawn(pump);
         let host = Host::new(Arc::new(ingest));
         let network = Arc::new(N::start(config, host).await.map_err(StartError::Config)?);
@@ -158,6 +164,26 @@ impl<N: Network> Bridge<N> {
             store.members().await?,
         );
         tasks.spawn(settling);
+        let teller = Teller {
+            network: Arc::clone(&network),
+            names: Arc::clone(&names),
+            mappings: mappings.clone(),
+            members: Arc::clone(&members),
+            users: Arc::clone(&users),
+            homeserver: Arc::clone(&homeserver),
+            store: store.clone(),
+        };
+        tasks.spawn(teller.run(news));
+        let pictures = Pictures::new(
+            Arc::clone(&names),
+            Arc::clone(&users),
+            Arc::clone(&homeserver),
+            store.clone(),
+            Arc::clone(&clock),
+        );
+        let ephemerals =
+            Arc::new(Ephemerals::new(Arc::clone(&names), mappings.clone(), Arc::clone(&speakers), store.clone()));
+        tasks.spawn(Arc::clone(&ephemerals).run());
         let rooms = Arc::new(Rooms {
             network: Arc::clone(&network),
             names: Arc::clone(&names),
@@ -185,6 +211,7 @@ impl<N: Network> Bridge<N> {
             kill: kill.clone(),
             epoch: inbox::epoch(&epoch),
             alive: Arc::clone(&alive),
+            ephemerals,
             backlog,
         };
         let converter = Arc::new(Converter {
@@ -254,8 +281,7 @@ impl<N: Network> Bridge<N> {
         tasks.spawn(async move { resuming.resume().await });
 
         // From here on things are heard.
-        let _ = late_network.set(Arc::clone(&network));
-        let _ = later.set(Later { network: Arc::clone(&network), speakers, connected });
+        let _ = later.set(Later { network: Arc::clone(&network), speakers, pictures, connected });
         sessions.start(Arc::clone(&network));
         let intake = Arc::new(Gate::new(Arc::new(inbox)));
         Ok(Self { network, sessions, intake, mappings, rooms, lanes, store, revive: revive_now, tasks, writer })

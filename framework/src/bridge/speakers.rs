@@ -17,6 +17,12 @@ pub trait Speakers<N: Network>: Send + Sync + 'static {
     /// A session by its id; starts it where it is not running. `None` where it cannot be had any more.
     async fn session(&self, id: &SessionId) -> Option<Arc<N::Session>>;
 
+    /// A session that is connected now; none is started for it.
+    fn running(&self, id: &SessionId) -> Option<Arc<N::Session>> {
+        let _ = id;
+        None
+    }
+
     /// Whether a session was refused for good (banned, bad credentials). One that is only not there (not yet, or not any more because
     /// the bridge is stopping) is not refused: what it has to say waits.
     fn is_refused(&self, id: &SessionId) -> bool {

@@ -63,16 +63,35 @@ impl<N: Network> VirtualUsers<N> {
 
     /// Shows what changed of a profile.
     pub(crate) async fn show(&self, user: &N::User, profile: &Profile) -> Result<(), HomeserverError> {
-        let id = self.ensure(user, profile.name.as_deref()).await?;
-        let Some(avatar) = &profile.avatar else { return Ok(()) };
+        match &profile.avatar {
+            Some(avatar) => {
+                self.ensure(user, profile.name.as_deref()).await?;
+                self.picture(user, Some(avatar)).await
+            }
+            None => self.ensure(user, profile.name.as_deref()).await.map(drop),
+        }
+    }
+
+    /// Shows a picture, or none any more.
+    pub(crate) async fn picture(&self, user: &N::User, avatar: Option<&MxcUri>) -> Result<(), HomeserverError> {
+        let id = self.id(user)?;
         let _one_at_a_time = self.locks.lock(user).await;
         let mut row = self.registered(user).await?;
-        if row.avatar.as_deref() != Some(avatar.as_str()) {
-            self.homeserver.set_avatar(&id, <&MxcUri>::from(avatar.as_str())).await?;
-            row.avatar = Some(avatar.to_string());
+        if row.avatar.as_deref() != avatar.map(MxcUri::as_str) {
+            self.homeserver.set_avatar(&id, avatar).await?;
+            row.avatar = avatar.map(ToString::to_string);
             self.remember(user, row).await?;
         }
         Ok(())
+    }
+
+    /// Whether a remote user is a virtual user already.
+    pub(crate) async fn is_known(&self, user: &N::User) -> Result<bool, HomeserverError> {
+        if self.known.lock().contains_key(user) {
+            return Ok(true);
+        }
+        let stored = self.store.user(&user.encode()).await;
+        Ok(stored.map_err(|error| HomeserverError::Unavailable(error.to_string()))?.is_some())
     }
 
     fn is_current(&self, user: &N::User, name: Option<&str>) -> bool {

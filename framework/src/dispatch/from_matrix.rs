@@ -14,11 +14,13 @@ use crate::{
     bridge::{
         commands, content,
         mappings::{RoomMapping, remote_lane},
+        power,
         rooms::RoomError,
     },
     clock::Millis,
     network::{
-        Direction, MatrixEvent, MatrixKind, Membership, Network, OpKind, RemoteId, Sender, SessionId, Target, event,
+        Direction, MatrixEvent, MatrixKind, Membership, Network, OpKind, Power, RemoteId, Sender, SessionId, Target,
+        Whom, event,
     },
     store::{Change, InboxRow, Memory, MessageRow, OutboxRow},
 };
@@ -122,7 +124,12 @@ impl<N: Network> Converter<N> {
         let display_name = self.room_names.name(&mapping.room_id, &event.sender, &as_user).await;
         let session = match &kind {
             // Who only comes or goes needs no session for it.
-            MatrixKind::Member { .. } | MatrixKind::DisplayName(_) if !self.has_session(&event.sender, kept) => {
+            MatrixKind::Member { .. }
+            | MatrixKind::DisplayName(_)
+            | MatrixKind::Power(_)
+            | MatrixKind::Upgrade { .. }
+                if !self.has_session(&event.sender, kept) =>
+            {
                 SessionId::Relay
             }
             _ => self.speakers.speaker(&event.sender, &display_name).await,
@@ -213,12 +220,31 @@ impl<N: Network> Converter<N> {
             ("m.room.redaction", None) => self.redaction(event, mapping).await?,
             ("m.room.topic", Some("")) => content["topic"].as_str().map(|topic| MatrixKind::Topic(topic.to_owned())),
             ("m.room.name", Some("")) => content["name"].as_str().map(|name| MatrixKind::Name(name.to_owned())),
+            ("m.room.power_levels", Some("")) => self.power(event),
+            ("m.room.tombstone", Some("")) => {
+                event.upgrade().map(|(replacement, text)| MatrixKind::Upgrade { replacement, text })
+            }
             ("m.room.member", Some(who)) => match UserId::parse(who) {
                 Ok(who) => self.member(event, &who, mapping).await?,
                 Err(_) => None,
             },
             _ => None,
         })
+    }
+
+    /// Whose power changed.
+    fn power(&self, event: &Event) -> Option<Kind<N>> {
+        let changes = power::changes(event.content_before(), &event.content).into_iter();
+        let changes = changes.filter_map(|(user_id, before, level)| {
+            let who = match self.names.user(&*self.network, &user_id) {
+                Some(user) => Whom::Remote(user),
+                None if self.names.is_ours(&user_id) => return None,
+                None => Whom::Matrix(user_id),
+            };
+            Some(Power { who, level, before })
+        });
+        let changes: Vec<_> = changes.collect();
+        (!changes.is_empty()).then_some(MatrixKind::Power(changes))
     }
 
     async fn message(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
@@ -312,8 +338,14 @@ impl<N: Network> Converter<N> {
             }
             "leave" | "ban" => {
                 self.room_names.left(&mapping.room_id, who);
+                let user_id = who.to_owned();
                 if !by_themselves {
-                    Some(MatrixKind::Expel { user_id: who.to_owned(), banned: now == "ban", reason })
+                    match (now, before) {
+                        ("leave", "ban") => Some(MatrixKind::Pardon { user_id, reason }),
+                        // An invitation or a knock that came to nothing.
+                        ("leave", "invite" | "knock" | "leave") => None,
+                        _ => Some(MatrixKind::Expel { user_id, banned: now == "ban", reason }),
+                    }
                 } else if before == "join" || before.is_empty() {
                     Some(MatrixKind::Member { membership: Membership::Leave, reason })
                 } else {
@@ -381,10 +413,10 @@ fn memory<N: Network>(event: &MatrixEvent<N>, op: &OpKind<N::Message>, part: usi
 }
 
 /// A message of the network's that another refers to.
-type TargetOf<N> = Target<<N as Network>::User, <N as Network>::Message>;
+pub(super) type TargetOf<N> = Target<<N as Network>::User, <N as Network>::Message>;
 
 /// What the parts of an event say of it, and who sent it.
-fn target<N: Network>(rows: &[MessageRow]) -> Option<(TargetOf<N>, OwnedUserId)> {
+pub(super) fn target<N: Network>(rows: &[MessageRow]) -> Option<(TargetOf<N>, OwnedUserId)> {
     let first = rows.first()?;
     let sender = UserId::parse(&first.memory.sender).ok()?;
     let target = Target {
@@ -403,8 +435,18 @@ impl Event {
     }
 
     fn membership_before(&self) -> &str {
-        let before = self.unsigned.get("prev_content").or(self.prev_content.as_ref());
-        before.and_then(|content| content["membership"].as_str()).unwrap_or_default()
+        self.content_before().and_then(|content| content["membership"].as_str()).unwrap_or_default()
+    }
+
+    /// What the state was before, where the homeserver says so.
+    fn content_before(&self) -> Option<&Json> {
+        self.unsigned.get("prev_content").or(self.prev_content.as_ref())
+    }
+
+    /// The room that takes this one's place, and what is said of it.
+    fn upgrade(&self) -> Option<(OwnedRoomId, String)> {
+        let replacement = RoomId::parse(self.content["replacement_room"].as_str()?).ok()?;
+        Some((replacement, self.content["body"].as_str().unwrap_or_default().to_owned()))
     }
 
     /// Whom this event invites.

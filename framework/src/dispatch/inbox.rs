@@ -7,10 +7,12 @@ use landbridge_sql::WriteError;
 use parking_lot::Mutex;
 use ruma::{RoomAliasId, RoomId, UserId, events::AnyTimelineEvent, serde::Raw};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::{
+    ephemeral::Ephemerals,
     intake::{AcceptError, Backlog, Intake, Transaction},
     kill::Kill,
     lanes::Lanes,
@@ -37,6 +39,8 @@ pub(crate) struct Inbox<N: Network> {
     pub(crate) epoch: String,
     /// Told that the homeserver is there: whoever waits for it tries again.
     pub(crate) alive: Arc<Notify>,
+    /// Where goes what is kept nowhere.
+    pub(crate) ephemerals: Arc<Ephemerals<N>>,
     /// How much waits, counted now and then.
     pub(crate) backlog: Arc<Mutex<Backlog>>,
 }
@@ -118,6 +122,11 @@ impl<N: Network> Intake for Inbox<N> {
     async fn accept(&self, transaction: Transaction) -> Result<(), AcceptError> {
         self.kill.pass("transaction.received").await;
         let change = self.change(&transaction);
+        if change.echoes.is_empty() && change.heard.iter().all(|heard| heard.rows.is_empty()) {
+            // Nothing to keep: no need to write that it was nothing.
+            self.alive.notify_waiters();
+            return Ok(());
+        }
         self.store.commit(change).await.map_err(|error| match error {
             WriteError::Full => AcceptError::Full,
             WriteError::Closed => AcceptError::Stopping,
@@ -129,6 +138,10 @@ impl<N: Network> Intake for Inbox<N> {
         self.kill.pass("transaction.committed").await;
         self.alive.notify_waiters();
         Ok(())
+    }
+
+    fn ephemeral(&self, events: Vec<Box<RawValue>>) {
+        self.ephemerals.take(&events);
     }
 
     async fn user_exists(&self, user_id: &UserId) -> bool {

@@ -14,13 +14,14 @@ use super::{
 use crate::{
     bridge::{
         Speakers,
+        ephemeral::{About, News, What as Now},
         mappings::{Mappings, remote_lane},
-        typing::Typing,
+        pictures::Pictures,
     },
     clock::Clock,
     network::{
-        ConnectionState, Dedupe, Direction, Ingested, Network, Receipt, RemoteEvent, RemoteId, RoomKind, SessionId,
-        event,
+        ConnectionState, Dedupe, Direction, Ingested, Network, Picture, Pictured, Presence, Receipt, RemoteEvent,
+        RemoteId, RoomKind, SessionId, event,
         host::{Backend, Closed},
     },
     store::{Change, Echo, Heard, InboxRow, Store},
@@ -39,7 +40,7 @@ pub(crate) struct Ingest<N: Network> {
     mappings: Mappings<N::Room>,
     clock: Arc<dyn Clock>,
     nth_equal: Mutex<NthEqual>,
-    typing: Typing<N>,
+    news: Arc<News<N>>,
     /// The network, which is made with a host and so comes later.
     later: Arc<SetOnce<Later<N>>>,
 }
@@ -48,6 +49,7 @@ pub(crate) struct Ingest<N: Network> {
 pub(crate) struct Later<N: Network> {
     pub(crate) network: Arc<N>,
     pub(crate) speakers: Arc<dyn Speakers<N>>,
+    pub(crate) pictures: Pictures<N>,
     /// Told when a session is connected.
     pub(crate) connected: mpsc::UnboundedSender<SessionId>,
 }
@@ -68,12 +70,12 @@ impl<N: Network> Ingest<N> {
         store: Store,
         mappings: Mappings<N::Room>,
         clock: Arc<dyn Clock>,
-        typing: Typing<N>,
+        news: Arc<News<N>>,
         kill: Kill,
         later: Arc<SetOnce<Later<N>>>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (pump, jobs) = mpsc::channel(QUEUE);
-        (Self { pump, mappings, clock, nth_equal: Mutex::default(), typing, later }, run(store, jobs, kill))
+        (Self { pump, mappings, clock, nth_equal: Mutex::default(), news, later }, run(store, jobs, kill))
     }
 
     /// What the event will be recognised by, or that it was heard before.
@@ -178,7 +180,19 @@ impl<N: Network> Backend<N> for Ingest<N> {
     }
 
     fn typing(&self, _session: &SessionId, room: N::Room, who: N::User, typing: bool) {
-        self.typing.set(room, who, typing);
+        self.news.put(About::Typing(room, who), Now::Typing(typing));
+    }
+
+    fn read(&self, _session: &SessionId, room: N::Room, who: N::User, message: N::Message) {
+        self.news.put(About::Read(room, who), Now::Read(message));
+    }
+
+    fn presence(&self, _session: &SessionId, who: N::User, presence: Presence, status: Option<String>) {
+        self.news.put(About::Presence(who), Now::Presence(presence, status));
+    }
+
+    async fn picture(&self, _: &SessionId, who: N::User, picture: Option<Picture>) -> Result<Pictured, Closed> {
+        Ok(self.later.wait().await.pictures.show(&who, picture).await)
     }
 
     async fn rooms(&self) -> Result<Vec<N::Room>, Closed> {

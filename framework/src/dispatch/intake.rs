@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ruma::{OwnedTransactionId, RoomAliasId, UserId, events::AnyTimelineEvent, serde::Raw};
+use serde_json::value::RawValue;
 
 /// One transaction of the homeserver ([spec]).
 ///
@@ -42,6 +43,11 @@ pub trait Intake: Send + Sync + 'static {
     /// # Errors
     /// [`AcceptError`]; then nothing was kept.
     async fn accept(&self, transaction: Transaction) -> Result<(), AcceptError>;
+
+    /// Takes what is kept nowhere: typing, receipts, presence. Never waits; what cannot be passed on at once is left out.
+    fn ephemeral(&self, events: Vec<Box<RawValue>>) {
+        let _ = events;
+    }
 
     /// Whether there is, or can be, a virtual user of this id; registers it if so.
     async fn user_exists(&self, user_id: &UserId) -> bool;

@@ -51,6 +51,7 @@ async fn take(intake: &dyn Intake, raw: RawRequest) -> Result<(), MatrixError> {
         tracing::warn!(dropped = pushed.dropped, "a transaction holds events that are no objects");
     }
     let transaction = Transaction { txn_id: txn_id.into(), body, events: pushed.events };
+    intake.ephemeral(pushed.ephemeral);
     intake.accept(transaction).await.map_err(|error| refused(&error))
 }
 

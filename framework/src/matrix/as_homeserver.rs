@@ -15,6 +15,7 @@ use crate::{
         homeserver::{Membership, NewRoom as Wanted, Outgoing},
     },
     http::MediaLinks,
+    network::Presence,
 };
 
 /// A [`Homeserver`] behind a [`Client`]. Give it a client that repeats nothing
@@ -168,8 +169,8 @@ impl Homeserver for ClientHomeserver {
         Ok(self.client.set_display_name(user, Some(name)).await?)
     }
 
-    async fn set_avatar(&self, user: &UserId, avatar: &MxcUri) -> Result<(), HomeserverError> {
-        Ok(self.client.set_avatar(user, Some(avatar)).await?)
+    async fn set_avatar(&self, user: &UserId, avatar: Option<&MxcUri>) -> Result<(), HomeserverError> {
+        Ok(self.client.set_avatar(user, avatar).await?)
     }
 
     async fn upload(
@@ -188,6 +189,19 @@ impl Homeserver for ClientHomeserver {
 
     async fn typing(&self, as_user: &UserId, room: &RoomId, typing: bool) -> Result<(), HomeserverError> {
         Ok(self.client.typing(as_user, room, typing.then_some(TYPING)).await?)
+    }
+
+    async fn read(&self, as_user: &UserId, room: &RoomId, event: &EventId) -> Result<(), HomeserverError> {
+        Ok(self.client.read_receipt(&self.assert(as_user), room, event).await?)
+    }
+
+    async fn set_presence(
+        &self,
+        user: &UserId,
+        presence: Presence,
+        status: Option<&str>,
+    ) -> Result<(), HomeserverError> {
+        Ok(self.client.set_presence(user, presence, status).await?)
     }
 
     async fn ping(&self, txn_id: &str) -> Result<(), HomeserverError> {

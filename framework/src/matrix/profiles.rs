@@ -2,11 +2,15 @@
 
 use ruma::{
     MxcUri, UserId,
-    api::client::profile::{get_profile, set_avatar_url, set_display_name},
+    api::client::{
+        presence::set_presence,
+        profile::{get_profile, set_avatar_url, set_display_name},
+    },
+    presence::PresenceState,
 };
 
 use super::{Assertion, Client, ClientError, client::Repeat, rooms::found};
-use crate::network::Profile;
+use crate::network::{Presence, Profile};
 
 impl Client {
     /// What a user shows of themselves; empty for one that is not known.
@@ -29,6 +33,26 @@ impl Client {
     #[expect(deprecated, reason = "the successor needs a homeserver of v1.16; this one works everywhere")]
     pub async fn set_display_name(&self, user_id: &UserId, name: Option<&str>) -> Result<(), ClientError> {
         let request = set_display_name::v3::Request::new(user_id.to_owned(), name.map(str::to_owned));
+        self.send(&Assertion::user(user_id), request, Repeat::Safe).await.map(drop)
+    }
+
+    /// Says how one of our users is.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn set_presence(
+        &self,
+        user_id: &UserId,
+        presence: Presence,
+        status: Option<&str>,
+    ) -> Result<(), ClientError> {
+        let state = match presence {
+            Presence::Online => PresenceState::Online,
+            Presence::Unavailable => PresenceState::Unavailable,
+            Presence::Offline => PresenceState::Offline,
+        };
+        let mut request = set_presence::v3::Request::new(user_id.to_owned(), state);
+        request.status_msg = status.map(str::to_owned);
         self.send(&Assertion::user(user_id), request, Repeat::Safe).await.map(drop)
     }
 

@@ -1,6 +1,6 @@
 //! What happened, on either side. Closed enums: the compiler finds the missing arm.
 
-use ruma::{OwnedEventId, OwnedMxcUri, OwnedUserId};
+use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{clock::Millis, rich_text::RichText};
@@ -274,8 +274,45 @@ pub enum MatrixKind<U, M> {
         /// Why.
         reason: Option<String>,
     },
+    /// A Matrix user who was kept out may come back.
+    Pardon {
+        /// Which.
+        user_id: OwnedUserId,
+        /// Why.
+        reason: Option<String>,
+    },
     /// The sender's display name changed.
     DisplayName(String),
+    /// The power of these changed.
+    Power(Vec<Power<U>>),
+    /// The room was upgraded: it goes on in another, to which the mapping moves by itself.
+    Upgrade {
+        /// The other room.
+        replacement: OwnedRoomId,
+        /// What was said of it.
+        text: String,
+    },
+}
+
+/// A change of somebody's power ([spec](https://spec.matrix.org/v1.19/client-server-api/#mroompower_levels)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Power<U> {
+    /// Whose.
+    pub who: Whom<U>,
+    /// What it is now, on Matrix's scale.
+    pub level: i64,
+    /// What it was before; the room's default where nothing is known of that.
+    pub before: i64,
+}
+
+/// Somebody in a room, from either side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whom<U> {
+    /// A virtual user: somebody on the network.
+    Remote(U),
+    /// A Matrix user.
+    Matrix(OwnedUserId),
 }
 
 /// A message that another refers to.

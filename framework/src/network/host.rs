@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{IdempotencyKey, Network, RemoteEvent, SessionId};
+use super::{IdempotencyKey, Network, Picture, Pictured, Presence, RemoteEvent, SessionId};
 
 /// The framework, as a session sees it. Cheap to clone.
 pub struct Host<N: Network>(Arc<dyn Backend<N>>);
@@ -52,6 +52,19 @@ pub trait Backend<N: Network>: Send + Sync + 'static {
     fn state(&self, session: &SessionId, state: ConnectionState);
     /// See [`Host::typing`].
     fn typing(&self, session: &SessionId, room: N::Room, who: N::User, typing: bool);
+    /// See [`Host::read`].
+    fn read(&self, session: &SessionId, room: N::Room, who: N::User, message: N::Message) {
+        let _ = (session, room, who, message);
+    }
+    /// See [`Host::presence`].
+    fn presence(&self, session: &SessionId, who: N::User, presence: Presence, status: Option<String>) {
+        let _ = (session, who, presence, status);
+    }
+    /// See [`Host::picture`].
+    async fn picture(&self, session: &SessionId, who: N::User, picture: Option<Picture>) -> Result<Pictured, Closed> {
+        let _ = (session, who, picture);
+        Ok(Pictured::Refused)
+    }
     /// See [`Host::rooms`].
     async fn rooms(&self) -> Result<Vec<N::Room>, Closed>;
 }
@@ -95,9 +108,33 @@ impl<N: Network> Host<N> {
         self.0.state(session, state);
     }
 
-    /// Somebody types, or stopped. Latest wins; nothing is stored.
+    /// Somebody types, or stopped. Latest wins; nothing is stored. Half a minute after the last word of it, nobody types any more.
     pub fn typing(&self, session: &SessionId, room: N::Room, who: N::User, typing: bool) {
         self.0.typing(session, room, who, typing);
+    }
+
+    /// Somebody has read up to a message. Latest wins; nothing is stored. A message that never crossed counts as none.
+    pub fn read(&self, session: &SessionId, room: N::Room, who: N::User, message: N::Message) {
+        self.0.read(session, room, who, message);
+    }
+
+    /// Somebody came, went, or is away; latest wins, nothing is stored. Only for those who are virtual users already.
+    pub fn presence(&self, session: &SessionId, who: N::User, presence: Presence, status: Option<String>) {
+        self.0.presence(session, who, presence, status);
+    }
+
+    /// Somebody has this picture now, or none any more. Each content is stored in Matrix once, under the network's hash of it: say the
+    /// hash first, and the content only when it is wanted. May take as long as an upload: call it beside the reading of the connection.
+    ///
+    /// # Errors
+    /// [`Closed`] when the bridge is stopping.
+    pub async fn picture(
+        &self,
+        session: &SessionId,
+        who: N::User,
+        picture: Option<Picture>,
+    ) -> Result<Pictured, Closed> {
+        self.0.picture(session, who, picture).await
     }
 
     /// The rooms that are mapped now.

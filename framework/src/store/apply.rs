@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use landbridge_sql::{Apply, Db, SqlError, Tx};
 
 use super::{
-    Change, InboxRow, MessageRow, OutboxRow, dead_letters, inbox, jobs, mappings, members, messages, outbox, seen,
-    users,
+    Change, InboxRow, MessageRow, OutboxRow, dead_letters, inbox, jobs, mappings, members, messages, outbox, pictures,
+    seen, users,
 };
 
 /// What became of a change.
@@ -162,6 +162,7 @@ impl Apply for Tables {
         dead_letters::delete(&numbers(ops, |op| &op.unpark), tx).await?;
         dead_letters::insert(&gather(ops, |op| &op.park), tx).await?;
         users::insert(&gather(ops, |op| &op.users), tx).await?;
+        pictures::insert(&gather(ops, |op| &op.pictures), tx).await?;
         members::insert(&gather(ops, |op| &op.members), tx).await?;
         members::delete(&gather(ops, |op| &op.members_gone), tx).await?;
         mappings::insert(&gather(ops, |op| &op.mappings), tx).await?;

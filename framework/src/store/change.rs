@@ -1,7 +1,8 @@
 //! What one caller wants written, all or nothing.
 
 use super::{
-    InboxRow, MappingRow, MemberRow, MessageRow, OutboxRow, UserRow, dead_letters::DeadLetterRow, jobs::JobRow,
+    InboxRow, MappingRow, MemberRow, MessageRow, OutboxRow, PictureRow, UserRow, dead_letters::DeadLetterRow,
+    jobs::JobRow,
 };
 use crate::network::Direction;
 
@@ -36,6 +37,8 @@ pub(crate) struct Change {
     pub(crate) revive_inbox: Vec<InboxRow>,
     /// Virtual users to remember.
     pub(crate) users: Vec<UserRow>,
+    /// Pictures to remember.
+    pub(crate) pictures: Vec<PictureRow>,
     /// Members to remember.
     pub(crate) members: Vec<MemberRow>,
     /// Members to forget.
@@ -68,6 +71,7 @@ impl Change {
             unpark,
             revive_inbox,
             users,
+            pictures,
             members,
             members_gone,
             mappings,
@@ -89,6 +93,7 @@ impl Change {
         self.unpark.extend(unpark);
         self.revive_inbox.extend(revive_inbox);
         self.users.extend(users);
+        self.pictures.extend(pictures);
         self.members.extend(members);
         self.members_gone.extend(members_gone);
         self.mappings.extend(mappings);

@@ -210,6 +210,16 @@ impl SimHomeserver {
         self.shared.world.lock().profiles.get(user_id).cloned()
     }
 
+    /// Waits until somebody is like this: `online`, `unavailable`, `offline`, and what they say of it.
+    pub async fn has_presence(&self, user_id: &str, presence: &str, status: Option<&str>) {
+        until(&format!("{user_id} to be {presence}"), &mut self.shared.changes.subscribe(), || {
+            let now = self.shared.world.lock().presence.get(user_id).cloned().unwrap_or_default();
+            let same = now["presence"] == presence && now["status_msg"].as_str() == status;
+            if same { Ok(()) } else { Err(now) }
+        })
+        .await;
+    }
+
     /// Stores a file as if a Matrix user had, and returns its `mxc://` URI.
     pub fn store_media(&self, mime: &str, content: &[u8]) -> String {
         let mut world = self.shared.world.lock();

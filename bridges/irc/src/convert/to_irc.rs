@@ -49,7 +49,9 @@ pub fn to_irc(event: &Event, context: &Context<IrcUser>, options: &LineOptions) 
         MatrixKind::DisplayName(name) if event.sender.own_session => {
             Ok(vec![convert.control(&Wire::Rename(name.clone()))])
         }
-        MatrixKind::DisplayName(_) => Ok(Vec::new()),
+        MatrixKind::DisplayName(_) | MatrixKind::Pardon { .. } | MatrixKind::Power(_) | MatrixKind::Upgrade { .. } => {
+            Ok(Vec::new())
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Dialogues over a simulated homeserver and a scripted network.
 
 mod crash;
+mod ephemeral;
 mod failures;
 mod people;
 mod stage;

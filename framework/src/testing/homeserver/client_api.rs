@@ -217,6 +217,11 @@ fn client(world: &mut World, user: &str, call: &Call, path: &[&str]) -> Result<R
             world.account_data.insert(key(of, kind), call.json()?);
             ok(json!({}))
         }
+        ("PUT", ["presence", of, "status"]) => {
+            let body = call.json()?;
+            world.presence.insert((*of).to_owned(), body);
+            ok(json!({}))
+        }
         (_, ["rooms", room_id, rest @ ..]) => room(world, user, call, room_id, rest),
         _ => unknown(),
     }

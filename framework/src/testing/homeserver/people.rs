@@ -210,6 +210,13 @@ impl SimRoom {
         world.rooms.get(&self.id).map_or_else(Vec::new, |room| room.typing.iter().cloned().collect())
     }
 
+    /// Up to where somebody has read: the event they said so of last.
+    pub fn read_by(&self, user_id: &str) -> Option<String> {
+        let world = self.shared.world.lock();
+        let mut receipts = world.receipts.iter().rev();
+        receipts.find(|(room, user, _)| *room == self.id && user == user_id).map(|(.., event)| event.clone())
+    }
+
     /// Whether the directory lists it.
     pub fn is_listed(&self) -> bool {
         self.shared.world.lock().listed.contains(&self.id)
@@ -237,6 +244,24 @@ impl SimRoom {
         until(&format!("{user_id} to be {membership}"), &mut self.shared.changes.subscribe(), || {
             let is = self.membership(user_id);
             if is == membership { Ok(()) } else { Err(is) }
+        })
+        .await;
+    }
+
+    /// Waits until somebody types, or does so no longer.
+    pub async fn has_typing(&self, user_id: &str, typing: bool) {
+        until(&format!("{user_id} to type: {typing}"), &mut self.shared.changes.subscribe(), || {
+            let now = self.typing();
+            if now.iter().any(|who| who == user_id) == typing { Ok(()) } else { Err(now) }
+        })
+        .await;
+    }
+
+    /// Waits until somebody has read up to an event.
+    pub async fn has_read(&self, user_id: &str, event_id: &str) {
+        until(&format!("{user_id} to read {event_id}"), &mut self.shared.changes.subscribe(), || {
+            let now = self.read_by(user_id);
+            if now.as_deref() == Some(event_id) { Ok(()) } else { Err(now) }
         })
         .await;
     }

@@ -59,6 +59,7 @@ pub(super) struct World {
     pub(super) account_data: HashMap<(String, String), Value>,
     pub(super) media: BTreeMap<String, (String, bytes::Bytes)>,
     pub(super) receipts: Vec<(String, String, String)>,
+    pub(super) presence: BTreeMap<String, Value>,
     /// Path → event id. Forgotten at a restart, as Synapse does.
     pub(super) transactions: HashMap<String, String>,
     pub(super) faults: Faults,
@@ -108,6 +109,10 @@ impl World {
         });
         if let Some(key) = key {
             event["state_key"] = key.into();
+            let before = self.rooms.get(room_id).and_then(|room| room.state.get(&(kind.to_owned(), key.to_owned())));
+            if let Some(before) = before {
+                event["unsigned"]["prev_content"] = before["content"].clone();
+            }
         }
         self.append_event(room_id, event);
         event_id

@@ -2,7 +2,7 @@
 
 use super::ScriptedNetwork;
 use crate::network::{
-    Context, MatrixEvent, MatrixKind, OpKind, Reject, RemoteOp,
+    Context, MatrixEvent, MatrixKind, OpKind, Reject, RemoteOp, Whom,
     event::{Body, Target},
 };
 
@@ -42,6 +42,19 @@ pub(super) fn to_remote(
         MatrixKind::Member { membership, .. } => op(OpKind::Control, format!("{name} {membership:?}")),
         MatrixKind::Act { on, membership, .. } => op(OpKind::Control, format!("{name} {membership:?} {on}")),
         MatrixKind::Expel { user_id, .. } => op(OpKind::Control, format!("{name} expels {user_id}")),
+        MatrixKind::Pardon { user_id, .. } => op(OpKind::Control, format!("{name} pardons {user_id}")),
+        MatrixKind::Power(changes) => {
+            let whom = |who: &Whom<String>| match who {
+                Whom::Remote(user) => user.clone(),
+                Whom::Matrix(user_id) => user_id.to_string(),
+            };
+            let changes: Vec<_> = changes
+                .iter()
+                .map(|change| format!("{} {} to {}", whom(&change.who), change.before, change.level))
+                .collect();
+            op(OpKind::Control, format!("{name} empowers {}", changes.join(", ")))
+        }
+        MatrixKind::Upgrade { replacement, .. } => op(OpKind::Control, format!("goes on in {replacement}")),
         MatrixKind::DisplayName(new) => op(OpKind::Control, format!("{name} is now {new}")),
     }
 }

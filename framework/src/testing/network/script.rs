@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use super::ScriptedNetwork;
 use crate::{
     network::{
-        Body, Caps, ConnectionError, Dedupe, Host, IdempotencyKey, Ingested, Level, Membership, RemoteEvent, RemoteOp,
-        SendError, SessionId, host::Closed,
+        Body, Caps, ConnectionError, Dedupe, Ephemeral, EphemeralKind, Host, IdempotencyKey, Ingested, Level,
+        Membership, Picture, Pictured, Presence, RemoteEvent, RemoteOp, SendError, SessionId, host::Closed,
     },
     testing::until,
 };
@@ -64,6 +64,7 @@ struct Shared {
 struct State {
     host: Option<Host<ScriptedNetwork>>,
     said: Vec<Said>,
+    ephemeral: Vec<String>,
     landed: HashMap<IdempotencyKey, String>,
     outcomes: VecDeque<Outcome>,
     attempts: u64,
@@ -175,15 +176,40 @@ impl Script {
         event: Heard,
         dedupe: Dedupe<String>,
     ) -> Result<Ingested, Closed> {
-        let host = self.0.state.lock().host.clone();
-        host.ok_or(Closed)?.ingest(session, event, dedupe).await
+        self.host().ok_or(Closed)?.ingest(session, event, dedupe).await
     }
 
     /// Somebody types.
     pub fn types(&self, room: &str, who: &str, typing: bool) {
-        if let Some(host) = self.0.state.lock().host.clone() {
+        if let Some(host) = self.host() {
             host.typing(&SessionId::Relay, room.to_owned(), who.to_owned(), typing);
         }
+    }
+
+    /// Somebody has read up to a message.
+    pub fn reads(&self, room: &str, who: &str, message: &str) {
+        if let Some(host) = self.host() {
+            host.read(&SessionId::Relay, room.to_owned(), who.to_owned(), message.to_owned());
+        }
+    }
+
+    /// Somebody comes, goes, or is away.
+    pub fn is(&self, who: &str, presence: Presence, status: Option<&str>) {
+        if let Some(host) = self.host() {
+            host.presence(&SessionId::Relay, who.to_owned(), presence, status.map(str::to_owned));
+        }
+    }
+
+    /// Somebody has a picture, or none any more.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn shows(&self, who: &str, picture: Option<Picture>) -> Result<Pictured, Closed> {
+        self.host().ok_or(Closed)?.picture(&SessionId::Relay, who.to_owned(), picture).await
+    }
+
+    fn host(&self) -> Option<Host<ScriptedNetwork>> {
+        self.0.state.lock().host.clone()
     }
 
     // --- what the network does ---
@@ -271,6 +297,21 @@ impl Script {
             found.ok_or_else(|| self.lines())
         })
         .await
+    }
+
+    /// What it was told and keeps nowhere, oldest first: `@alice:localhost types in #lobby`, `… stops in #lobby`, `… has read m1 in
+    /// #lobby`, `… is Online (busy)`; with `(relay)` behind it where the relay was told.
+    pub fn ephemeral(&self) -> Vec<String> {
+        self.0.state.lock().ephemeral.clone()
+    }
+
+    /// Waits until it was told this.
+    pub async fn expects_ephemeral(&self, what: &str) {
+        until(what, &mut self.changes(), || {
+            let told = self.ephemeral();
+            if told.iter().any(|told| told == what) { Ok(()) } else { Err(told) }
+        })
+        .await;
     }
 
     /// Waits until it has said this many things.
@@ -365,6 +406,23 @@ impl Script {
             });
             id
         })
+    }
+
+    pub(super) fn tell(&self, event: &Ephemeral<ScriptedNetwork>) {
+        let who = &event.user_id;
+        let what = match &event.kind {
+            EphemeralKind::Typing { room, typing: true } => format!("{who} types in {room}"),
+            EphemeralKind::Typing { room, typing: false } => format!("{who} stops in {room}"),
+            EphemeralKind::Read { room, target, .. } => {
+                format!("{who} has read {} in {room}", target.messages.join("+"))
+            }
+            EphemeralKind::Presence { presence, status } => {
+                let status = status.as_ref().map(|status| format!(" ({status})")).unwrap_or_default();
+                format!("{who} is {presence:?}{status}")
+            }
+        };
+        let by = if event.own_session { "" } else { " (relay)" };
+        self.change(|state| state.ephemeral.push(format!("{what}{by}")));
     }
 
     /// `None` when nobody can tell; else whether it landed, and as what.

@@ -8,8 +8,8 @@ use super::{
     script::{Outcome, PANIC, Script},
 };
 use crate::network::{
-    Caps, ConnectionError, ConnectionState, Delivered, Host, IdempotencyKey, Identity, Landed, RemoteOp, SendError,
-    Session, SessionId,
+    Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Host, IdempotencyKey, Identity, Landed, RemoteOp,
+    SendError, Session, SessionId,
 };
 
 /// A session of a [`ScriptedNetwork`].
@@ -90,6 +90,10 @@ impl Session<ScriptedNetwork> for ScriptedSession {
             Some(None) => Landed::No,
             Some(id) => Landed::Yes { id },
         }
+    }
+
+    async fn ephemeral(&self, event: &Ephemeral<ScriptedNetwork>) {
+        self.script.tell(event);
     }
 
     async fn enter(&self, room: &String) -> Result<(), SendError> {
