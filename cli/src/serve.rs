@@ -1,6 +1,6 @@
 //! Serves a router on a socket until told to stop.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -27,7 +27,8 @@ impl Server {
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
             let _ = stream.set_nodelay(true);
         });
-        let serve = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        let serve = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stopped);
         Self { stop, task: tokio::spawn(async move { serve.await }) }
     }
 

@@ -11,15 +11,16 @@ use crate::{
         AddError, Appservice, AppserviceTransport, Appservices, Deliveries, HttpTransport, thirdparty::Thirdparty,
     },
     clock::Clock,
+    departure::Departure,
     devices::{Devices, Keys, ToDevice},
     entropy::Entropy,
-    http::{self, ApiConfig, ApiState, auth::Auth, state::Parts, uia::Uia},
+    http::{self, ApiConfig, ApiState, auth::Auth, limits::Limits, state::Parts, uia::Uia},
     media::Media,
     rooms::Rooms,
     store::{Store, local::Local},
     stream::Stream,
     sync::{Presences, Receipts, Sources, Sync, Typing, Typists},
-    users::{AccountData, PasswordError, Users},
+    users::{AccountData, Grants, PasswordError, Users},
 };
 
 /// Makes every service once, from the bottom up.
@@ -33,6 +34,8 @@ pub(crate) fn api(
 ) -> Result<ApiState, PasswordError> {
     let local = Local::new(store.clone());
     let users = Users::new(local.clone(), &config.server_name, clock.clone(), entropy.clone())?;
+    let grants = Grants::new(local.clone(), clock.clone(), entropy.clone());
+    let limits = Limits::new(config.rate_limits);
     let account_data = AccountData::new(local.clone());
     let devices = Devices::new(local.clone(), clock.clone(), entropy.clone());
     let (keys, to_device) = (Keys::new(local.clone()), ToDevice::new(local.clone()));
@@ -67,10 +70,14 @@ pub(crate) fn api(
         config: Arc::new(ApiConfig {
             server_name: config.server_name.clone(),
             public_url: config.public_url.clone(),
-            open_registration: config.open_registration,
+            registering: config.registering,
+            access_token_lifetime: config.access_token_lifetime,
         }),
         auth: Auth::new(devices.clone(), users.clone(), appservices.clone()),
-        uia: Uia::new(users.clone(), entropy.clone()),
+        uia: Uia::new(users.clone(), grants.clone(), limits.clone(), config.terms.as_slice().into(), entropy.clone()),
+        departure: Departure::new(users.clone(), devices.clone(), rooms.clone()),
+        limits,
+        grants,
         users,
         account_data,
         devices,
@@ -100,6 +107,11 @@ impl Homeserver {
     /// The users.
     pub fn users(&self) -> &Users {
         &self.api.parts.users
+    }
+
+    /// Registration tokens and OpenID tokens.
+    pub fn grants(&self) -> &Grants {
+        &self.api.parts.grants
     }
 
     /// The application services.

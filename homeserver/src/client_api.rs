@@ -15,8 +15,10 @@ mod media;
 mod members;
 mod membership;
 mod messages;
+mod openid;
 mod profile;
 mod push_rules;
+mod registration_tokens;
 mod reply;
 mod rooms;
 mod send;
@@ -24,6 +26,7 @@ mod session;
 mod state;
 mod sync;
 mod thirdparty;
+mod threepid;
 mod to_device;
 mod user_directory;
 mod versions;
@@ -57,7 +60,10 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         media::routes,
         sync::routes,
         user_directory::routes,
+        openid::routes,
+        registration_tokens::routes,
         thirdparty::routes,
+        threepid::routes,
         appservice::routes,
     ]
     .into_iter()

@@ -2,9 +2,9 @@
 
 mod keys;
 mod to_device;
-mod token;
+pub(crate) mod token;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use landbridge_sql::SqlError;
 use parking_lot::RwLock;
@@ -20,8 +20,9 @@ use crate::{
     entropy::Entropy,
     store::{
         StoreError,
-        devices::{self as table, DeviceRow},
+        devices::{self as table, DeviceRow, TokenRow},
         local::Local,
+        statement::Statement,
     },
 };
 
@@ -56,6 +57,41 @@ pub struct Session {
     pub user_id: OwnedUserId,
     /// The device of the user.
     pub device_id: OwnedDeviceId,
+    /// Until when the token counts, in milliseconds since 1970; `None`: until it is ended.
+    pub expires_at: Option<i64>,
+    /// How often the token was refreshed.
+    generation: i64,
+}
+
+/// What an access token opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// A session.
+    Session(Session),
+    /// A session that goes on with a refresh token.
+    Expired,
+    /// Nothing.
+    Nothing,
+}
+
+/// How a user enters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entry<'a> {
+    /// The device, known or new; `None` makes up a new one.
+    pub device_id: Option<&'a DeviceId>,
+    /// What to call it.
+    pub display_name: Option<&'a str>,
+    /// How long the access token counts before it has to be refreshed; `None`: for ever.
+    pub lifetime: Option<Duration>,
+}
+
+/// What a login or a refresh gives.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub access: String,
+    /// What the next one is got with, if this one expires.
+    pub refresh: Option<String>,
 }
 
 /// A device as its owner sees it.
@@ -74,32 +110,70 @@ impl Devices {
         Self { inner: Arc::new(Inner { local, clock, entropy, known: RwLock::default() }) }
     }
 
-    /// Logs a user in on a device, new or known, and gives the session and its token. The device's older token ends.
+    /// Logs a user in on a device, new or known, and gives the session and its tokens. The device's older tokens end.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn log_in(
-        &self,
-        user_id: &UserId,
-        device_id: Option<&DeviceId>,
-        display_name: Option<&str>,
-    ) -> Result<(Session, String), StoreError> {
-        let device_id: OwnedDeviceId = match device_id {
+    pub async fn log_in(&self, user_id: &UserId, entry: Entry<'_>) -> Result<(Session, Tokens), StoreError> {
+        let device_id: OwnedDeviceId = match entry.device_id {
             Some(id) if !id.as_str().is_empty() => id.to_owned(),
             _ => new_device_id(self.inner.entropy.bytes()).into(),
         };
-        let token = new_token(self.inner.entropy.bytes());
-        let at = i64::from(self.inner.clock.now().0);
+        let at = self.now();
         let (user, device) = (user_id.as_str(), device_id.as_str());
-        let statements = vec![
-            table::upsert(user, device, display_name, at),
-            table::seen(user, device, at),
-            table::drop_tokens(user, device),
-            table::insert_token(&hash_token(&token), user, device),
-        ];
+        let row = self.token_row(user, device, 0, entry.lifetime);
+        let (tokens, inserts) = self.new_tokens(&row);
+        let mut statements = vec![table::upsert(user, device, entry.display_name, at), table::seen(user, device, at)];
+        statements.extend(table::drop_tokens(user, device));
+        statements.extend(inserts);
         self.inner.local.write(statements).await?;
         self.forget(|session| session.user_id == *user_id && session.device_id == device_id);
-        Ok((Session { user_id: user_id.to_owned(), device_id }, token))
+        let session = Session { user_id: user_id.to_owned(), device_id, expires_at: row.expires_at, generation: 0 };
+        Ok((session, tokens))
+    }
+
+    /// Gives new tokens for a refresh token; `None` if it opens nothing. The old ones end when one of the new is used first, so
+    /// that an answer that is lost locks nobody out ([spec]).
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#refreshing-access-tokens
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn refresh(&self, refresh_token: &str, lifetime: Duration) -> Result<Option<Tokens>, DeviceError> {
+        let Some(old) = table::by_refresh(self.inner.local.db(), &hash_token(refresh_token)).await? else {
+            return Ok(None);
+        };
+        let row = self.token_row(&old.user_id, &old.device_id, old.generation + 1, Some(lifetime));
+        let (tokens, inserts) = self.new_tokens(&row);
+        let mut statements = table::drop_older(&old.user_id, &old.device_id, old.generation);
+        statements.extend(table::drop_newer(&old.user_id, &old.device_id, old.generation));
+        statements.extend(inserts);
+        self.inner.local.write(statements).await?;
+        self.forget(|session| {
+            session.user_id == old.user_id.as_str()
+                && session.device_id == old.device_id.as_str()
+                && session.generation != old.generation
+        });
+        Ok(Some(tokens))
+    }
+
+    fn now(&self) -> i64 {
+        i64::from(self.inner.clock.now().0)
+    }
+
+    fn token_row(&self, user: &str, device: &str, generation: i64, lifetime: Option<Duration>) -> TokenRow {
+        let millis = |lifetime: Duration| i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
+        let expires_at = lifetime.map(|lifetime| self.now().saturating_add(millis(lifetime)));
+        TokenRow { user_id: user.to_owned(), device_id: device.to_owned(), generation, expires_at }
+    }
+
+    /// An access token, and a refresh token if it expires, with what stores them.
+    fn new_tokens(&self, row: &TokenRow) -> (Tokens, Vec<Statement>) {
+        let access = new_token(self.inner.entropy.bytes());
+        let refresh = row.expires_at.map(|_| new_token(self.inner.entropy.bytes()));
+        let mut inserts = vec![table::insert_token(&hash_token(&access), row)];
+        inserts.extend(refresh.as_ref().map(|refresh| table::insert_refresh(&hash_token(refresh), row)));
+        (Tokens { access, refresh }, inserts)
     }
 
     /// Makes a device without a token, as application services do; says whether it is new.
@@ -122,18 +196,46 @@ impl Devices {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn by_token(&self, token: &str) -> Result<Option<Session>, SqlError> {
+    pub async fn by_token(&self, token: &str) -> Result<Opened, DeviceError> {
         let hash = hash_token(token);
         let endings = {
             let known = self.inner.known.read();
             if let Some(session) = known.sessions.get(&hash) {
-                return Ok(Some(session.clone()));
+                return Ok(self.opened(session.clone()));
             }
             known.endings
         };
-        let Some((user_id, device_id)) = table::by_token(self.inner.local.db(), &hash).await? else { return Ok(None) };
-        let Ok(user_id) = OwnedUserId::try_from(user_id) else { return Ok(None) };
-        let session = Session { user_id, device_id: device_id.into() };
+        let Some(row) = table::by_token(self.inner.local.db(), &hash).await? else { return Ok(Opened::Nothing) };
+        let Ok(user_id) = OwnedUserId::try_from(row.user_id) else { return Ok(Opened::Nothing) };
+        let session = Session {
+            user_id,
+            device_id: row.device_id.into(),
+            expires_at: row.expires_at,
+            generation: row.generation,
+        };
+        if session.generation > 0 {
+            self.first_used(&session).await?;
+            // One session may have ended: that which this one replaces.
+            self.remember(hash, &session, endings + 1);
+        } else {
+            self.remember(hash, &session, endings);
+        }
+        Ok(self.opened(session))
+    }
+
+    /// A refreshed token is used: those before it end.
+    async fn first_used(&self, session: &Session) -> Result<(), DeviceError> {
+        let (user, device) = (session.user_id.as_str(), session.device_id.as_str());
+        self.inner.local.write(table::drop_older(user, device, session.generation)).await?;
+        self.forget(|known| {
+            known.user_id == session.user_id
+                && known.device_id == session.device_id
+                && known.generation < session.generation
+        });
+        Ok(())
+    }
+
+    fn remember(&self, hash: TokenHash, session: &Session, endings: u64) {
         let mut known = self.inner.known.write();
         if known.endings == endings {
             if known.sessions.len() >= KNOWN_TOKENS {
@@ -141,7 +243,13 @@ impl Devices {
             }
             known.sessions.insert(hash, session.clone());
         }
-        Ok(Some(session))
+    }
+
+    fn opened(&self, session: Session) -> Opened {
+        match session.expires_at {
+            Some(at) if at <= self.now() => Opened::Expired,
+            _ => Opened::Session(session),
+        }
     }
 
     /// Whether the user has this device.

@@ -3,15 +3,21 @@
 pub(crate) mod auth;
 pub(crate) mod error;
 pub(crate) mod guard;
+pub(crate) mod limits;
 mod ops;
 pub(crate) mod path;
+pub(crate) mod peer;
 pub(crate) mod state;
 pub(crate) mod uia;
 
 use axum::Router;
 use landbridge_axum_ruma::{cors, finish};
 
-pub use self::state::{ApiConfig, ApiState};
+pub use self::{
+    limits::{Rate, RateLimits},
+    state::{ApiConfig, ApiState, Registering},
+    uia::Terms,
+};
 use crate::client_api;
 
 /// The largest request body but for media, in bytes.

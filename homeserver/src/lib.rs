@@ -7,6 +7,7 @@ pub mod appservice;
 mod assemble;
 mod client_api;
 pub mod clock;
+mod departure;
 pub mod devices;
 pub mod entropy;
 pub mod http;
@@ -18,14 +19,14 @@ pub mod stream;
 pub mod sync;
 pub mod users;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ruma::OwnedServerName;
 
 use crate::{
     clock::Clock,
     entropy::SystemEntropy,
-    http::ApiState,
+    http::{ApiState, RateLimits, Registering, Terms},
     rooms::Rooms,
     signing::{KeyError, ServerKey},
     store::Store,
@@ -43,8 +44,14 @@ pub struct Config {
     pub database: Option<String>,
     /// Where clients reach the server, for `.well-known`; `None` hides that document.
     pub public_url: Option<String>,
-    /// Whether anyone may register.
-    pub open_registration: bool,
+    /// Who may register.
+    pub registering: Registering,
+    /// What has to be agreed to before an account is made.
+    pub terms: Vec<Terms>,
+    /// How often the same may be tried.
+    pub rate_limits: RateLimits,
+    /// How long the access token of a client counts that can refresh it.
+    pub access_token_lifetime: Duration,
     /// The longest file taken, in bytes.
     pub max_upload_bytes: u64,
 }
@@ -57,7 +64,10 @@ impl Config {
             data_dir: data_dir.into(),
             database: None,
             public_url: None,
-            open_registration: true,
+            registering: Registering::Open,
+            terms: Vec::new(),
+            rate_limits: RateLimits::default(),
+            access_token_lifetime: Duration::from_secs(3600),
             max_upload_bytes: 50 * 1024 * 1024,
         }
     }
@@ -110,6 +120,7 @@ impl Homeserver {
         let rooms = Rooms::new(config.server_name.clone(), key, clock.clone(), store.clone());
         let stream = Stream::new(store.clone());
         let api = assemble::api(&config, &store, &rooms, &stream, clock, Arc::new(SystemEntropy))?;
+        api.parts.users.load().await?;
         Ok(Self { store, rooms, stream, api })
     }
 

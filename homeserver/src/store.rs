@@ -8,6 +8,7 @@ pub(crate) mod device_keys;
 pub(crate) mod devices;
 pub(crate) mod directory;
 pub(crate) mod events;
+pub(crate) mod grants;
 mod keys;
 pub(crate) mod local;
 mod log;

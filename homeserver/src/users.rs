@@ -1,10 +1,14 @@
 //! The people and virtual users of this server: accounts, passwords, profiles, account data, filters.
 
 mod account_data;
+mod grants;
 mod password;
 mod profile;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use landbridge_sql::SqlError;
 use parking_lot::RwLock;
@@ -12,6 +16,7 @@ use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 
 pub use self::{
     account_data::{AccountData, MAX_ACCOUNT_DATA_BYTES, StoredEvent},
+    grants::{Grants, MAX_REGISTRATION_TOKEN_BYTES, OPENID_LIFETIME, RegistrationToken},
     password::{MAX_PASSWORD_BYTES, PasswordError, Passwords},
     profile::Profile,
 };
@@ -38,6 +43,19 @@ struct Inner {
     server_name: OwnedServerName,
     /// Users that exist; users never cease to.
     known: RwLock<HashSet<OwnedUserId>>,
+    /// Users that may not do everything: few, so that all are kept.
+    restricted: RwLock<HashMap<OwnedUserId, Standing>>,
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything.
+    Good,
+    /// Read, leave, and take back what it said.
+    Suspended,
+    /// Nothing.
+    Locked,
 }
 
 /// Why a user was not made.
@@ -76,8 +94,15 @@ impl Users {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, PasswordError> {
         let passwords = Passwords::new(entropy.bytes())?;
-        let inner =
-            Inner { local, passwords, clock, entropy, server_name: server_name.to_owned(), known: RwLock::default() };
+        let inner = Inner {
+            local,
+            passwords,
+            clock,
+            entropy,
+            server_name: server_name.to_owned(),
+            known: RwLock::default(),
+            restricted: RwLock::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -161,13 +186,56 @@ impl Users {
         Ok(())
     }
 
-    /// Closes an account for good; its name stays taken.
+    /// Closes an account for good; its name stays taken. With `erase` its profile and what it stored here are forgotten too.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn deactivate(&self, user_id: &UserId) -> Result<(), AccountError> {
-        let at = i64::from(self.inner.clock.now().0);
-        self.inner.local.write(vec![accounts::deactivate(user_id.as_str(), at)]).await?;
+    pub async fn deactivate(&self, user_id: &UserId, erase: bool) -> Result<(), AccountError> {
+        let at = self.now();
+        let mut statements = vec![accounts::deactivate(user_id.as_str(), at)];
+        if erase {
+            statements.extend(accounts::erase(user_id.as_str(), at));
+        }
+        self.inner.local.write(statements).await?;
+        Ok(())
+    }
+
+    fn now(&self) -> i64 {
+        i64::from(self.inner.clock.now().0)
+    }
+
+    /// Reads who may not do everything; once, before anybody is answered.
+    pub(crate) async fn load(&self) -> Result<(), SqlError> {
+        for (user_id, locked, _) in accounts::restricted(self.inner.local.db()).await? {
+            let Ok(user_id) = OwnedUserId::try_from(user_id) else { continue };
+            let standing = if locked { Standing::Locked } else { Standing::Suspended };
+            self.inner.restricted.write().insert(user_id, standing);
+        }
+        Ok(())
+    }
+
+    /// What an account may do now.
+    #[must_use]
+    pub fn standing(&self, user_id: &UserId) -> Standing {
+        self.inner.restricted.read().get(user_id).copied().unwrap_or(Standing::Good)
+    }
+
+    /// Changes what an account may do.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_standing(&self, user_id: &UserId, standing: Standing) -> Result<(), StoreError> {
+        let at = |wanted| (standing == wanted).then(|| self.now());
+        let statements = vec![
+            accounts::set_locked(user_id.as_str(), at(Standing::Locked)),
+            accounts::set_suspended(user_id.as_str(), at(Standing::Suspended)),
+        ];
+        self.inner.local.write(statements).await?;
+        let mut restricted = self.inner.restricted.write();
+        match standing {
+            Standing::Good => drop(restricted.remove(user_id)),
+            Standing::Suspended | Standing::Locked => drop(restricted.insert(user_id.to_owned(), standing)),
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#account-management
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, response::IntoResponse};
 use http::StatusCode;
@@ -20,20 +20,23 @@ use ruma::{
         error::ErrorKind,
     },
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::reply::empty;
 use crate::{
     appservice::{Appservice, Appservices},
-    devices::Devices,
+    departure::Departure,
+    devices::{Devices, Entry, Session, Tokens},
     entropy::Entropy,
     http::{
-        ApiConfig, ApiState,
+        ApiConfig, ApiState, Registering,
         auth::{Auth, Authed},
         error::ApiResult,
-        uia::{Stage, Uia, UiaError},
+        limits::{Action, Limits},
+        peer::Peer,
+        uia::{Challenge, Passed, Stage, Uia, UiaError},
     },
-    users::{MAX_PASSWORD_BYTES, Users},
+    users::{CreateUserError, Grants, MAX_PASSWORD_BYTES, Users},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -49,6 +52,7 @@ struct Registrar {
     config: Arc<ApiConfig>,
     users: Users,
     devices: Devices,
+    grants: Grants,
     appservices: Appservices,
 }
 
@@ -60,13 +64,16 @@ async fn register(
     State(auth): State<Auth>,
     State(users): State<Users>,
     State(devices): State<Devices>,
+    State(grants): State<Grants>,
     State(appservices): State<Appservices>,
     State(uia): State<Uia>,
+    State(limits): State<Limits>,
     State(entropy): State<Arc<dyn Entropy>>,
+    peer: Peer,
     Ruma { body, request, .. }: Ruma<register::Request>,
 ) -> Result<impl IntoResponse, UiaError> {
     let appservice = auth.appservice(request.headers(), request.uri())?;
-    let registrar = Registrar { config, users, devices, appservices };
+    let registrar = Registrar { config, users, devices, grants, appservices };
     match (&body.login_type, appservice) {
         // matrix-appservice-irc sends no type.
         (Some(LoginType::ApplicationService) | None, Some(appservice)) => {
@@ -74,47 +81,94 @@ async fn register(
         }
         (Some(LoginType::ApplicationService), None) => Err(MatrixError::missing_token().into()),
         _ => {
-            if body.kind != RegistrationKind::User || !registrar.config.open_registration {
-                return Err(MatrixError::forbidden("Registration is closed").into());
-            }
+            let stages = registrar.stages(&uia, &body)?;
             let user_id = match &body.username {
                 Some(name) => registrar.free_name(name, None).await?,
                 None => user_id(&entropy.word(12).to_lowercase(), &registrar.config)?,
             };
             let password = body.password.as_deref();
-            if password.is_some_and(|password| password.len() > MAX_PASSWORD_BYTES) {
-                return Err(MatrixError::invalid_param("The password is too long").into());
+            if let Some(password) = password {
+                check_password(password)?;
             }
-            uia.require(Stage::Dummy, None, body.auth.as_ref()).await?;
+            let challenge = Challenge { operation: "register", user_id: None, stages };
+            let passed = uia.require(challenge, body.auth.as_ref()).await?;
             let password = password.ok_or_else(|| {
                 MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The password is missing")
             })?;
-            Ok(registrar.finish(user_id, Some(password), None, &body).await?)
+            limits.take(Action::Register, peer)?;
+            Ok(registrar.of_person(user_id, password, passed, &body).await?)
         }
     }
 }
 
+/// Passwords are not judged, but an empty one is none, and an endless one is work.
+fn check_password(password: &str) -> ApiResult<()> {
+    if password.is_empty() {
+        return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::WeakPassword, "The password is empty").into());
+    }
+    if password.len() > MAX_PASSWORD_BYTES {
+        return Err(MatrixError::invalid_param("The password is too long").into());
+    }
+    Ok(())
+}
+
 impl Registrar {
+    /// What a person has to show before an account is made.
+    fn stages(&self, uia: &Uia, body: &register::Request) -> ApiResult<Vec<Stage>> {
+        if body.kind != RegistrationKind::User {
+            return Err(MatrixError::forbidden("Guests are not admitted").into());
+        }
+        let mut stages = match self.config.registering {
+            Registering::Closed => return Err(MatrixError::forbidden("Registration is closed").into()),
+            Registering::Open => Vec::new(),
+            Registering::WithToken => vec![Stage::RegistrationToken],
+        };
+        if !uia.terms().is_empty() {
+            stages.push(Stage::Terms);
+        }
+        if stages.is_empty() {
+            stages.push(Stage::Dummy);
+        }
+        Ok(stages)
+    }
+
+    /// Makes the account of a person, and uses up the token that let them in.
+    async fn of_person(
+        &self,
+        user_id: OwnedUserId,
+        password: &str,
+        passed: Passed,
+        body: &register::Request,
+    ) -> Result<Json<Value>, UiaError> {
+        let Some(token) = passed.registration_token else {
+            return Ok(self.finish(user_id, Some(password), None, body).await?);
+        };
+        if !self.grants.take(&token).await? {
+            return Err(MatrixError::forbidden("The registration token was used up by somebody else").into());
+        }
+        match self.users.create(&user_id, Some(password), None).await {
+            Ok(()) => Ok(self.enter(user_id, body).await?),
+            Err(error) => {
+                self.grants.give_back(&token).await?;
+                Err(error.into())
+            }
+        }
+    }
+
     /// An application service registers users of its namespace, without a password.
     async fn of_appservice(&self, appservice: &Appservice, body: &register::Request) -> ApiResult<Json<Value>> {
         let name = body.username.as_deref().ok_or_else(|| {
             MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The username is missing")
         })?;
+        if appservice.registration().msc4190 && !body.inhibit_login {
+            return Err(login_unsupported().into());
+        }
         let user_id = self.free_name(name, Some(appservice)).await?;
         self.finish(user_id, None, Some(appservice), body).await
     }
 
-    /// The id of a name that is well formed, not kept for somebody else, and not taken.
     async fn free_name(&self, name: &str, by: Option<&Appservice>) -> ApiResult<OwnedUserId> {
-        let user_id = user_id(name, &self.config)?;
-        let foreign = by.is_some_and(|appservice| !appservice.owns_user(&user_id));
-        if foreign || self.appservices.is_user_exclusive(&user_id, by) {
-            return Err(exclusive().into());
-        }
-        if self.users.exists(&user_id).await? {
-            return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::UserInUse, "The user id is taken").into());
-        }
-        Ok(user_id)
+        free_name(&self.config, &self.users, &self.appservices, name, by).await
     }
 
     async fn finish(
@@ -125,18 +179,73 @@ impl Registrar {
         body: &register::Request,
     ) -> ApiResult<Json<Value>> {
         self.users.create(&user_id, password, by.map(Appservice::id)).await?;
+        self.enter(user_id, body).await
+    }
+
+    /// Logs the new user in, unless they do not want to be.
+    async fn enter(&self, user_id: OwnedUserId, body: &register::Request) -> ApiResult<Json<Value>> {
         if body.inhibit_login {
             return Ok(Json(json!({ "user_id": user_id })));
         }
-        let name = body.initial_device_display_name.as_deref();
-        let (session, token) = self.devices.log_in(&user_id, body.device_id.as_deref(), name).await?;
-        Ok(Json(json!({ "user_id": user_id, "device_id": session.device_id, "access_token": token })))
+        let entry = Entry {
+            device_id: body.device_id.as_deref(),
+            display_name: body.initial_device_display_name.as_deref(),
+            lifetime: body.refresh_token.then_some(self.config.access_token_lifetime),
+        };
+        let (session, tokens) = self.devices.log_in(&user_id, entry).await?;
+        Ok(Json(entered(&session, &tokens, self.config.access_token_lifetime)))
     }
+}
+
+/// What a login is answered.
+pub(super) fn entered(session: &Session, tokens: &Tokens, lifetime: Duration) -> Value {
+    let mut body = Map::new();
+    body.insert("user_id".to_owned(), json!(session.user_id));
+    body.insert("device_id".to_owned(), json!(session.device_id));
+    body.extend(shown_tokens(tokens, lifetime));
+    body.into()
+}
+
+/// The fields that every answer with tokens has.
+pub(super) fn shown_tokens(tokens: &Tokens, lifetime: Duration) -> Map<String, Value> {
+    let mut body = Map::new();
+    body.insert("access_token".to_owned(), tokens.access.as_str().into());
+    if let Some(refresh) = &tokens.refresh {
+        body.insert("refresh_token".to_owned(), refresh.as_str().into());
+        body.insert("expires_in_ms".to_owned(), u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).into());
+    }
+    body
+}
+
+/// `M_APPSERVICE_LOGIN_UNSUPPORTED`: a service that manages devices itself gets no access tokens of users
+/// ([spec](https://spec.matrix.org/v1.19/application-service-api/#device-management)).
+pub(super) fn login_unsupported() -> MatrixError {
+    let message = "The application service manages devices itself; it cannot log in";
+    MatrixError::with_errcode(StatusCode::BAD_REQUEST, "M_APPSERVICE_LOGIN_UNSUPPORTED", message)
 }
 
 /// `M_EXCLUSIVE`: the name is kept for an application service.
 pub(super) fn exclusive() -> MatrixError {
     MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Exclusive, "The name is kept for an application service")
+}
+
+/// The id of a name that is well formed, not kept for somebody else, and not taken.
+pub(super) async fn free_name(
+    config: &ApiConfig,
+    users: &Users,
+    appservices: &Appservices,
+    name: &str,
+    by: Option<&Appservice>,
+) -> ApiResult<OwnedUserId> {
+    let user_id = user_id(name, config)?;
+    let foreign = by.is_some_and(|appservice| !appservice.owns_user(&user_id));
+    if foreign || appservices.is_user_exclusive(&user_id, by) {
+        return Err(exclusive().into());
+    }
+    if users.exists(&user_id).await? {
+        return Err(CreateUserError::InUse.into());
+    }
+    Ok(user_id)
 }
 
 /// The id of a localpart, which may be what the grammar of today allows
@@ -158,12 +267,10 @@ fn user_id(localpart: &str, config: &ApiConfig) -> ApiResult<OwnedUserId> {
 async fn available(
     State(config): State<Arc<ApiConfig>>,
     State(users): State<Users>,
-    State(devices): State<Devices>,
     State(appservices): State<Appservices>,
     Ruma { body, .. }: Ruma<availability::Request>,
 ) -> ApiResult<RumaReply<availability::Response>> {
-    let registrar = Registrar { config, users, devices, appservices };
-    registrar.free_name(&body.username, None).await?;
+    free_name(&config, &users, &appservices, &body.username, None).await?;
     Ok(RumaReply(availability::Response::new(true)))
 }
 
@@ -181,10 +288,8 @@ async fn change_password(
     State(uia): State<Uia>,
     Authed { caller, body }: Authed<change_password::Request>,
 ) -> Result<Json<Value>, UiaError> {
-    if body.new_password.len() > MAX_PASSWORD_BYTES {
-        return Err(MatrixError::invalid_param("The password is too long").into());
-    }
-    uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+    check_password(&body.new_password)?;
+    uia.require(Challenge::password("change password", &caller.user_id), body.auth.as_ref()).await?;
     users.set_password(&caller.user_id, &body.new_password).await?;
     if body.logout_devices {
         devices.delete_all(&caller.user_id, caller.device_id.as_deref()).await?;
@@ -194,15 +299,14 @@ async fn change_password(
 
 /// `POST /_matrix/client/v3/account/deactivate`
 async fn deactivate(
-    State(users): State<Users>,
-    State(devices): State<Devices>,
+    State(departure): State<Departure>,
     State(uia): State<Uia>,
     Authed { caller, body }: Authed<deactivate::Request>,
 ) -> Result<Json<Value>, UiaError> {
     if caller.appservice.is_none() {
-        uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+        uia.require(Challenge::password("deactivate", &caller.user_id), body.auth.as_ref()).await?;
     }
-    users.deactivate(&caller.user_id).await?;
-    devices.delete_all(&caller.user_id, None).await?;
-    Ok(Json(json!({ "id_server_unbind_result": "no-support" })))
+    departure.close(&caller.user_id, body.erase).await?;
+    // There are no third-party ids here to be unbound.
+    Ok(Json(json!({ "id_server_unbind_result": "success" })))
 }

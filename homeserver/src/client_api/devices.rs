@@ -23,7 +23,7 @@ use crate::{
         ApiState,
         auth::Authed,
         error::ApiResult,
-        uia::{Stage, Uia, UiaError},
+        uia::{Challenge, Uia, UiaError},
     },
 };
 
@@ -95,7 +95,7 @@ async fn delete(
     Authed { caller, body }: Authed<delete_device::Request>,
 ) -> Result<Json<Value>, UiaError> {
     if caller.appservice.is_none() {
-        uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+        uia.require(Challenge::password("delete devices", &caller.user_id), body.auth.as_ref()).await?;
     }
     devices.delete(&caller.user_id, &body.device_id).await?;
     Ok(empty())
@@ -108,7 +108,7 @@ async fn delete_many(
     Authed { caller, body }: Authed<delete_devices::Request>,
 ) -> Result<Json<Value>, UiaError> {
     if caller.appservice.is_none() {
-        uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+        uia.require(Challenge::password("delete devices", &caller.user_id), body.auth.as_ref()).await?;
     }
     for device_id in &body.devices {
         devices.delete(&caller.user_id, device_id).await?;

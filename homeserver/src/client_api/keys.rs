@@ -24,7 +24,7 @@ use crate::{
         ApiConfig, ApiState,
         auth::Authed,
         error::ApiResult,
-        uia::{Stage, Uia, UiaError},
+        uia::{Challenge, Uia, UiaError},
     },
     rooms::Rooms,
     sync::SyncToken,
@@ -190,7 +190,7 @@ async fn upload_cross_signing(
 ) -> Result<Json<Value>, UiaError> {
     let is_first = keys.cross_signing_of(&caller.user_id).await?.is_empty();
     if !is_first && caller.appservice.is_none() {
-        uia.require(Stage::Password, Some(&caller.user_id), body.auth.as_ref()).await?;
+        uia.require(Challenge::password("cross-signing", &caller.user_id), body.auth.as_ref()).await?;
     }
     let given = [
         ("master", &body.master_key),

@@ -6,25 +6,30 @@ use std::sync::Arc;
 
 use axum::{Json, Router, extract::State, routing::get};
 use http::{HeaderMap, StatusCode, Uri};
-use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
+use landbridge_axum_ruma::{JsonBody, MatrixError, Ruma, mount};
 use ruma::{
     OwnedDeviceId, OwnedUserId, UserId,
     api::{
-        client::session::{logout::v3 as logout, logout_all::v3 as logout_all},
+        client::session::{logout::v3 as logout, logout_all::v3 as logout_all, refresh_token::v3 as refresh_token},
         error::ErrorKind,
     },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{account::exclusive, reply::empty};
+use super::{
+    account::{entered, exclusive, login_unsupported, shown_tokens},
+    reply::empty,
+};
 use crate::{
     appservice::Appservices,
-    devices::Devices,
+    devices::{Devices, Entry},
     http::{
         ApiConfig, ApiState,
         auth::{Auth, Authed, unknown_token},
         error::ApiResult,
+        limits::{Action, Limits},
+        peer::Peer,
     },
     users::Users,
 };
@@ -33,6 +38,7 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = ["/_matrix/client/r0/login", "/_matrix/client/v3/login"]
         .into_iter()
         .fold(router, |router, path| router.route(path, get(login_types).post(login)));
+    let router = mount::<refresh_token::Request, _, _, _>(router, refresh);
     let router = mount::<logout::Request, _, _, _>(router, logout);
     mount::<logout_all::Request, _, _, _>(router, logout_all)
 }
@@ -53,6 +59,9 @@ struct Login {
     password: Option<String>,
     device_id: Option<OwnedDeviceId>,
     initial_device_display_name: Option<String>,
+    /// Whether the client can refresh its token.
+    #[serde(default)]
+    refresh_token: bool,
 }
 
 #[derive(Deserialize)]
@@ -102,18 +111,23 @@ async fn login(
     State(users): State<Users>,
     State(devices): State<Devices>,
     State(appservices): State<Appservices>,
+    State(limits): State<Limits>,
+    peer: Peer,
     headers: HeaderMap,
     uri: Uri,
     JsonBody(login): JsonBody<Login>,
 ) -> ApiResult<Json<Value>> {
     let user_id = match login.kind.as_str() {
         "m.login.password" => {
+            limits.take(Action::Login, peer)?;
             let user_id = login.user_id(&config)?;
             if appservices.is_user_exclusive(&user_id, None) {
                 return Err(exclusive().into());
             }
+            limits.check(Action::WrongPassword, &user_id)?;
             let password = login.password.as_deref().unwrap_or_default();
             if !users.check_password(&user_id, password).await? {
+                limits.take_for(Action::WrongPassword, &user_id)?;
                 return Err(wrong().into());
             }
             user_id
@@ -124,6 +138,9 @@ async fn login(
                 None if headers.contains_key(http::header::AUTHORIZATION) => return Err(unknown_token().into()),
                 None => return Err(MatrixError::missing_token().into()),
             };
+            if appservice.registration().msc4190 {
+                return Err(login_unsupported().into());
+            }
             let user_id = login.user_id(&config)?;
             if !appservice.owns_user(&user_id) {
                 return Err(
@@ -140,14 +157,32 @@ async fn login(
             return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, message).into());
         }
     };
-    let name = login.initial_device_display_name.as_deref();
-    let (session, token) = devices.log_in(&user_id, login.device_id.as_deref(), name).await?;
-    Ok(Json(json!({
-        "user_id": session.user_id,
-        "device_id": session.device_id,
-        "access_token": token,
-        "home_server": config.server_name,
-    })))
+    let entry = Entry {
+        device_id: login.device_id.as_deref(),
+        display_name: login.initial_device_display_name.as_deref(),
+        lifetime: login.refresh_token.then_some(config.access_token_lifetime),
+    };
+    let (session, tokens) = devices.log_in(&user_id, entry).await?;
+    let mut body = entered(&session, &tokens, config.access_token_lifetime);
+    body["home_server"] = json!(config.server_name);
+    if let Some(url) = &config.public_url {
+        body["well_known"] = json!({ "m.homeserver": { "base_url": url } });
+    }
+    Ok(Json(body))
+}
+
+/// `POST /_matrix/client/v3/refresh`
+async fn refresh(
+    State(config): State<Arc<ApiConfig>>,
+    State(devices): State<Devices>,
+    State(limits): State<Limits>,
+    peer: Peer,
+    Ruma { body, .. }: Ruma<refresh_token::Request>,
+) -> ApiResult<Json<Value>> {
+    limits.take(Action::Login, peer)?;
+    let tokens = devices.refresh(&body.refresh_token, config.access_token_lifetime).await?;
+    let tokens = tokens.ok_or_else(unknown_token)?;
+    Ok(Json(shown_tokens(&tokens, config.access_token_lifetime).into()))
 }
 
 /// `POST /_matrix/client/v3/logout`

@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRef, FromRequest, Request};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use landbridge_axum_ruma::{IdentityAssertion, MatrixError, Ruma, bearer_token};
 use ruma::{
     DeviceId, MilliSecondsSinceUnixEpoch, OwnedDeviceId, OwnedUserId, UserId,
@@ -21,9 +21,9 @@ use ruma::{
 use super::error::{ApiError, ApiResult};
 use crate::{
     appservice::{Appservice, Appservices},
-    devices::Devices,
+    devices::{Devices, Opened},
     rooms::Txn,
-    users::Users,
+    users::{Standing, Users},
 };
 
 /// Who sent a request.
@@ -103,7 +103,12 @@ impl Auth {
         if let Some(appservice) = self.appservices.by_token(&token) {
             return self.asserted(appservice, IdentityAssertion::from_uri(uri)?).await.map(Some);
         }
-        let session = self.devices.by_token(&token).await?.ok_or_else(unknown_token)?;
+        let session = match self.devices.by_token(&token).await? {
+            Opened::Session(session) => session,
+            Opened::Expired => return Err(expired_token().into()),
+            Opened::Nothing => return Err(unknown_token().into()),
+        };
+        self.check_standing(&session.user_id, uri.path())?;
         Ok(Some(Caller { user_id: session.user_id, device_id: Some(session.device_id), appservice: None, ts: None }))
     }
 
@@ -113,6 +118,51 @@ impl Auth {
     /// `M_FORBIDDEN` if header and query disagree.
     pub(crate) fn appservice(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Arc<Appservice>>> {
         Ok(bearer_token(headers, uri)?.and_then(|token| self.appservices.by_token(&token)))
+    }
+
+    /// A locked account can only log out ([spec]).
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#account-locking
+    fn check_standing(&self, user_id: &UserId, path: &str) -> ApiResult<()> {
+        let is_logout = path.ends_with("/logout") || path.ends_with("/logout/all");
+        if self.users.standing(user_id) == Standing::Locked && !is_logout {
+            let message = "The account is locked";
+            return Err(MatrixError::new(StatusCode::UNAUTHORIZED, ErrorKind::UserLocked, message).into());
+        }
+        Ok(())
+    }
+
+    /// What a suspended account may still do: read, leave, take back, close itself, and keep its keys ([spec]).
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#account-suspension
+    fn check_deed(&self, caller: &Caller, method: &Method, path: &str) -> ApiResult<()> {
+        if method == Method::GET || self.users.standing(&caller.user_id) != Standing::Suspended {
+            return Ok(());
+        }
+        const ALLOWED: [&str; 17] = [
+            "/account/",
+            "/account_data/",
+            "/delete_devices",
+            "/devices/",
+            "/filter",
+            "/forget",
+            "/keys/",
+            "/leave",
+            "/logout",
+            "/publicRooms",
+            "/read_markers",
+            "/receipt/",
+            "/redact/",
+            "/room_keys/",
+            "/search",
+            "/sendToDevice/",
+            "/sync",
+        ];
+        if ALLOWED.iter().any(|allowed| path.contains(allowed)) {
+            return Ok(());
+        }
+        let message = "The account is suspended";
+        Err(MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message).into())
     }
 
     /// An application service acts as its sender, or as a registered user of its namespace.
@@ -140,6 +190,13 @@ impl Auth {
 pub(crate) fn unknown_token() -> MatrixError {
     let kind = ErrorKind::UnknownToken(UnknownTokenErrorData::new());
     MatrixError::new(StatusCode::UNAUTHORIZED, kind, "Unknown access token")
+}
+
+/// 401 `M_UNKNOWN_TOKEN`, for a session that goes on once its token is refreshed.
+fn expired_token() -> MatrixError {
+    let mut data = UnknownTokenErrorData::new();
+    data.soft_logout = true;
+    MatrixError::new(StatusCode::UNAUTHORIZED, ErrorKind::UnknownToken(data), "The access token has expired")
 }
 
 /// A request of somebody: a ruma request with a checked token.
@@ -175,8 +232,10 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(head: &mut http::request::Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let caller = Auth::from_ref(state).caller(&head.headers, &head.uri).await?;
-        caller.ok_or_else(|| MatrixError::missing_token().into())
+        let auth = Auth::from_ref(state);
+        let caller = auth.caller(&head.headers, &head.uri).await?.ok_or_else(MatrixError::missing_token)?;
+        auth.check_deed(&caller, &head.method, head.uri.path())?;
+        Ok(caller)
     }
 }
 
@@ -184,6 +243,9 @@ where
 async fn admit(request: Request, auth: &Auth) -> ApiResult<(Option<Caller>, Request)> {
     let (head, body) = request.into_parts();
     let caller = auth.caller(&head.headers, &head.uri).await?;
+    if let Some(caller) = &caller {
+        auth.check_deed(caller, &head.method, head.uri.path())?;
+    }
     Ok((caller, Request::from_parts(head, body)))
 }
 

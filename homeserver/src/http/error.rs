@@ -9,6 +9,7 @@ use landbridge_sql::SqlError;
 use ruma::api::error::ErrorKind;
 
 use crate::{
+    departure::DepartureError,
     devices::DeviceError,
     media::MediaError,
     rooms::RoomError,
@@ -94,6 +95,16 @@ impl From<AccountError> for ApiError {
             AccountError::Read(error) => error.into(),
             AccountError::Write(error) => error.into(),
             AccountError::Password(error) => error.into(),
+        }
+    }
+}
+
+impl From<DepartureError> for ApiError {
+    fn from(error: DepartureError) -> Self {
+        match error {
+            DepartureError::Account(error) => error.into(),
+            DepartureError::Device(error) => error.into(),
+            DepartureError::Room(error) => error.into(),
         }
     }
 }

@@ -1,20 +1,21 @@
 //! What the handlers stand on. A handler asks for the one service it needs (`State<Rooms>`), never for all of them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
 use ruma::{OwnedServerName, ServerName, UserId};
 
-use super::{auth::Auth, uia::Uia};
+use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
     appservice::{Appservices, Deliveries, thirdparty::Thirdparty},
+    departure::Departure,
     devices::{Devices, Keys, ToDevice},
     entropy::Entropy,
     media::Media,
     rooms::Rooms,
     stream::Stream,
     sync::{Presences, Receipts, Sync, Typists},
-    users::{AccountData, Users},
+    users::{AccountData, Grants, Users},
 };
 
 /// How the client-server API behaves.
@@ -24,8 +25,22 @@ pub struct ApiConfig {
     pub server_name: OwnedServerName,
     /// Where clients reach it, for `.well-known`; `None` hides that document.
     pub public_url: Option<String>,
-    /// Whether anyone may register.
-    pub open_registration: bool,
+    /// Who may register.
+    pub registering: Registering,
+    /// How long an access token counts that can be refreshed.
+    pub access_token_lifetime: Duration,
+}
+
+/// Who may register an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Registering {
+    /// Anyone.
+    #[default]
+    Open,
+    /// Who has a registration token.
+    WithToken,
+    /// Nobody but application services; operators make accounts.
+    Closed,
 }
 
 impl ApiConfig {
@@ -53,6 +68,9 @@ pub(crate) struct Parts {
     pub(crate) config: Arc<ApiConfig>,
     pub(crate) auth: Auth,
     pub(crate) uia: Uia,
+    pub(crate) limits: Limits,
+    pub(crate) departure: Departure,
+    pub(crate) grants: Grants,
     pub(crate) users: Users,
     pub(crate) account_data: AccountData,
     pub(crate) devices: Devices,
@@ -82,7 +100,8 @@ macro_rules! part {
 }
 
 part! {
-    config: Arc<ApiConfig>, auth: Auth, uia: Uia, users: Users, account_data: AccountData, devices: Devices, keys: Keys,
+    config: Arc<ApiConfig>, auth: Auth, uia: Uia, limits: Limits, departure: Departure,
+    grants: Grants, users: Users, account_data: AccountData, devices: Devices, keys: Keys,
     to_device: ToDevice, media: Media, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
     presences: Presences, sync: Sync, appservices: Appservices, deliveries: Deliveries, thirdparty: Thirdparty,
     entropy: Arc<dyn Entropy>,

@@ -1,6 +1,6 @@
 //! The tables `account` and `account_data`.
 
-use landbridge_sql::{Db, SqlError, Value};
+use landbridge_sql::{Db, Row, SqlError, Value};
 
 use super::statement::{Cell, Statement, statement};
 use crate::users::Profile;
@@ -10,6 +10,91 @@ use crate::users::Profile;
 pub(crate) struct AccountRow {
     pub(crate) password_hash: Option<String>,
     pub(crate) deactivated: bool,
+}
+
+/// What an operator sees of an account.
+#[derive(Clone, Debug)]
+pub(crate) struct AccountDetails {
+    pub(crate) user_id: String,
+    pub(crate) appservice_id: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) deactivated_at: Option<i64>,
+    pub(crate) locked_at: Option<i64>,
+    pub(crate) suspended_at: Option<i64>,
+    pub(crate) role: Option<String>,
+    pub(crate) displayname: Option<String>,
+}
+
+const DETAILS: &str = "SELECT user_id, appservice_id, created_at, deactivated_at, locked_at, suspended_at, role, displayname \
+                       FROM account WHERE user_id = $1";
+const PAGE: &str = "SELECT user_id, appservice_id, created_at, deactivated_at, locked_at, suspended_at, role, displayname \
+                    FROM account WHERE user_id > $1 AND lower(user_id) LIKE $2 AND (appservice_id IS NULL OR $3 = 1) \
+                    ORDER BY user_id LIMIT $4";
+
+fn details_of(row: &Row) -> Result<AccountDetails, SqlError> {
+    Ok(AccountDetails {
+        user_id: row.text(0)?,
+        appservice_id: row.opt_text(1)?,
+        created_at: row.int(2)?,
+        deactivated_at: row.opt_int(3)?,
+        locked_at: row.opt_int(4)?,
+        suspended_at: row.opt_int(5)?,
+        role: row.opt_text(6)?,
+        displayname: row.opt_text(7)?,
+    })
+}
+
+pub(crate) async fn details(db: &Db, user_id: &str) -> Result<Option<AccountDetails>, SqlError> {
+    db.fetch_optional(DETAILS, &[Value::from(user_id)]).await?.map(|row| details_of(&row)).transpose()
+}
+
+/// Accounts after `after` whose id contains `term` (already lower case); those of application services if `services`.
+pub(crate) async fn page(
+    db: &Db,
+    after: &str,
+    term: &str,
+    services: bool,
+    limit: i64,
+) -> Result<Vec<AccountDetails>, SqlError> {
+    let pattern = format!("%{}%", term.replace(['%', '_', '\\'], ""));
+    let values = [Value::from(after), Value::from(&pattern), Value::from(i64::from(services)), Value::from(limit)];
+    db.fetch_all(PAGE, &values).await?.iter().map(details_of).collect()
+}
+
+/// Accounts that may not do everything: user id, locked, suspended.
+pub(crate) async fn restricted(db: &Db) -> Result<Vec<(String, bool, bool)>, SqlError> {
+    let sql =
+        "SELECT user_id, locked_at, suspended_at FROM account WHERE locked_at IS NOT NULL OR suspended_at IS NOT NULL";
+    let rows = db.fetch_all(sql, &[]).await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.opt_int(1)?.is_some(), row.opt_int(2)?.is_some()))).collect()
+}
+
+pub(crate) fn set_locked(user_id: &str, at: Option<i64>) -> Statement {
+    statement!("UPDATE account SET locked_at = $2 WHERE user_id = $1", user_id, at)
+}
+
+pub(crate) fn set_suspended(user_id: &str, at: Option<i64>) -> Statement {
+    statement!("UPDATE account SET suspended_at = $2 WHERE user_id = $1", user_id, at)
+}
+
+pub(crate) fn set_role(user_id: &str, role: Option<&str>) -> Statement {
+    statement!("UPDATE account SET role = $2 WHERE user_id = $1", user_id, role)
+}
+
+/// Forgets what a closed account says of its owner.
+pub(crate) fn erase(user_id: &str, at: i64) -> Vec<Statement> {
+    vec![
+        statement!(
+            "UPDATE account SET erased_at = $2, displayname = NULL, avatar_url = NULL WHERE user_id = $1",
+            user_id,
+            at
+        ),
+        statement!("DELETE FROM account_data WHERE user_id = $1", user_id),
+        statement!("DELETE FROM filter WHERE user_id = $1", user_id),
+        statement!("DELETE FROM cross_signing_key WHERE user_id = $1", user_id),
+        statement!("DELETE FROM key_backup_session WHERE user_id = $1", user_id),
+        statement!("DELETE FROM key_backup WHERE user_id = $1", user_id),
+    ]
 }
 
 /// Adds a user; [`super::StoreError::Conflict`] when there is one.

@@ -1,4 +1,4 @@
-//! The tables `device` and `access_token`.
+//! The tables `device`, `access_token` and `refresh_token`.
 
 use landbridge_sql::{Db, Row, SqlError, Value};
 
@@ -30,28 +30,93 @@ pub(crate) fn seen(user_id: &str, device_id: &str, at: i64) -> Statement {
 }
 
 /// A device has one token: the old ones of a device that logs in again end here.
-pub(crate) fn drop_tokens(user_id: &str, device_id: &str) -> Statement {
-    statement!("DELETE FROM access_token WHERE user_id = $1 AND device_id = $2", user_id, device_id)
+pub(crate) fn drop_tokens(user_id: &str, device_id: &str) -> Vec<Statement> {
+    vec![
+        statement!("DELETE FROM access_token WHERE user_id = $1 AND device_id = $2", user_id, device_id),
+        statement!("DELETE FROM refresh_token WHERE user_id = $1 AND device_id = $2", user_id, device_id),
+    ]
 }
 
-pub(crate) fn insert_token(hash: &[u8], user_id: &str, device_id: &str) -> Statement {
+/// Ends the tokens of a device that came after a generation.
+pub(crate) fn drop_newer(user_id: &str, device_id: &str, than: i64) -> Vec<Statement> {
+    vec![
+        statement!(
+            "DELETE FROM access_token WHERE user_id = $1 AND device_id = $2 AND generation > $3",
+            user_id,
+            device_id,
+            than
+        ),
+        statement!(
+            "DELETE FROM refresh_token WHERE user_id = $1 AND device_id = $2 AND generation > $3",
+            user_id,
+            device_id,
+            than
+        ),
+    ]
+}
+
+/// Ends the tokens of a device that came before a generation.
+pub(crate) fn drop_older(user_id: &str, device_id: &str, than: i64) -> Vec<Statement> {
+    vec![
+        statement!(
+            "DELETE FROM access_token WHERE user_id = $1 AND device_id = $2 AND generation < $3",
+            user_id,
+            device_id,
+            than
+        ),
+        statement!(
+            "DELETE FROM refresh_token WHERE user_id = $1 AND device_id = $2 AND generation < $3",
+            user_id,
+            device_id,
+            than
+        ),
+    ]
+}
+
+/// A row of `access_token` or `refresh_token`.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenRow {
+    pub(crate) user_id: String,
+    pub(crate) device_id: String,
+    /// Grows with each refresh.
+    pub(crate) generation: i64,
+    /// In milliseconds since 1970.
+    pub(crate) expires_at: Option<i64>,
+}
+
+pub(crate) fn insert_token(hash: &[u8], token: &TokenRow) -> Statement {
     statement!(
-        "INSERT INTO access_token (token_hash, user_id, device_id) VALUES ($1, $2, $3)",
+        "INSERT INTO access_token (token_hash, user_id, device_id, generation, expires_at) VALUES ($1, $2, $3, $4, $5)",
         hash.to_vec(),
-        user_id,
-        device_id
+        token.user_id.as_str(),
+        token.device_id.as_str(),
+        token.generation,
+        token.expires_at
     )
 }
 
-/// Forgets a device with its tokens, keys and waiting messages.
+pub(crate) fn insert_refresh(hash: &[u8], token: &TokenRow) -> Statement {
+    statement!(
+        "INSERT INTO refresh_token (token_hash, user_id, device_id, generation) VALUES ($1, $2, $3, $4)",
+        hash.to_vec(),
+        token.user_id.as_str(),
+        token.device_id.as_str(),
+        token.generation
+    )
+}
+
+/// Forgets a device with its tokens, keys and waiting messages, and tells that the user's devices changed.
 pub(crate) fn delete(user_id: &str, device_id: &str) -> Vec<Statement> {
-    vec![
-        drop_tokens(user_id, device_id),
+    let mut statements = drop_tokens(user_id, device_id);
+    statements.extend([
         statement!("DELETE FROM device_keys WHERE user_id = $1 AND device_id = $2", user_id, device_id),
         statement!("DELETE FROM one_time_key WHERE user_id = $1 AND device_id = $2", user_id, device_id),
+        statement!("DELETE FROM fallback_key WHERE user_id = $1 AND device_id = $2", user_id, device_id),
         statement!("DELETE FROM to_device WHERE user_id = $1 AND device_id = $2", user_id, device_id),
+        super::device_keys::changed(user_id),
         statement!("DELETE FROM device WHERE user_id = $1 AND device_id = $2", user_id, device_id),
-    ]
+    ]);
+    statements
 }
 
 /// Renames a device; touches no row where there is none.
@@ -64,12 +129,22 @@ pub(crate) fn rename(user_id: &str, device_id: &str, display_name: &str) -> Stat
     )
 }
 
-/// Whose token this is: the user and the device.
-pub(crate) async fn by_token(db: &Db, hash: &[u8]) -> Result<Option<(String, String)>, SqlError> {
-    db.fetch_optional("SELECT user_id, device_id FROM access_token WHERE token_hash = $1", &[Value::from(hash)])
-        .await?
-        .map(|row| Ok((row.text(0)?, row.text(1)?)))
-        .transpose()
+/// Whose access token this is.
+pub(crate) async fn by_token(db: &Db, hash: &[u8]) -> Result<Option<TokenRow>, SqlError> {
+    let sql = "SELECT user_id, device_id, generation, expires_at FROM access_token WHERE token_hash = $1";
+    let row = db.fetch_optional(sql, &[Value::from(hash)]).await?;
+    row.map(|row| token(&row, row.opt_int(3)?)).transpose()
+}
+
+/// Whose refresh token this is.
+pub(crate) async fn by_refresh(db: &Db, hash: &[u8]) -> Result<Option<TokenRow>, SqlError> {
+    let sql = "SELECT user_id, device_id, generation FROM refresh_token WHERE token_hash = $1";
+    let row = db.fetch_optional(sql, &[Value::from(hash)]).await?;
+    row.map(|row| token(&row, None)).transpose()
+}
+
+fn token(row: &Row, expires_at: Option<i64>) -> Result<TokenRow, SqlError> {
+    Ok(TokenRow { user_id: row.text(0)?, device_id: row.text(1)?, generation: row.int(2)?, expires_at })
 }
 
 pub(crate) async fn of_user(db: &Db, user_id: &str) -> Result<Vec<DeviceRow>, SqlError> {

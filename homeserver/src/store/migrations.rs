@@ -13,4 +13,5 @@ macro_rules! step {
     };
 }
 
-pub(crate) const STEPS: &[Migration] = &[step!(1, "0001_rooms"), step!(2, "0002_accounts")];
+pub(crate) const STEPS: &[Migration] =
+    &[step!(1, "0001_rooms"), step!(2, "0002_accounts"), step!(3, "0003_sessions"), step!(4, "0004_media")];

@@ -21,6 +21,12 @@ impl From<i64> for Cell {
     }
 }
 
+impl From<Option<i64>> for Cell {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
 impl From<&str> for Cell {
     fn from(value: &str) -> Self {
         Self::Text(Some(storable(value)))

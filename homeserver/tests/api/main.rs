@@ -14,6 +14,7 @@ mod appservices;
 mod bad_input;
 mod devices;
 mod dialects;
+mod entry;
 mod media;
 mod people;
 mod rooms;
