@@ -17,6 +17,7 @@ mod keys;
 pub mod kill;
 pub(crate) mod lanes;
 mod nth_equal;
+pub(crate) mod numbers;
 pub mod outcome;
 mod queues;
 mod revive;

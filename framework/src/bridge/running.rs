@@ -32,6 +32,7 @@ use crate::{
         inbox::{self, Inbox, count},
         ingest::{Ingest, Later},
         lanes::{Lanes, Needy},
+        numbers::{Numbers, hurry},
         revive, work,
     },
     metrics::Metrics,
@@ -199,6 +200,9 @@ impl<N: Network> Bridge<N> {
         let alive = Arc::new(Notify::new());
         let backlog = Arc::new(Mutex::new(Backlog::default()));
         tasks.spawn(count(store.clone(), Arc::clone(&clock), Arc::clone(&backlog)));
+        let epoch = inbox::epoch(&epoch);
+        let numbers = Numbers::resume(store.position(&inbox::stream(&epoch)).await?);
+        tasks.spawn(hurry(Arc::clone(&numbers.refused), Arc::clone(&homeserver)));
         let inbox = Inbox {
             network: Arc::clone(&network),
             names: Arc::clone(&names),
@@ -209,7 +213,8 @@ impl<N: Network> Bridge<N> {
             store: store.clone(),
             clock: Arc::clone(&clock),
             kill: kill.clone(),
-            epoch: inbox::epoch(&epoch),
+            epoch,
+            numbers,
             alive: Arc::clone(&alive),
             ephemerals,
             backlog,

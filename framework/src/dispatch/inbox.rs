@@ -16,6 +16,7 @@ use super::{
     intake::{AcceptError, Backlog, Intake, Transaction},
     kill::Kill,
     lanes::Lanes,
+    numbers::{self, Numbers},
 };
 use crate::{
     bridge::{Names, content::KEY, mappings::Mappings, rooms::Rooms, virtual_users::VirtualUsers},
@@ -37,6 +38,8 @@ pub(crate) struct Inbox<N: Network> {
     pub(crate) kill: Kill,
     /// Tells transactions of one registration from those of another: ids restart with it.
     pub(crate) epoch: String,
+    /// Finds the transaction that the homeserver left behind.
+    pub(crate) numbers: Numbers,
     /// Told that the homeserver is there: whoever waits for it tries again.
     pub(crate) alive: Arc<Notify>,
     /// Where goes what is kept nowhere.
@@ -72,6 +75,11 @@ impl<N: Network> Inbox<N> {
         let hash = Sha256::digest(&transaction.body);
         let mark = format!("t:{}\u{1f}{}\u{1f}{}", self.epoch, transaction.txn_id, hex(&hash[..16]));
         change.heard.push(Heard { together: Some(mark), cursor: None, rows });
+        if let Some(number) = numbers::number(transaction.txn_id.as_str()).and_then(|number| i64::try_from(number).ok())
+        {
+            let cursor = Some((stream(&self.epoch), number));
+            change.heard.push(Heard { together: None, cursor, rows: Vec::new() });
+        }
         change
     }
 
@@ -104,6 +112,11 @@ enum Read {
     Ours,
 }
 
+/// The stream whose position is the number of the latest transaction.
+pub(crate) fn stream(epoch: &str) -> String {
+    format!("t:{epoch}")
+}
+
 /// A short name for a registration's tokens, which themselves are stored nowhere.
 pub(crate) fn epoch(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes())[..8])
@@ -121,6 +134,7 @@ fn hex(bytes: &[u8]) -> String {
 impl<N: Network> Intake for Inbox<N> {
     async fn accept(&self, transaction: Transaction) -> Result<(), AcceptError> {
         self.kill.pass("transaction.received").await;
+        self.numbers.look(transaction.txn_id.as_str(), self.clock.now()).map_err(AcceptError::Overtakes)?;
         let change = self.change(&transaction);
         if change.echoes.is_empty() && change.heard.iter().all(|heard| heard.rows.is_empty()) {
             // Nothing to keep: no need to write that it was nothing.

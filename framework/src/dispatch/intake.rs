@@ -29,6 +29,9 @@ pub enum AcceptError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Failed(String),
+    /// The homeserver left one behind, which must come first.
+    #[error("transaction {0} has not come yet")]
+    Overtakes(u64),
     /// The bridge is stopping.
     #[error("the bridge is stopping")]
     Stopping,

@@ -58,6 +58,9 @@ async fn take(intake: &dyn Intake, raw: RawRequest) -> Result<(), MatrixError> {
 fn refused(error: &AcceptError) -> MatrixError {
     match error {
         AcceptError::Stopping => {}
+        AcceptError::Overtakes(missed) => {
+            tracing::warn!(txn.missed = missed, "the homeserver left a transaction behind; asking for it");
+        }
         AcceptError::Full | AcceptError::Failed(_) => tracing::error!(%error, "a transaction was not taken"),
     }
     MatrixError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, "Not taken; send it again")

@@ -88,6 +88,13 @@ async fn known_positions<'a>(heard: &[&'a Heard], tx: &mut Tx<'_>) -> Result<Has
 }
 
 impl super::Store {
+    /// How far a stream was heard.
+    pub(crate) async fn position(&self, stream: &str) -> Result<Option<i64>, SqlError> {
+        let row =
+            self.db.fetch_optional("SELECT position FROM cursor WHERE stream = $1", &[Value::from(stream)]).await?;
+        row.map(|row| row.int(0)).transpose()
+    }
+
     /// Forgets what was heard before `before`, at most `limit` marks; says how many.
     pub(crate) async fn forget_seen(&self, before: i64, limit: i64) -> Result<u64, SqlError> {
         let mut tx = self.db.begin().await?;

@@ -47,6 +47,8 @@ impl fmt::Debug for SimHomeserver {
 pub(super) struct Shared {
     world: Mutex<World>,
     taken: Mutex<push::Taken>,
+    /// Transactions that wait until a later one is refused.
+    left_behind: Mutex<Vec<push::Batch>>,
     /// Counts changes, so that tests can wait for one.
     changes: watch::Sender<u64>,
 }
@@ -65,8 +67,12 @@ impl SimHomeserver {
     /// An empty homeserver of this name. Must be made inside a tokio runtime.
     pub fn new(server_name: &str) -> Self {
         let world = World { server_name: server_name.to_owned(), now: 1_767_268_800_000, ..World::default() };
-        let shared =
-            Arc::new(Shared { world: Mutex::new(world), taken: Mutex::default(), changes: watch::Sender::new(0) });
+        let shared = Arc::new(Shared {
+            world: Mutex::new(world),
+            taken: Mutex::default(),
+            left_behind: Mutex::default(),
+            changes: watch::Sender::new(0),
+        });
         let pusher = tokio::spawn(Arc::clone(&shared).push_forever());
         Self { shared, _pusher: Arc::new(tokio_util::task::AbortOnDropHandle::new(pusher)) }
     }

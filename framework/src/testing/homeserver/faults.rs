@@ -34,6 +34,8 @@ pub enum PushFault {
     AnswerLostAndRenamed,
     /// Sent after the one that follows it.
     Reordered,
+    /// Left behind, as Synapse leaves one behind that is made while a catch-up ends: sent when a later one is refused, before that.
+    LeftBehind,
 }
 
 /// Faults that wait for their request.

@@ -65,7 +65,7 @@ const BATCH: usize = 100;
 
 /// One transaction.
 #[derive(Clone, Debug)]
-struct Batch {
+pub(super) struct Batch {
     id: u64,
     body: Value,
 }
@@ -127,6 +127,10 @@ impl Shared {
                 world.next_txn += 1;
                 batch.id = world.next_txn;
             }
+            Some(PushFault::LeftBehind) => {
+                self.left_behind.lock().push(batch);
+                return;
+            }
             Some(PushFault::Reordered) => {
                 if let Some((link, next, _)) = self.next_batch() {
                     self.until_taken(&link, &next).await;
@@ -147,6 +151,11 @@ impl Shared {
             if link.call(Method::PUT, &path, &batch.body).await.is_success() {
                 self.taken(batch);
                 return;
+            }
+            // What was left behind is the oldest.
+            let oldest: Vec<Batch> = self.left_behind.lock().drain(..).filter(|left| left.id != batch.id).collect();
+            for left in oldest {
+                Box::pin(self.until_taken(&link, &left)).await;
             }
             // Tries again when something changes, or a little later: a real homeserver backs off.
             let pause = tokio::time::sleep(std::time::Duration::from_millis(50));

@@ -56,6 +56,21 @@ async fn however_a_transaction_is_repeated_its_events_cross_once() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_the_homeserver_left_behind_is_asked_for_and_comes_in_its_place() {
+    let (stage, alice, room) = Stage::lobby().await;
+    alice.says(&room, "one");
+    stage.script.expects("#lobby", "alice: one").await;
+    stage.settles().await;
+    stage.homeserver.fail_push(PushFault::LeftBehind);
+    alice.says(&room, "two");
+    stage.homeserver.all_taken().await;
+    alice.says(&room, "three");
+    stage.script.expects("#lobby", "alice: three").await;
+    stage.settles().await;
+    assert_eq!(stage.lines(), ["#lobby alice: one", "#lobby alice: two", "#lobby alice: three"]);
+}
+
+#[tokio::test]
 async fn transaction_ids_that_start_again_hide_nothing() {
     let (stage, alice, room) = Stage::lobby().await;
     alice.says(&room, "before");
