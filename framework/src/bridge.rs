@@ -17,6 +17,8 @@ pub mod rooms;
 mod running;
 pub mod speakers;
 mod stripes;
+mod tasks;
+mod upgrades;
 pub(crate) mod virtual_users;
 
 pub use self::{

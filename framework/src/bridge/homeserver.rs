@@ -126,6 +126,11 @@ pub trait Homeserver: Send + Sync + 'static {
     async fn create_room(&self, as_user: &UserId, room: &NewRoom) -> Result<OwnedRoomId, HomeserverError>;
     /// The room of an alias; `None` where there is none.
     async fn resolve_alias(&self, alias: &RoomAliasId) -> Result<Option<OwnedRoomId>, HomeserverError>;
+    /// Makes an alias lead to another room.
+    async fn move_alias(&self, alias: &RoomAliasId, room: &RoomId) -> Result<(), HomeserverError> {
+        let _ = (alias, room);
+        Ok(())
+    }
     /// Sets a display name.
     async fn set_display_name(&self, user: &UserId, name: &str) -> Result<(), HomeserverError>;
     /// Sets a picture, or takes it away.

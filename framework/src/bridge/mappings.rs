@@ -51,12 +51,22 @@ struct Pairs<R> {
     by_room: HashMap<OwnedRoomId, Arc<RoomMapping<R>>>,
     /// The newest pair of a remote room: what is said there goes to that one.
     by_remote: HashMap<R, OwnedRoomId>,
+    /// Rooms that are being followed into another.
+    moving: HashMap<OwnedRoomId, OwnedRoomId>,
+    /// Rooms that were followed in this life: what was decided before goes to the other one.
+    moved: HashMap<OwnedRoomId, OwnedRoomId>,
+}
+
+impl<R> Default for Pairs<R> {
+    fn default() -> Self {
+        Self { by_room: HashMap::new(), by_remote: HashMap::new(), moving: HashMap::new(), moved: HashMap::new() }
+    }
 }
 
 impl<R: RemoteId> Mappings<R> {
     /// Takes what the store held, oldest first. A row that nobody understands is left out, and said so.
     pub(crate) fn load(rows: Vec<MappingRow>) -> Self {
-        let mappings = Self(Arc::new(RwLock::new(Pairs { by_room: HashMap::new(), by_remote: HashMap::new() })));
+        let mappings = Self(Arc::new(RwLock::default()));
         for row in rows {
             match read(&row) {
                 Some(mapping) => mappings.insert(mapping),
@@ -89,6 +99,47 @@ impl<R: RemoteId> Mappings<R> {
         let mut pairs = self.0.write();
         pairs.by_remote.insert(mapping.remote.clone(), mapping.room_id.clone());
         pairs.by_room.insert(mapping.room_id.clone(), Arc::new(mapping));
+    }
+
+    /// Remembers that a room is being followed. Says no where it is already.
+    pub(crate) fn begin_move(&self, from: &RoomId, to: &RoomId) -> bool {
+        self.0.write().moving.insert(from.to_owned(), to.to_owned()).is_none()
+    }
+
+    /// A room is followed no longer.
+    pub(crate) fn end_move(&self, from: &RoomId) {
+        self.0.write().moving.remove(from);
+    }
+
+    /// Whether a room is being followed into another.
+    pub(crate) fn is_moving(&self, from: &RoomId) -> bool {
+        self.0.read().moving.contains_key(from)
+    }
+
+    /// Whether a room is one into which another is being followed: it will be mapped.
+    pub(crate) fn is_awaited(&self, to: &RoomId) -> bool {
+        self.0.read().moving.values().any(|room_id| room_id == to)
+    }
+
+    /// Where what was decided for a room is said now.
+    pub(crate) fn moved(&self, from: &RoomId) -> Option<OwnedRoomId> {
+        let pairs = self.0.read();
+        let mut to = pairs.moved.get(from)?;
+        // As often as there are upgrades, at most.
+        for _ in 0..pairs.moved.len() {
+            match pairs.moved.get(to) {
+                Some(next) => to = next,
+                None => break,
+            }
+        }
+        Some(to.clone())
+    }
+
+    /// A mapping moves to another room.
+    pub(crate) fn replace(&self, from: &RoomId, mapping: RoomMapping<R>) {
+        self.0.write().moved.insert(from.to_owned(), mapping.room_id.clone());
+        self.remove(from);
+        self.insert(mapping);
     }
 
     pub(crate) fn remove(&self, room_id: &RoomId) {

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use landbridge_sql::SqlError;
 use ruma::{OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
 
 use super::{
     Homeserver, HomeserverError, Names, Speakers,
@@ -15,6 +17,7 @@ use super::{
     mappings::{MappingKind, Mappings, RoomMapping, remember},
     members::Members,
     stripes::Stripes,
+    tasks::Tasks,
     virtual_users::VirtualUsers,
 };
 use crate::{
@@ -49,8 +52,9 @@ pub enum RoomError {
 /// What was begun.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Job<R, U> {
+pub(super) enum Job<R, U> {
     Portal { room: R },
+    Upgrade { from: OwnedRoomId, to: OwnedRoomId },
     Direct { room: R, owner: OwnedUserId, with: U },
 }
 
@@ -66,6 +70,10 @@ pub(crate) struct Rooms<N: Network> {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) locks: Stripes,
+    /// Told when somebody lets us into a room.
+    pub(crate) invited: Notify,
+    /// What goes on beside everything else; ends with the bridge.
+    pub(crate) tasks: Tasks,
 }
 
 impl<N: Network> Rooms<N> {
@@ -200,6 +208,16 @@ impl<N: Network> Rooms<N> {
         self.names.bot.clone()
     }
 
+    /// Takes up the upgrades that an earlier life had heard of. To be called before anything is converted.
+    pub(crate) async fn resume_upgrades(self: &Arc<Self>) -> Result<(), SqlError> {
+        for JobRow { data, at, .. } in self.store.jobs().await? {
+            if let Ok(Job::Upgrade { from, to }) = serde_json::from_str::<Job<N::Room, N::User>>(&data) {
+                self.resume_upgrade(from, to, at);
+            }
+        }
+        Ok(())
+    }
+
     /// Finishes what was begun before a crash. What still cannot be finished stays for the next start.
     pub(crate) async fn resume(&self) {
         let jobs = match self.store.jobs().await {
@@ -219,6 +237,8 @@ impl<N: Network> Rooms<N> {
             };
             let done = match job {
                 Job::Portal { room } => self.adopt(&room, &name).await,
+                // Taken up before.
+                Job::Upgrade { .. } => Ok(()),
                 Job::Direct { room, owner, with } => self.direct(&room, &owner, &with, None).await.map(drop),
             };
             if let Err(error) = done {
@@ -262,7 +282,11 @@ impl<N: Network> Rooms<N> {
     }
 
     async fn begin(&self, job: &Job<N::Room, N::User>, room: &N::Room) -> Result<String, RoomError> {
-        let kind = if matches!(job, Job::Portal { .. }) { "portal" } else { "direct" };
+        let kind = match job {
+            Job::Portal { .. } => "portal",
+            Job::Direct { .. } => "direct",
+            Job::Upgrade { .. } => "upgrade",
+        };
         let name = format!("{kind}:{}", room.encode());
         let data = serde_json::to_string(job).map_err(|error| RoomError::Store(error.to_string()))?;
         let row = JobRow { name: name.clone(), data, at: self.clock.now().0 };

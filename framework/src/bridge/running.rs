@@ -22,6 +22,7 @@ use super::{
     room_names::RoomNames,
     rooms::{RoomError, Rooms},
     stripes::Stripes,
+    tasks::Tasks,
     virtual_users::VirtualUsers,
 };
 use crate::{
@@ -196,7 +197,10 @@ impl<N: Network> Bridge<N> {
             store: store.clone(),
             clock: Arc::clone(&clock),
             locks: Stripes::default(),
+            invited: Notify::new(),
+            tasks: Tasks::default(),
         });
+        rooms.resume_upgrades().await?;
         let alive = Arc::new(Notify::new());
         let backlog = Arc::new(Mutex::new(Backlog::default()));
         tasks.spawn(count(store.clone(), Arc::clone(&clock), Arc::clone(&backlog)));
@@ -346,6 +350,7 @@ impl<N: Network> Bridge<N> {
             tracing::info!("what is not delivered yet stays for the next start");
         }
         self.sessions.stop(drain).await;
+        self.rooms.tasks.shutdown().await;
         self.tasks.shutdown().await;
         // Everything queued before this is durable after it.
         if let Err(error) = self.store.commit(Change::default()).await {
@@ -361,6 +366,7 @@ impl<N: Network> Bridge<N> {
     pub async fn dies(mut self) {
         self.intake.slam();
         self.sessions.stop(Duration::from_secs(1)).await;
+        self.rooms.tasks.shutdown().await;
         self.tasks.shutdown().await;
         self.writer.abort();
         // It ends by being aborted.

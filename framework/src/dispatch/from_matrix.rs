@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{
     convert::{Converter, Kept, NotConverted, guarded},
-    from_remote::{Saying, json},
+    from_remote::{Saying, json, unstorable},
     keys::key,
     outcome,
 };
@@ -62,6 +62,9 @@ impl<N: Network> Converter<N> {
         }
         match mapping {
             Some(mapping) => self.mapped(&event, row, &mapping, kept).await,
+            None if self.mappings.is_awaited(&event.room_id) && event.invites().is_none() => {
+                Err(NotConverted::NotNow("the room that this one replaces is being followed".to_owned()))
+            }
             None => self.unmapped(&event).await,
         }
     }
@@ -84,6 +87,8 @@ impl<N: Network> Converter<N> {
     async fn unmapped(&self, event: &Event) -> Result<Change, NotConverted> {
         let Some(invited) = event.invites() else { return Ok(Change::default()) };
         if invited == self.names.bot {
+            // One that is awaited is joined by who waits for it, too.
+            self.rooms.invited.notify_waiters();
             match self.homeserver.join(&self.names.bot, &event.room_id).await.map_err(NotConverted::from) {
                 // An invitation that was taken back concerns nobody.
                 Ok(()) | Err(NotConverted::Park(..)) => {}
@@ -119,6 +124,9 @@ impl<N: Network> Converter<N> {
             }
             tracing::debug!(user.id = id, ?membership, "a virtual user was acted upon");
             change.members.extend(self.members.put_out(&mapping.room_id, on));
+        }
+        if let MatrixKind::Upgrade { replacement, .. } = &kind {
+            change.jobs.push(self.rooms.follow(&mapping.room_id, replacement).map_err(unstorable)?);
         }
         let as_user = self.rooms.spokesman(mapping);
         let display_name = self.room_names.name(&mapping.room_id, &event.sender, &as_user).await;

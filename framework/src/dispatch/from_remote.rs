@@ -168,8 +168,11 @@ fn name_in<N: Network>(event: &RemoteEvent<N>) -> Option<&str> {
 
 /// Something of ours as JSON.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, NotConverted> {
-    serde_json::to_string(value)
-        .map_err(|error| NotConverted::Park(format!("it cannot be stored: {error}"), Box::default()))
+    serde_json::to_string(value).map_err(unstorable)
+}
+
+pub(super) fn unstorable(error: serde_json::Error) -> NotConverted {
+    NotConverted::Park(format!("it cannot be stored: {error}"), Box::default())
 }
 
 fn not_made(error: RoomError) -> NotConverted {

@@ -1,7 +1,7 @@
 //! The second step of a lane, towards Matrix: say it under the same transaction id until the homeserver has it, or until it comes
 //! back to us, which says the same.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use tokio::sync::{Notify, Semaphore};
@@ -106,11 +106,16 @@ impl<N: Network> ToMatrix<N> {
             return self.park(row, 0, "the stored room cannot be read".to_owned()).await;
         };
         self.kill.pass("matrix.started").await;
-        let place = Place { room_id: &room_id, key: &row.idem };
+        let (mut room_id, mut row) = (room_id, Cow::Borrowed(row));
         let mut watch = self.lanes.under_way.watch(&row.idem);
         let (mut wait, mut attempts) = (self.options.first_wait, 0);
         loop {
             attempts += 1;
+            if let Some(moved) = self.mappings.moved(&room_id) {
+                row.to_mut().room_id = moved.to_string();
+                room_id = moved;
+            }
+            let place = Place { room_id: &room_id, key: &row.idem };
             let said = tokio::select! {
                 biased;
                 // Our own event came back: the homeserver has it, and its row is closed.
@@ -120,14 +125,15 @@ impl<N: Network> ToMatrix<N> {
             let for_how_long = match said {
                 Ok(said) => {
                     self.kill.pass("matrix.delivered").await;
-                    return self.finish(row, said).await;
+                    return self.finish(&row, said).await;
                 }
                 Err(HomeserverError::Limited(for_how_long)) => for_how_long,
                 Err(error @ HomeserverError::Unavailable(_)) => {
                     tracing::warn!(room.id = row.room_id, seq = row.seq, %error, attempts, "waiting for the homeserver");
                     None
                 }
-                Err(error) => return self.park(row, attempts, error.to_string()).await,
+                Err(_) if self.mappings.is_moving(&room_id) => None,
+                Err(error) => return self.park(&row, attempts, error.to_string()).await,
             };
             let at_least = for_how_long.unwrap_or(self.options.first_wait);
             tokio::select! {

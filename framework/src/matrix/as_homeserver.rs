@@ -165,6 +165,11 @@ impl Homeserver for ClientHomeserver {
         Ok(self.client.resolve_alias(alias).await?)
     }
 
+    async fn move_alias(&self, alias: &RoomAliasId, room: &RoomId) -> Result<(), HomeserverError> {
+        self.client.delete_alias(alias).await?;
+        Ok(self.client.put_alias(alias, room).await?)
+    }
+
     async fn set_display_name(&self, user: &UserId, name: &str) -> Result<(), HomeserverError> {
         Ok(self.client.set_display_name(user, Some(name)).await?)
     }

@@ -154,6 +154,7 @@ impl Apply for Tables {
         outbox::claim(&numbers(ops, |op| &op.claim), tx).await?;
         outbox::rewrite(&gather(ops, |op| &op.rewrite), tx).await?;
         outbox::move_to(&gather(ops, |op| &op.move_to), tx).await?;
+        outbox::follow(&gather(ops, |op| &op.moves), tx).await?;
         closed.extend(numbers(ops, |op| &op.outbox_done));
         outbox::delete(&closed, tx).await?;
         let mut messages = gather(ops, |op| &op.messages);

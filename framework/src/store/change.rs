@@ -25,6 +25,8 @@ pub(crate) struct Change {
     pub(crate) rewrite: Vec<(i64, String)>,
     /// Outbox rows that stand in another lane from now on.
     pub(crate) move_to: Vec<(i64, String)>,
+    /// Rooms that were followed into another: what is to be said in the one is said in the other.
+    pub(crate) moves: Vec<(String, String)>,
     /// Outbox rows that are done with.
     pub(crate) outbox_done: Vec<i64>,
     /// Messages to remember.
@@ -65,6 +67,7 @@ impl Change {
             release,
             rewrite,
             move_to,
+            moves,
             outbox_done,
             messages,
             park,
@@ -87,6 +90,7 @@ impl Change {
         self.release.extend(release);
         self.rewrite.extend(rewrite);
         self.move_to.extend(move_to);
+        self.moves.extend(moves);
         self.outbox_done.extend(outbox_done);
         self.messages.extend(messages);
         self.park.extend(park);

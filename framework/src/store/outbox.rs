@@ -76,6 +76,12 @@ static MOVE: LazyLock<BatchSql> = LazyLock::new(|| {
          WHERE outbox.seq = r.seq",
     )
 });
+static FOLLOW: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "UPDATE outbox SET room_id = r.room FROM (SELECT value->>0 AS old, value->>1 AS room FROM {rows}) AS r \
+         WHERE outbox.direction = 'to_matrix' AND outbox.room_id = r.old",
+    )
+});
 static BY_KEY: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
         "SELECT seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at FROM outbox \
@@ -113,6 +119,10 @@ pub(super) async fn rewrite(rows: &[&(i64, String)], tx: &mut Tx<'_>) -> Result<
 
 pub(super) async fn move_to(rows: &[&(i64, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
     tx.execute_rows(&MOVE, rows).await.map(drop)
+}
+
+pub(super) async fn follow(rows: &[&(String, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&FOLLOW, rows).await.map(drop)
 }
 
 pub(super) async fn by_keys(keys: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<Vec<OutboxRow>, SqlError> {

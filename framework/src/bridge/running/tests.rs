@@ -6,3 +6,4 @@ mod failures;
 mod people;
 mod stage;
 mod talk;
+mod upgrades;

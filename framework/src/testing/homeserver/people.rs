@@ -121,6 +121,17 @@ impl SimUser {
         self.act(|world| world.set_state(&room.id, &self.id, kind, "", content))
     }
 
+    /// Upgrades a room: makes another, which anybody may join or only who is invited, and says in the old one where it goes on.
+    pub fn upgrades(&self, room: &SimRoom, public: bool) -> SimRoom {
+        let wanted = json!({
+            "preset": if public { "public_chat" } else { "private_chat" },
+            "creation_content": { "predecessor": { "room_id": room.id } },
+        });
+        let id = self.act(|world| world.create_room(&self.id, &wanted));
+        self.sets(room, "m.room.tombstone", json!({ "body": "It goes on elsewhere", "replacement_room": id }));
+        SimRoom::new(Arc::clone(&self.shared), id)
+    }
+
     /// Invites somebody, asking the application service first when they are its to make.
     pub async fn invites(&self, room: &SimRoom, user_id: &str) {
         self.shared.query_user(user_id).await;

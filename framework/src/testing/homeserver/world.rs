@@ -285,7 +285,11 @@ impl World {
         self.rooms.insert(room_id.clone(), Room::default());
         let mut state =
             |kind: &str, key: &str, content: Value| self.append(&room_id, creator, kind, Some(key), content);
-        state("m.room.create", "", json!({ "room_version": "12" }));
+        let mut create = json!({ "room_version": "12" });
+        for (key, value) in wanted["creation_content"].as_object().into_iter().flatten() {
+            create[key] = value.clone();
+        }
+        state("m.room.create", "", create);
         state("m.room.member", creator, json!({ "membership": "join" }));
         let mut power = json!({ "users": { creator: 100 } });
         if let Some(users) = wanted["power_level_content_override"]["users"].as_object() {
