@@ -11,7 +11,9 @@
 mod backoff;
 mod batch;
 mod deliveries;
+mod folder;
 mod interest;
+mod legacy;
 pub mod ping;
 pub mod query;
 mod queue;
@@ -20,6 +22,7 @@ pub mod thirdparty;
 mod transaction;
 mod transport;
 
+pub(crate) use self::folder::Folder;
 pub use self::{
     backoff::Backoff,
     deliveries::Deliveries,

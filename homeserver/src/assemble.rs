@@ -1,6 +1,6 @@
 //! Puts the services of the client-server and application-service sides together.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use axum::Router;
 use landbridge_registration::Registration;
@@ -8,11 +8,12 @@ use landbridge_registration::Registration;
 use crate::{
     Config, Homeserver,
     appservice::{
-        AddError, Appservice, AppserviceTransport, Appservices, Deliveries, HttpTransport, thirdparty::Thirdparty,
+        AddError, Appservice, AppserviceTransport, Appservices, Deliveries, Folder, HttpTransport,
+        thirdparty::Thirdparty,
     },
     clock::Clock,
     departure::Departure,
-    devices::{Devices, Keys, ToDevice},
+    devices::{Backups, Devices, Keys, ToDevice},
     entropy::Entropy,
     http::{self, ApiConfig, ApiState, auth::Auth, limits::Limits, state::Parts, uia::Uia},
     media::Media,
@@ -38,13 +39,15 @@ pub(crate) fn api(
     let limits = Limits::new(config.rate_limits);
     let account_data = AccountData::new(local.clone());
     let devices = Devices::new(local.clone(), clock.clone(), entropy.clone());
-    let (keys, to_device) = (Keys::new(local.clone()), ToDevice::new(local.clone()));
+    let keys = Keys::new(local.clone());
+    let backups = Backups::new(local.clone(), clock.clone());
+    let appservices = Appservices::default();
+    let to_device = ToDevice::new(local.clone(), appservices.clone(), clock.clone());
     let folder = config.data_dir.join("media");
     let media = Media::new(local.clone(), &folder, config.max_upload_bytes, clock.clone(), entropy.clone());
     let receipts = Receipts::new(local.clone(), clock.clone());
     let typing = Typing::default();
     let presences = Presences::new(stream.clone());
-    let appservices = Appservices::default();
     let sync = Sync::new(Sources {
         stream: stream.clone(),
         rooms: rooms.clone(),
@@ -62,7 +65,9 @@ pub(crate) fn api(
         users.clone(),
         receipts.clone(),
         typing.clone(),
-        local,
+        presences.clone(),
+        keys.clone(),
+        local.clone(),
         clock,
         entropy.clone(),
     );
@@ -81,6 +86,7 @@ pub(crate) fn api(
         users,
         account_data,
         devices,
+        backups,
         keys,
         to_device,
         media,
@@ -157,6 +163,22 @@ impl Homeserver {
         let server_name = &self.api.parts.config.server_name;
         let appservice = Appservice::new(registration, server_name, transport).map_err(AddError::Registration)?;
         self.api.parts.deliveries.add(appservice).await
+    }
+
+    /// Takes an application service out; says whether there was one.
+    pub fn remove_appservice(&self, id: &str) -> bool {
+        self.api.parts.deliveries.remove(id)
+    }
+
+    /// Serves the application services whose registrations lie in a folder (`*.yaml`, `*.yml`), reached with `client`, and
+    /// follows what changes there: within a second a new one is served, a changed one is served as it is now, and one that is
+    /// gone is served no more. A broken file is logged with its fault; what it said before stays in force.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub async fn watch_appservices(&self, folder: &Path, client: reqwest::Client) -> Result<(), std::io::Error> {
+        let server_name = self.api.parts.config.server_name.clone();
+        Folder::new(folder, server_name, client).watch(&self.api.parts.deliveries).await
     }
 
     /// Stops what runs by itself, before the store closes.

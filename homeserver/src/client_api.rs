@@ -20,6 +20,7 @@ mod profile;
 mod push_rules;
 mod registration_tokens;
 mod reply;
+mod room_keys;
 mod rooms;
 mod send;
 mod session;
@@ -62,6 +63,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         user_directory::routes,
         openid::routes,
         registration_tokens::routes,
+        room_keys::routes,
         thirdparty::routes,
         threepid::routes,
         appservice::routes,

@@ -1,6 +1,8 @@
 //! Devices of users: access tokens, encryption keys, messages between devices.
 
+mod backups;
 mod keys;
+pub(crate) mod signatures;
 mod to_device;
 pub(crate) mod token;
 
@@ -12,8 +14,9 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
 use self::token::{TokenHash, hash_token, new_device_id, new_token};
 pub use self::{
+    backups::{Backup, BackupSession, Backups, Which},
     keys::{Keys, MAX_KEYS_PER_UPLOAD},
-    to_device::{MAX_TO_DEVICE_RECIPIENTS, TO_DEVICE_PER_SYNC, ToDevice},
+    to_device::{MAX_TO_DEVICE_RECIPIENTS, Message, TO_DEVICE_PER_SYNC, ToDevice},
 };
 use crate::{
     clock::Clock,

@@ -12,6 +12,7 @@ mod client_event;
 mod core;
 mod create;
 mod directory;
+mod encryption;
 mod error;
 mod event;
 mod key_index;

@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod aliases;
 pub(crate) mod appservices;
+pub(crate) mod backups;
 mod cache;
 pub(crate) mod device_keys;
 pub(crate) mod devices;

@@ -3,6 +3,7 @@
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#syncing
 
 mod build;
+mod device_lists;
 mod filter;
 mod presence;
 mod receipts;
@@ -20,6 +21,7 @@ use ruma::{
 };
 use tokio::time::Instant;
 
+pub(crate) use self::device_lists::device_changes;
 pub use self::{
     filter::EventFilter,
     presence::Presences,

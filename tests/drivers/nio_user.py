@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import sys
+import tempfile
 import uuid
 
 import aiohttp
@@ -37,11 +38,13 @@ def ok(response):
 
 
 class Driver:
-    def __init__(self, homeserver, user):
+    def __init__(self, homeserver, user, encrypts):
         config = AsyncClientConfig(
-            max_timeout_retry_wait_time=0.5, backoff_factor=0.05, request_timeout=30, encryption_enabled=False
+            max_timeout_retry_wait_time=0.5, backoff_factor=0.05, request_timeout=30, encryption_enabled=encrypts
         )
-        self.client = AsyncClient(homeserver, user, config=config)
+        self.encrypts = encrypts
+        self.store = tempfile.TemporaryDirectory() if encrypts else None
+        self.client = AsyncClient(homeserver, user, config=config, store_path=self.store.name if encrypts else "")
         self.syncing = None
         self.synced = asyncio.Event()
 
@@ -57,6 +60,9 @@ class Driver:
         return await self.started(response)
 
     async def started(self, response):
+        if self.encrypts:
+            self.client.restore_login(response.user_id, response.device_id, response.access_token)
+            ok(await self.client.keys_upload())
         self.client.user_id = response.user_id
         self.client.access_token = response.access_token
         self.syncing = asyncio.create_task(self.sync())
@@ -78,9 +84,22 @@ class Driver:
                 write({"sync_error": f"{answer.status_code}: {answer.message}"})
                 await asyncio.sleep(0.2)
                 continue
+            if self.encrypts:
+                await self.look_after_keys()
             await self.report(answer, since)
             since = answer.next_batch
             self.synced.set()
+
+    async def look_after_keys(self):
+        """What a client does after each sync so that it can read and write encrypted messages."""
+        if self.client.should_upload_keys:
+            ok(await self.client.keys_upload())
+        if self.client.should_query_keys:
+            ok(await self.client.keys_query())
+        if self.client.should_claim_keys:
+            ok(await self.client.keys_claim(self.client.get_users_for_key_claiming()))
+        for answer in await self.client.send_to_device_messages():
+            ok(answer)
 
     async def report(self, answer, since):
         for room, info in answer.rooms.invite.items():
@@ -162,7 +181,7 @@ class Driver:
         txn = txn or str(uuid.uuid4())
         while True:
             try:
-                return {"event_id": ok(await self.client.room_send(room, type, content, txn)).event_id}
+                return {"event_id": ok(await self.client.room_send(room, type, content, txn, True)).event_id}
             except Refused as refused:
                 # An answer that was cut off in the middle has no errcode.
                 if "M_" in str(refused):
@@ -207,7 +226,7 @@ async def handle(driver, request):
 
 
 async def main():
-    driver = Driver(sys.argv[1], sys.argv[2])
+    driver = Driver(sys.argv[1], sys.argv[2], "encrypted" in sys.argv[3:])
     reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the run")]
 
 mod bad_input;
+mod encryption;
 mod everywhere;
 mod fixtures;
+mod foreign_bridges;
 mod homeserver;
 mod kills;
 mod messages;

@@ -1,5 +1,7 @@
 //! A homeserver alone, with no bridge: ours, or Synapse to compare with.
 
+use std::path::Path;
+
 use url::Url;
 
 use crate::{Landbridge, On, Port, Process, Synapse, Workdir, http};
@@ -12,20 +14,43 @@ pub struct Homeserver {
 
 #[derive(Debug)]
 enum Kind {
-    Ours { landbridge: Landbridge, port: Port, _dir: Workdir },
-    Synapse(Synapse),
+    Ours {
+        landbridge: Landbridge,
+        port: Port,
+        _dir: Workdir,
+    },
+    /// The folder holds the registration.
+    Synapse(Synapse, #[expect(dead_code, reason = "it goes with the server")] Workdir),
 }
 
 impl Homeserver {
     /// Starts one in an empty folder.
     pub async fn start(on: On) -> Self {
+        Self::start_serving(on, None).await
+    }
+
+    /// Starts one that serves the application service of a registration.
+    pub async fn start_with(on: On, registration: &str) -> Self {
+        Self::start_serving(on, Some(registration)).await
+    }
+
+    async fn start_serving(on: On, registration: Option<&str>) -> Self {
+        let dir = Workdir::new("homeserver");
+        let registration = registration.map(|text| dir.write("registration.yaml", text));
         let kind = match on {
-            On::Synapse => Kind::Synapse(Synapse::start(&[]).await),
+            On::Synapse => {
+                let registrations: Vec<&Path> = registration.iter().map(|path| &**path).collect();
+                Kind::Synapse(Synapse::start(&registrations).await, dir)
+            }
             On::Embedded => {
-                let (dir, port) = (Workdir::new("homeserver"), Port::free());
+                let port = Port::free();
                 let data = dir.path().join("data").display().to_string();
-                let listen = port.address().to_string();
-                let landbridge = Landbridge::start(dir.path(), ["up", "--data", &data, "--listen", &listen]);
+                let mut args =
+                    vec!["up".to_owned(), "--data".to_owned(), data, "--listen".to_owned(), port.address().to_string()];
+                for path in &registration {
+                    args.extend(["--appservice".to_owned(), path.display().to_string()]);
+                }
+                let landbridge = Landbridge::start(dir.path(), args);
                 Kind::Ours { landbridge, port, _dir: dir }
             }
         };
@@ -38,7 +63,7 @@ impl Homeserver {
     pub fn url(&self) -> Url {
         match &self.kind {
             Kind::Ours { port, .. } => Url::parse(&format!("http://{}", port.address())).expect("a URL"),
-            Kind::Synapse(synapse) => synapse.url(),
+            Kind::Synapse(synapse, _) => synapse.url(),
         }
     }
 
@@ -54,7 +79,7 @@ impl Homeserver {
                 landbridge.kill();
                 landbridge.start_again(&[]);
             }
-            Kind::Synapse(synapse) => {
+            Kind::Synapse(synapse, _) => {
                 synapse.kill();
                 synapse.start_again().await;
             }

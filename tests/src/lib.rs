@@ -10,6 +10,7 @@
 
 mod deployment;
 mod files;
+mod foreign_bridge;
 mod homeserver;
 mod http;
 mod irc_user;
@@ -22,6 +23,7 @@ mod transcript;
 
 pub use deployment::{Deployment, Irc, On, Over, With};
 pub use files::Workdir;
+pub use foreign_bridge::ForeignBridge;
 pub use homeserver::Homeserver;
 pub use http::http;
 pub use irc_user::{IrcUser, Line, Sasl};

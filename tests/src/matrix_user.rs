@@ -103,16 +103,26 @@ struct Driver {
 impl MatrixUser {
     /// Registers an account (dummy flow), starts to sync, and waits for the first sync.
     pub async fn register(homeserver: &Url, localpart: &str) -> Self {
-        Self::enter("register", homeserver, localpart).await
+        Self::enter("register", homeserver, localpart, false).await
+    }
+
+    /// Registers an account on a client that encrypts, and reads what is encrypted for it.
+    pub async fn register_with_encryption(homeserver: &Url, localpart: &str) -> Self {
+        Self::enter("register", homeserver, localpart, true).await
+    }
+
+    /// Logs in on a further client that encrypts.
+    pub async fn log_in_with_encryption(homeserver: &Url, localpart: &str) -> Self {
+        Self::enter("login", homeserver, localpart, true).await
     }
 
     /// Logs in to an account that [`MatrixUser::register`] made.
     pub async fn log_in(homeserver: &Url, localpart: &str) -> Self {
-        Self::enter("login", homeserver, localpart).await
+        Self::enter("login", homeserver, localpart, false).await
     }
 
-    async fn enter(how: &str, homeserver: &Url, localpart: &str) -> Self {
-        let driver = Driver::start(homeserver, localpart);
+    async fn enter(how: &str, homeserver: &Url, localpart: &str, encrypts: bool) -> Self {
+        let driver = Driver::start(homeserver, localpart, encrypts);
         let account =
             driver.ask(how, json!({ "username": localpart, "password": format!("secret of {localpart}") })).await;
         Self { id: text(&account, "user_id"), token: text(&account, "access_token"), driver }
@@ -384,9 +394,10 @@ impl Room<'_> {
 }
 
 impl Driver {
-    fn start(homeserver: &Url, localpart: &str) -> Self {
+    fn start(homeserver: &Url, localpart: &str, encrypts: bool) -> Self {
         let mut command = Command::new(files::python());
         command.arg(files::own("drivers/nio_user.py")).arg(homeserver.as_str().trim_end_matches('/')).arg(localpart);
+        command.args(encrypts.then_some("encrypted"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the Matrix client starts");
         let mut input = child.stdin.take().expect("piped");

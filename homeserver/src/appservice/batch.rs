@@ -1,9 +1,12 @@
 //! Gathers the next transaction from the log.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, RoomId, UserId};
+use ruma::{DeviceId, OwnedRoomId, RoomId, UserId};
 use serde_json::{
     json,
     value::{RawValue, to_raw_value},
@@ -12,14 +15,16 @@ use serde_json::{
 use super::{
     interest::{Interest, InterestChange, member_of},
     query,
+    queue::MAX_EVENTS,
     registry::Appservice,
-    transaction::TransactionBody,
+    transaction::{DeviceLists, TransactionBody},
 };
 use crate::{
+    devices::Keys,
     rooms::{ClientEventFormat, ClientEventOptions, Event, Membership, RoomError, Rooms},
-    store::StoreError,
+    store::{StoreError, device_keys, local::Local},
     stream::{Position, Stream},
-    sync::{Receipts, Typing, by_room, receipt_content},
+    sync::{Presences, Receipts, Typing, by_room, receipt_content},
     users::Users,
 };
 
@@ -34,6 +39,9 @@ pub(super) struct Sources {
     pub(super) users: Users,
     pub(super) receipts: Receipts,
     pub(super) typing: Typing,
+    pub(super) presences: Presences,
+    pub(super) keys: Keys,
+    pub(super) local: Local,
     pub(super) aliases: AliasInterest,
 }
 
@@ -43,6 +51,8 @@ pub(super) struct Limits {
     pub(super) events: usize,
     pub(super) bytes: usize,
     pub(super) ephemeral: bool,
+    /// The last message to a device that was taken: those up to it are gone with the next commit.
+    pub(super) to_device_after: (i64, i64),
 }
 
 /// The next transaction, or the knowledge that there is none in a stretch of the log.
@@ -51,6 +61,8 @@ pub(super) struct Batch {
     pub(super) body: TransactionBody,
     /// Everything in the log up to here is in the body or of no interest.
     pub(super) end: Position,
+    /// The position and number of the last message to a device in the body.
+    pub(super) to_device_end: (i64, i64),
     /// What the body's events change of the interest index.
     pub(super) changes: Vec<InterestChange>,
 }
@@ -121,6 +133,115 @@ impl Sources {
         batch.body.events = self.shown(&chosen).await?;
         if limits.ephemeral {
             batch.body.ephemeral = self.ephemeral(appservice, interest, after, batch.end).await?;
+        }
+        // What was too large is split, and then carries one kind of thing at a time.
+        let room =
+            if limits.events == MAX_EVENTS { MAX_EVENTS } else { limits.events - chosen.len().min(limits.events) };
+        let recipients = self.to_device(appservice, Limits { events: room, ..limits }, batch).await?;
+        if appservice.registration().msc3202 {
+            batch.body.device_lists = self.device_lists(appservice, interest, &chosen, after, batch).await?;
+            self.key_counts(appservice, after, recipients, batch).await?;
+        }
+        Ok(())
+    }
+
+    /// The oldest messages that wait for devices of the service's users; gives whose devices these are.
+    async fn to_device(
+        &self,
+        appservice: &Appservice,
+        limits: Limits,
+        batch: &mut Batch,
+    ) -> Result<BTreeSet<(String, String)>, BatchError> {
+        let mut recipients = BTreeSet::new();
+        if !appservice.wants_to_device() || limits.events == 0 {
+            return Ok(recipients);
+        }
+        let limit = i64::try_from(limits.events).unwrap_or(i64::MAX);
+        let after = limits.to_device_after;
+        let waiting = device_keys::to_device_of_service(self.local.db(), appservice.id(), after, limit).await?;
+        let mut bytes = 0;
+        for message in waiting {
+            bytes += message.body.len() + 256;
+            if bytes > limits.bytes && !batch.body.to_device.is_empty() {
+                break;
+            }
+            batch.to_device_end = (message.pos, message.number);
+            let mut event: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&message.body)?;
+            event.insert("to_user_id".to_owned(), message.user_id.as_str().into());
+            event.insert("to_device_id".to_owned(), message.device_id.as_str().into());
+            batch.body.to_device.push(to_raw_value(&event)?);
+            recipients.insert((message.user_id, message.device_id));
+        }
+        Ok(recipients)
+    }
+
+    /// Users in the service's rooms whose devices changed, who came, and who are in none of its rooms any more.
+    async fn device_lists(
+        &self,
+        appservice: &Appservice,
+        interest: &Interest,
+        chosen: &[Arc<Event>],
+        after: Position,
+        batch: &Batch,
+    ) -> Result<DeviceLists, BatchError> {
+        let (mut came, mut went) = (BTreeSet::new(), BTreeSet::new());
+        for event in chosen {
+            let Some(target) = member_of(event).filter(|target| !appservice.owns_user(target)) else { continue };
+            match event.membership() {
+                Some(Membership::Join) => drop(came.insert(target.to_owned())),
+                Some(Membership::Leave | Membership::Ban) => drop(went.insert(target.to_owned())),
+                _ => {}
+            }
+        }
+        for change in &batch.changes {
+            // The first of its users comes into a room, or the last leaves it.
+            if change.joined && interest.members_in(&change.room_id) == 1 {
+                came.extend(self.rooms.joined_users(&change.room_id).await?);
+            } else if !change.joined && !interest.has_member(&change.room_id) {
+                went.extend(self.rooms.joined_users(&change.room_id).await?);
+            }
+        }
+        let changed = self.keys.changed_between(after.0, batch.end.0).await?;
+        came.extend(changed.into_iter().filter_map(|id| UserId::parse(id).ok()));
+        let mut lists = DeviceLists::default();
+        for user_id in came {
+            if appservice.owns_user(&user_id) || self.shares_a_room(interest, &user_id).await? {
+                lists.changed.insert(user_id);
+            }
+        }
+        for user_id in went {
+            if !appservice.owns_user(&user_id) && !self.shares_a_room(interest, &user_id).await? {
+                lists.left.insert(user_id);
+            }
+        }
+        Ok(lists)
+    }
+
+    /// Whether a user is in a room with one of the service's users.
+    async fn shares_a_room(&self, interest: &Interest, user_id: &UserId) -> Result<bool, RoomError> {
+        Ok(self.rooms.joined_rooms(user_id).await?.iter().any(|room_id| interest.has_member(room_id)))
+    }
+
+    /// What keys are left of the service's devices whose keys were used or that got messages.
+    async fn key_counts(
+        &self,
+        appservice: &Appservice,
+        after: Position,
+        mut devices: BTreeSet<(String, String)>,
+        batch: &mut Batch,
+    ) -> Result<(), BatchError> {
+        devices.extend(self.keys.counts_between(after.0, batch.end.0).await?);
+        for (user, device) in devices {
+            let Ok(user_id) = UserId::parse(&user) else { continue };
+            if !appservice.owns_user(&user_id) {
+                continue;
+            }
+            let device_id = <&DeviceId>::from(device.as_str());
+            let mut counts = self.keys.one_time_counts(&user_id, device_id).await?;
+            counts.entry("signed_curve25519".to_owned()).or_insert(0);
+            let fallback = self.keys.unused_fallback(&user_id, device_id).await?;
+            batch.body.fallback.entry(user.clone()).or_default().insert(device.clone(), fallback);
+            batch.body.key_counts.entry(user).or_default().insert(device, counts);
         }
         Ok(())
     }
@@ -216,6 +337,11 @@ impl Sources {
             if self.in_room(appservice, interest, &room_id).await? {
                 let content = receipt_content(receipts);
                 found.push(to_raw_value(&json!({ "type": "m.receipt", "room_id": room_id, "content": content }))?);
+            }
+        }
+        for (user_id, content) in self.presences.changes(after.0, end.0) {
+            if !appservice.owns_user(&user_id) && self.shares_a_room(interest, &user_id).await? {
+                found.push(to_raw_value(&json!({ "type": "m.presence", "sender": user_id, "content": content }))?);
             }
         }
         found.truncate(limits_of_ephemeral());

@@ -1,6 +1,9 @@
 //! Starts and stops the delivery to application services.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -12,11 +15,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    devices::Keys,
     entropy::Entropy,
     rooms::Rooms,
     store::local::Local,
     stream::Stream,
-    sync::{Receipts, Typing},
+    sync::{Presences, Receipts, Typing},
     users::{CreateUserError, Users},
 };
 
@@ -33,7 +37,19 @@ struct Inner {
     local: Local,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// By the service's id.
+    tasks: Mutex<HashMap<String, JoinHandle<()>>>,
+    /// What looks for new services.
+    watchers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// See [`Deliveries::downgrade`].
+pub(super) struct WeakDeliveries(Weak<Inner>);
+
+impl WeakDeliveries {
+    pub(super) fn upgrade(&self) -> Option<Deliveries> {
+        self.0.upgrade().map(|inner| Deliveries { inner })
+    }
 }
 
 impl Drop for Inner {
@@ -44,7 +60,10 @@ impl Drop for Inner {
 
 impl Inner {
     fn stop(&self) {
-        for task in self.tasks.lock().drain(..) {
+        for task in self.watchers.lock().drain(..) {
+            task.abort();
+        }
+        for (_, task) in self.tasks.lock().drain() {
             task.abort();
         }
     }
@@ -59,13 +78,17 @@ impl Deliveries {
         users: Users,
         receipts: Receipts,
         typing: Typing,
+        presences: Presences,
+        keys: Keys,
         local: Local,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let aliases = AliasInterest::default();
-        let sources = Sources { stream, rooms, users, receipts, typing, aliases };
-        Self { inner: Arc::new(Inner { appservices, sources, local, clock, entropy, tasks: Mutex::default() }) }
+        let sources =
+            Sources { stream, rooms, users, receipts, typing, presences, keys, local: local.clone(), aliases };
+        let (tasks, watchers) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { appservices, sources, local, clock, entropy, tasks, watchers }) }
     }
 
     /// Adds an application service, makes its own user if there is none yet, and begins to deliver to it where it left off.
@@ -100,8 +123,30 @@ impl Deliveries {
         };
         let (progress, flight) = queue.begin().await.map_err(|error| AddError::Store(error.to_string()))?;
         // The task holds no `Deliveries`, so dropping the last of them ends it.
-        self.inner.tasks.lock().push(tokio::spawn(queue.run(progress, flight)));
+        let task = tokio::spawn(queue.run(progress, flight));
+        self.inner.tasks.lock().insert(appservice.id().to_owned(), task);
         Ok(())
+    }
+
+    /// Takes an application service out: it is told nothing more and can do nothing more. Its place in the log is kept, so that
+    /// one that comes back under the same id goes on there. Says whether there was one.
+    pub fn remove(&self, id: &str) -> bool {
+        let known = self.inner.appservices.by_id(id).is_some();
+        self.inner.appservices.remove(id);
+        if let Some(task) = self.inner.tasks.lock().remove(id) {
+            task.abort();
+        }
+        known
+    }
+
+    /// A handle that keeps no deliveries alive.
+    pub(super) fn downgrade(&self) -> WeakDeliveries {
+        WeakDeliveries(Arc::downgrade(&self.inner))
+    }
+
+    /// Runs something until [`Self::stop`].
+    pub(super) fn keep(&self, watcher: JoinHandle<()>) {
+        self.inner.watchers.lock().push(watcher);
     }
 
     /// Tells that the aliases of a room changed.

@@ -41,6 +41,11 @@ impl Interest {
         self.rooms.contains_key(room_id)
     }
 
+    /// How many users of the namespaces are joined to the room.
+    pub(super) fn members_in(&self, room_id: &RoomId) -> usize {
+        self.rooms.get(room_id).map_or(0, HashSet::len)
+    }
+
     /// Whether the service is told of an event by who sent it, whom it is about, or who is in the room.
     pub(super) fn covers(&self, appservice: &Appservice, event: &Event) -> bool {
         appservice.owns_user(&event.sender)

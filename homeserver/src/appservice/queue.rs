@@ -24,13 +24,14 @@ use crate::{
     store::{
         StoreError, accounts,
         appservices::{self as table, CursorRow, TxnRow},
+        device_keys,
         local::Local,
         statement::Statement,
     },
     stream::Position,
 };
 
-/// The most events of one transaction.
+/// The most events of one transaction, and the most messages to devices.
 pub(super) const MAX_EVENTS: usize = 100;
 
 /// The most bytes of one transaction's events; one event that is larger goes alone.
@@ -62,6 +63,7 @@ pub(super) struct Progress {
     pending: Vec<Statement>,
     max_events: usize,
     ephemeral: bool,
+    to_device_after: (i64, i64),
     backoff: Backoff,
 }
 
@@ -127,6 +129,7 @@ impl Queue {
             pending: Vec::new(),
             max_events: MAX_EVENTS,
             ephemeral: true,
+            to_device_after: (0, 0),
             backoff: Backoff::default(),
         };
         self.note_position(&progress);
@@ -181,7 +184,8 @@ impl Queue {
 
     /// Gathers and freezes the next transaction, in the commit that thaws the one before.
     async fn next_flight(&self, progress: &mut Progress) -> Result<Option<Flight>, BatchError> {
-        let limits = Limits { events: progress.max_events, bytes: MAX_BYTES, ephemeral: progress.ephemeral };
+        let Progress { max_events: events, ephemeral, to_device_after, .. } = *progress;
+        let limits = Limits { events, bytes: MAX_BYTES, ephemeral, to_device_after };
         loop {
             let after = Position(progress.cursor.pos);
             let batch = self.sources.next(&self.appservice, &mut progress.interest, after, limits).await?;
@@ -207,6 +211,8 @@ impl Queue {
             txn_id: format!("{}.{}", progress.cursor.epoch, progress.cursor.next_txn),
             end_pos: batch.end.0,
             events: i64::try_from(batch.body.events.len()).unwrap_or(i64::MAX),
+            to_device: i64::try_from(batch.body.to_device.len()).unwrap_or(i64::MAX),
+            to_device_end: batch.to_device_end,
             body: batch.body.freeze()?,
         };
         let cursor = CursorRow { next_txn: progress.cursor.next_txn + 1, ..progress.cursor.clone() };
@@ -271,6 +277,11 @@ impl Queue {
         let id = self.appservice.id();
         progress.cursor.pos = flight.txn.end_pos;
         progress.pending.push(table::thaw(id));
+        if flight.txn.to_device > 0 {
+            let (position, number) = flight.txn.to_device_end;
+            progress.to_device_after = flight.txn.to_device_end;
+            progress.pending.push(device_keys::delete_of_service(id, position, number));
+        }
         progress.pending.extend(flight.changes.iter().map(|change| {
             let (room, user) = (change.room_id.as_str(), change.user_id.as_str());
             if change.joined { table::add_member(id, room, user) } else { table::remove_member(id, room, user) }
@@ -281,9 +292,10 @@ impl Queue {
     /// set aside, or it would block everything after it for ever.
     async fn too_large(&self, progress: &mut Progress, flight: Flight) {
         let id = self.appservice.id();
-        if flight.txn.events > 1 || (flight.txn.events == 1 && progress.ephemeral) {
+        let things = flight.txn.events + flight.txn.to_device;
+        if things > 1 || (things == 1 && progress.ephemeral) {
             progress.interest.undo(&flight.changes);
-            progress.max_events = usize::try_from(flight.txn.events / 2).unwrap_or(1).max(1);
+            progress.max_events = usize::try_from(things / 2).unwrap_or(1).max(1);
             progress.ephemeral = false;
             progress.pending.push(table::thaw(id));
             return;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,10 @@ use parking_lot::RwLock;
 use ruma::{RoomAliasId, RoomId, ServerName, UserId};
 use tokio::sync::Notify;
 
-use super::transport::{AppserviceTransport, TransportError};
+use super::{
+    legacy,
+    transport::{AppserviceTransport, TransportError},
+};
 
 /// One application service: its registration, its namespaces, and the way to it.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Appservice {
     /// Rung when it showed that it is there.
     awake: Notify,
     status: DeliveryStatus,
+    /// Whether it showed that it knows only the paths from before they had versions.
+    legacy: AtomicBool,
 }
 
 /// How delivery to an application service goes, for operators.
@@ -54,7 +59,14 @@ impl Appservice {
         transport: Option<Arc<dyn AppserviceTransport>>,
     ) -> Result<Self, Faults> {
         let matcher = NamespaceMatcher::new(&registration, server_name)?;
-        Ok(Self { registration, matcher, transport, awake: Notify::new(), status: DeliveryStatus::default() })
+        Ok(Self {
+            registration,
+            matcher,
+            transport,
+            awake: Notify::new(),
+            status: DeliveryStatus::default(),
+            legacy: AtomicBool::new(false),
+        })
     }
 
     /// The registration's id.
@@ -105,6 +117,12 @@ impl Appservice {
         self.transport.is_some()
     }
 
+    /// Whether it is told of messages to the devices of its users (MSC4203): if it asks for ephemeral events or for encryption.
+    #[must_use]
+    pub fn wants_to_device(&self) -> bool {
+        self.is_reachable() && (self.registration.wants_ephemeral() || self.registration.msc3202)
+    }
+
     /// How delivery to it goes.
     #[must_use]
     pub const fn status(&self) -> &DeliveryStatus {
@@ -125,7 +143,10 @@ impl Appservice {
         self.status.failures.store(u64::from(failures), Ordering::Relaxed);
     }
 
-    /// Sends a request with the `hs_token`; `None` for a service that is never called.
+    /// Sends a request with the `hs_token`; `None` for a service that is never called. A service that does not know the path is
+    /// asked again on the path from before paths had versions ([spec]).
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/application-service-api/#legacy-routes
     pub(super) async fn call(
         &self,
         method: Method,
@@ -134,15 +155,37 @@ impl Appservice {
         timeout: Duration,
     ) -> Option<Result<Response<Bytes>, TransportError>> {
         let transport = self.transport.as_ref()?;
-        let request = match self.request(method, path, body) {
-            Ok(request) => request,
-            Err(error) => return Some(Err(TransportError::Connection(error.to_string()))),
-        };
-        Some(transport.call(request, timeout).await)
+        let old = legacy::path(path, &self.registration.hs_token);
+        if !self.legacy.load(Ordering::Relaxed) {
+            let answer = self.send(&**transport, method.clone(), path, body.clone(), timeout).await;
+            match &answer {
+                Ok(answer) if old.is_some() && legacy::is_unknown(answer) => {}
+                _ => return Some(answer),
+            }
+        }
+        let Some(old) = old else { return Some(self.send(&**transport, method, path, body, timeout).await) };
+        let answer = self.send(&**transport, method, &old, body, timeout).await;
+        let known = answer.as_ref().is_ok_and(|answer| !legacy::is_unknown(answer));
+        // A service that was updated meanwhile is found out here.
+        self.legacy.store(known, Ordering::Relaxed);
+        Some(answer)
+    }
+
+    async fn send(
+        &self,
+        transport: &dyn AppserviceTransport,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, TransportError> {
+        let request =
+            self.request(method, path, body).map_err(|error| TransportError::Connection(error.to_string()))?;
+        transport.call(request, timeout).await
     }
 
     /// The `hs_token` goes into the header, as the specification has asked since v1.4, and never into the URL, where it would be
-    /// logged.
+    /// logged, but on the old paths, whose services look nowhere else.
     fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>, http::Error> {
         let mut token = HeaderValue::from_str(&format!("Bearer {}", self.registration.hs_token.reveal()))?;
         token.set_sensitive(true);
@@ -197,7 +240,7 @@ impl Appservices {
         Ok(())
     }
 
-    /// Takes one out again, that could not be started.
+    /// Takes one out.
     pub(super) fn remove(&self, id: &str) {
         self.list.write().retain(|appservice| appservice.id() != id);
     }
@@ -218,6 +261,13 @@ impl Appservices {
     #[must_use]
     pub fn by_id(&self, id: &str) -> Option<Arc<Appservice>> {
         self.find(|appservice| appservice.id() == id)
+    }
+
+    /// The service that is told of messages to the devices of a user, if one is.
+    #[must_use]
+    pub fn for_to_device(&self, user_id: &UserId) -> Option<Arc<Appservice>> {
+        let list = self.list.read();
+        list.iter().find(|appservice| appservice.wants_to_device() && appservice.owns_user(user_id)).cloned()
     }
 
     /// Whether a user id is kept for an application service other than `but`.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::Method;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -56,15 +57,19 @@ impl Thirdparty {
 
     /// Every protocol of every service; instances of the same protocol are put together.
     pub async fn protocols(&self) -> BTreeMap<String, Value> {
+        let all = self.appservices.all();
+        let asked = all
+            .iter()
+            .flat_map(|appservice| appservice.registration().protocols.iter().map(move |name| (appservice, name)));
+        // All at once: one that hangs holds up none of the others.
+        let answers =
+            join_all(asked.map(async |(appservice, name)| (name, self.of_appservice(appservice, name).await)));
         let mut protocols: BTreeMap<String, Value> = BTreeMap::new();
-        for appservice in self.appservices.all() {
-            for name in &appservice.registration().protocols {
-                if let Some(found) = self.of_appservice(&appservice, name).await {
-                    match protocols.get_mut(name) {
-                        None => drop(protocols.insert(name.clone(), found)),
-                        Some(known) => add_instances(known, &found),
-                    }
-                }
+        for (name, found) in answers.await {
+            let Some(found) = found else { continue };
+            match protocols.get_mut(name) {
+                None => drop(protocols.insert(name.clone(), found)),
+                Some(known) => add_instances(known, &found),
             }
         }
         protocols
@@ -73,12 +78,12 @@ impl Thirdparty {
     /// One protocol, if a service serves it.
     pub async fn protocol(&self, name: &str) -> Option<Value> {
         let mut merged: Option<Value> = None;
-        for appservice in self.serving(name) {
-            if let Some(found) = self.of_appservice(&appservice, name).await {
-                match &mut merged {
-                    None => merged = Some(found),
-                    Some(known) => add_instances(known, &found),
-                }
+        let serving = self.serving(name);
+        for found in join_all(serving.iter().map(|appservice| self.of_appservice(appservice, name))).await {
+            match (&mut merged, found) {
+                (None, found) => merged = found,
+                (Some(known), Some(found)) => add_instances(known, &found),
+                (Some(_), None) => {}
             }
         }
         merged
@@ -146,8 +151,8 @@ impl Kind {
 
 async fn collect(kind: Kind, appservices: &[Arc<Appservice>], path: &str) -> Vec<Value> {
     let mut found = Vec::new();
-    for appservice in appservices {
-        let Some(Value::Array(results)) = ask(appservice, path).await else { continue };
+    for answer in join_all(appservices.iter().map(|appservice| ask(appservice, path))).await {
+        let Some(Value::Array(results)) = answer else { continue };
         let fits = |result: &Value| {
             result[kind.id()].is_string() && result["protocol"].is_string() && result["fields"].is_object()
         };
@@ -171,7 +176,11 @@ fn is_protocol(protocol: &Value) -> bool {
     protocol["user_fields"].is_array()
         && protocol["location_fields"].is_array()
         && protocol["field_types"].is_object()
-        && protocol["instances"].as_array().is_some_and(|instances| instances.iter().all(Value::is_object))
+        && protocol["instances"].as_array().is_some_and(|instances| instances.iter().all(is_instance))
+}
+
+fn is_instance(instance: &Value) -> bool {
+    instance["desc"].is_string() && instance["network_id"].is_string() && instance["fields"].is_object()
 }
 
 fn add_instances(known: &mut Value, more: &Value) {

@@ -5,9 +5,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, Router, extract::State};
+use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{
-    DeviceId, OwnedUserId, UserId,
+    UserId,
     api::client::keys::{
         claim_keys::v3 as claim_keys, get_key_changes::v3 as get_key_changes, get_keys::v3 as get_keys,
         upload_keys::v3 as upload_keys, upload_signatures::v3 as upload_signatures,
@@ -19,7 +20,10 @@ use serde_json::{Map, Value, json};
 
 use super::reply::empty;
 use crate::{
-    devices::{Devices, Keys, MAX_KEYS_PER_UPLOAD},
+    devices::{
+        Devices, Keys, MAX_KEYS_PER_UPLOAD,
+        signatures::{is_signed, public_key},
+    },
     http::{
         ApiConfig, ApiState,
         auth::Authed,
@@ -27,7 +31,8 @@ use crate::{
         uia::{Challenge, Uia, UiaError},
     },
     rooms::Rooms,
-    sync::SyncToken,
+    stream::Stream,
+    sync::{SyncToken, device_changes},
 };
 
 /// How many devices one query or claim may name.
@@ -123,7 +128,7 @@ async fn query(
         of_devices.insert(user.clone(), device_keys(&keys, &devices, user_id, wanted).await?.into());
         for (kind, key) in parsed(keys.cross_signing_of(user_id).await?) {
             match kind.as_str() {
-                "master" => drop(master.insert(user.clone(), key)),
+                "master" => drop(master.insert(user.clone(), with_signatures_for(key, user_id, &caller.user_id))),
                 "self_signing" => drop(self_signing.insert(user.clone(), key)),
                 "user_signing" if *user_id == caller.user_id => drop(user_signing.insert(user.clone(), key)),
                 _ => {}
@@ -137,6 +142,14 @@ async fn query(
         "self_signing_keys": self_signing,
         "user_signing_keys": user_signing,
     })))
+}
+
+/// A master key with the signatures of its owner and of the reader: whom others trust is their own business.
+fn with_signatures_for(mut key: Value, owner: &UserId, reader: &UserId) -> Value {
+    if let Some(signatures) = key["signatures"].as_object_mut() {
+        signatures.retain(|user_id, _| user_id == owner.as_str() || user_id == reader.as_str());
+    }
+    key
 }
 
 /// `POST /_matrix/client/v3/keys/claim`
@@ -165,33 +178,28 @@ async fn claim(State(keys): State<Keys>, Authed { body, .. }: Authed<claim_keys:
 async fn changes(
     State(keys): State<Keys>,
     State(rooms): State<Rooms>,
+    State(stream): State<Stream>,
     Authed { caller, body }: Authed<get_key_changes::Request>,
 ) -> ApiResult<Json<Value>> {
     let token = |text: &str| {
         text.parse::<SyncToken>().map_err(|_| MatrixError::invalid_param("The token is not one of this server"))
     };
     let (from, to) = (token(&body.from)?, token(&body.to)?);
-    let mut changed: Vec<OwnedUserId> = Vec::new();
-    for user_id in keys.changed_between(from.position.0, to.position.0).await? {
-        let Ok(user_id) = UserId::parse(user_id) else { continue };
-        if user_id == caller.user_id || rooms.share_a_room(&caller.user_id, &user_id).await? {
-            changed.push(user_id);
-        }
-    }
-    Ok(Json(json!({ "changed": changed, "left": [] })))
+    let joined = rooms.joined_rooms(&caller.user_id).await?.into_iter().collect();
+    let until = to.position.min(stream.position());
+    let places = (&keys, &rooms, &stream);
+    let changes = device_changes(places, &caller.user_id, &joined, from.position, until).await?;
+    Ok(Json(json!({ "changed": changes.changed, "left": changes.left })))
 }
 
-/// `POST /_matrix/client/v3/keys/device_signing/upload`; the first keys of a user, and those of application services, need no
-/// password.
+/// `POST /_matrix/client/v3/keys/device_signing/upload`; the first keys of a user, the same again, and those of application
+/// services need no password.
 async fn upload_cross_signing(
     State(keys): State<Keys>,
     State(uia): State<Uia>,
     Authed { caller, body }: Authed<upload_signing_keys::Request>,
 ) -> Result<Json<Value>, UiaError> {
-    let is_first = keys.cross_signing_of(&caller.user_id).await?.is_empty();
-    if !is_first && caller.appservice.is_none() {
-        uia.require(Challenge::password("cross-signing", &caller.user_id), body.auth.as_ref()).await?;
-    }
+    let known = parsed(keys.cross_signing_of(&caller.user_id).await?);
     let given = [
         ("master", &body.master_key),
         ("self_signing", &body.self_signing_key),
@@ -201,13 +209,41 @@ async fn upload_cross_signing(
     for (kind, key) in given {
         let Some(key) = key else { continue };
         let key = value(key)?;
-        if key["user_id"] != caller.user_id.as_str() {
-            return Err(MatrixError::invalid_param("The keys are another user's").into());
+        if key["user_id"] != caller.user_id.as_str() || public_key(&key).is_none() {
+            return Err(MatrixError::invalid_param("Not a cross-signing key of this user").into());
         }
-        wanted.push((kind, key.to_string()));
+        wanted.push((kind, key));
     }
+    check_signed_by_master(&caller.user_id, &known, &wanted)?;
+    let is_same = |(kind, key): &(&str, Value)| known.get(*kind).is_some_and(|known| known["keys"] == key["keys"]);
+    if !known.is_empty() && caller.appservice.is_none() && !wanted.iter().all(is_same) {
+        uia.require(Challenge::password("cross-signing", &caller.user_id), body.auth.as_ref()).await?;
+    }
+    // What is there keeps the signatures it has got since.
+    wanted.retain(|wanted| !is_same(wanted));
+    if wanted.is_empty() {
+        return Ok(empty());
+    }
+    let wanted: Vec<(&str, String)> = wanted.into_iter().map(|(kind, key)| (kind, key.to_string())).collect();
     keys.upload_cross_signing(&caller.user_id, &wanted).await?;
     Ok(empty())
+}
+
+/// The other keys are the user's because the master key says so, the new one or that which is there.
+fn check_signed_by_master(user_id: &UserId, known: &Map<String, Value>, wanted: &[(&str, Value)]) -> ApiResult<()> {
+    let new = wanted.iter().find(|(kind, _)| *kind == "master").map(|(_, key)| key);
+    let others: Vec<&Value> = wanted.iter().filter(|(kind, _)| *kind != "master").map(|(_, key)| key).collect();
+    let Some((id, key)) = new.or_else(|| known.get("master")).and_then(public_key) else {
+        if others.is_empty() {
+            return Ok(());
+        }
+        return Err(MatrixError::invalid_param("There is no master key").into());
+    };
+    if others.iter().all(|other| is_signed(other, user_id, id, key)) {
+        return Ok(());
+    }
+    let message = "A key is not signed by the master key";
+    Err(MatrixError::with_errcode(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", message).into())
 }
 
 /// `POST /_matrix/client/v3/keys/signatures/upload`; signatures are kept with what they sign. Only a user's own keys can be signed
@@ -216,34 +252,63 @@ async fn upload_signatures(
     State(keys): State<Keys>,
     Authed { caller, body }: Authed<upload_signatures::Request>,
 ) -> ApiResult<Json<Value>> {
+    let mut failures: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut count = 0;
     for (user_id, signed) in &body.signed_keys {
         let signed = serde_json::to_value(signed).map_err(|_| MatrixError::bad_json("Not signatures"))?;
         let Value::Object(signed) = signed else { continue };
         for (id, object) in signed {
-            sign(&keys, &caller.user_id, user_id, &id, &object["signatures"]).await?;
+            count += 1;
+            if count > MAX_KEYS_PER_UPLOAD {
+                return Err(MatrixError::invalid_param("Too many signatures").into());
+            }
+            if let Err(refusal) = sign(&keys, &caller.user_id, user_id, &id, &object).await? {
+                failures.entry(user_id.to_string()).or_default().insert(id, refusal);
+            }
         }
     }
-    Ok(Json(json!({ "failures": {} })))
+    Ok(Json(json!({ "failures": failures })))
 }
 
-async fn sign(keys: &Keys, by: &UserId, user_id: &UserId, id: &str, signatures: &Value) -> ApiResult<()> {
-    let Some(new) = signatures[by.as_str()].as_object() else { return Ok(()) };
-    if by == user_id
-        && let Some(mut device_keys) = parsed(keys.of_user(user_id).await?).remove(id)
-    {
-        add_signatures(&mut device_keys, by, new);
-        let device_id = <&DeviceId>::from(id);
-        keys.replace_device_keys(user_id, device_id.as_str(), &device_keys.to_string()).await?;
-        return Ok(());
+/// Adds the signatures of one key, or says why not.
+async fn sign(keys: &Keys, by: &UserId, user_id: &UserId, id: &str, object: &Value) -> ApiResult<Result<(), Value>> {
+    let refusal = |errcode: &str, error: &str| Ok(Err(json!({ "errcode": errcode, "error": error })));
+    let Some(new) = object["signatures"][by.as_str()].as_object() else {
+        return refusal("M_INVALID_SIGNATURE", "There is no signature of yours");
+    };
+    let mut device_keys = parsed(keys.of_user(user_id).await?);
+    let device = device_keys.remove(id).filter(|_| by == user_id);
+    let cross_signing = parsed(keys.cross_signing_of(user_id).await?);
+    let is_master = |key: &&Value| public_key(key).is_some_and(|(_, public)| public == id);
+    let master = cross_signing.get("master").filter(is_master);
+    let Some(mut target) = device.clone().or_else(|| master.cloned()) else {
+        return refusal("M_NOT_FOUND", "There is no such key");
+    };
+    add_signatures(&mut target, by, new);
+    // A key signs itself by its device or by a cross-signing key of the signer.
+    let mut signers: Map<String, Value> = Map::new();
+    for (device_id, keys) in parsed(keys.of_user(by).await?) {
+        let name = format!("ed25519:{device_id}");
+        let public = keys["keys"][&name].clone();
+        signers.insert(name, public);
     }
-    let mut cross_signing = parsed(keys.cross_signing_of(user_id).await?);
-    let Some(mut master) = cross_signing.remove("master") else { return Ok(()) };
-    let is_master = master["keys"].as_object().is_some_and(|keys| keys.values().any(|key| key == id));
-    if is_master {
-        add_signatures(&mut master, by, new);
-        keys.upload_cross_signing(user_id, &[("master", master.to_string())]).await?;
+    for key in parsed(keys.cross_signing_of(by).await?).values() {
+        if let Some((name, public)) = public_key(key) {
+            signers.insert(name.to_owned(), public.into());
+        }
     }
-    Ok(())
+    let fits = |name: &String| {
+        signers.get(name).and_then(Value::as_str).is_some_and(|public| is_signed(&target, by, name, public))
+    };
+    if !new.keys().all(fits) {
+        return refusal("M_INVALID_SIGNATURE", "The signature is not one of the key as it is here");
+    }
+    if device.is_some() {
+        keys.replace_device_keys(user_id, id, &target.to_string()).await?;
+    } else {
+        keys.upload_cross_signing(user_id, &[("master", target.to_string())]).await?;
+    }
+    Ok(Ok(()))
 }
 
 fn add_signatures(object: &mut Value, by: &UserId, new: &Map<String, Value>) {

@@ -55,6 +55,9 @@ async fn send(
     let content = body.body.into_json();
     let mut outgoing = Outgoing::message(body.room_id, caller.user_id, kind, content);
     outgoing.redacts = redacts(&outgoing.kind, &outgoing.content);
+    if let Some(redacts) = &outgoing.redacts {
+        rooms.check_encryption_stays(&outgoing.room_id, redacts).await?;
+    }
     outgoing.ts = caller.ts;
     outgoing.txn = txn;
     let sent = rooms.send(outgoing).await?;
@@ -67,6 +70,7 @@ async fn redact(
     Authed { caller, body }: Authed<redact_event::Request>,
 ) -> ApiResult<RumaReply<redact_event::Response>> {
     let txn = txn(&caller, body.txn_id.as_str())?;
+    rooms.check_encryption_stays(&body.room_id, &body.event_id).await?;
     let redaction = Redaction {
         room_id: body.room_id,
         sender: caller.user_id,

@@ -83,6 +83,7 @@ async fn put(
     if kind == "m.room.canonical_alias" {
         check_aliases(&rooms, &body.room_id, &content).await?;
     }
+    rooms.check_encryption(&body.room_id, &kind, &body.state_key, &content).await?;
     let mut outgoing = Outgoing::state(body.room_id, caller.user_id, kind, body.state_key, content);
     outgoing.ts = caller.ts;
     let sent = rooms.send(outgoing).await?;

@@ -5,8 +5,7 @@
 use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::api::client::{
-    backup::get_latest_backup_info::v3 as get_backup, user_directory::search_users::v3 as search_users,
-    voip::get_turn_server_info::v3 as turn_server,
+    user_directory::search_users::v3 as search_users, voip::get_turn_server_info::v3 as turn_server,
 };
 use serde_json::{Map, Value, json};
 
@@ -20,7 +19,6 @@ const MAX_RESULTS: u32 = 100;
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<search_users::Request, _, _, _>(router, search);
-    let router = mount::<get_backup::Request, _, _, _>(router, no_backup);
     mount::<turn_server::Request, _, _, _>(router, no_turn_server)
 }
 
@@ -47,12 +45,6 @@ async fn search(
         })
         .collect();
     Ok(Json(json!({ "results": results, "limited": limited })))
-}
-
-/// `GET /_matrix/client/v3/room_keys/version`: there are no backups here
-/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3room_keysversion)).
-async fn no_backup(_: Authed<get_backup::Request>) -> MatrixError {
-    MatrixError::not_found("No key backup")
 }
 
 /// `GET /_matrix/client/v3/voip/turnServer`: there is none, which is said by an empty object

@@ -44,10 +44,21 @@ impl Keys {
         }
         statements.extend(one_time.iter().map(|(id, body)| table::put_one_time_key(user, device, id, body)));
         statements.extend(fallback.iter().map(|(id, body)| table::put_fallback_key(user, device, id, body)));
+        if !one_time.is_empty() || !fallback.is_empty() {
+            statements.push(table::count_changed(user, device));
+        }
         if !statements.is_empty() {
             self.local.write(statements).await?;
         }
         Ok(())
+    }
+
+    /// Devices whose one-time or fallback keys were uploaded or claimed with `after < position <= until`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn counts_between(&self, after: i64, until: i64) -> Result<Vec<(String, String)>, SqlError> {
+        table::counts_between(self.local.db(), after, until).await
     }
 
     /// Stores cross-signing keys by kind: `master`, `self_signing`, `user_signing`.

@@ -2,11 +2,19 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#send-to-device-messaging
 
+use std::sync::Arc;
+
 use landbridge_sql::SqlError;
-use ruma::{DeviceId, UserId};
+use ruma::{DeviceId, OwnedUserId, UserId};
+use sha2::{Digest as _, Sha256};
 
 use super::DeviceError;
-use crate::store::{device_keys as table, local::Local};
+use crate::{
+    appservice::Appservices,
+    clock::Clock,
+    rooms::Txn,
+    store::{StoreError, device_keys as table, local::Local},
+};
 
 /// How many devices one request may send to.
 pub const MAX_TO_DEVICE_RECIPIENTS: usize = 10_000;
@@ -14,30 +22,56 @@ pub const MAX_TO_DEVICE_RECIPIENTS: usize = 10_000;
 /// How many messages one sync carries; the rest comes with the next.
 pub const TO_DEVICE_PER_SYNC: usize = 100;
 
-/// The messages that wait for devices.
+/// How long a request is remembered, in milliseconds: a repetition within a day sends nothing.
+const REMEMBERED: i64 = 24 * 60 * 60 * 1000;
+
+/// A message on its way to one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Whose device.
+    pub user_id: OwnedUserId,
+    /// The device.
+    pub device_id: String,
+    /// The event as JSON.
+    pub body: String,
+}
+
+/// The messages that wait for devices, and for the application services that own their users.
 #[derive(Clone, Debug)]
 pub struct ToDevice {
     local: Local,
+    appservices: Appservices,
+    clock: Arc<dyn Clock>,
 }
 
 impl ToDevice {
-    pub(crate) const fn new(local: Local) -> Self {
-        Self { local }
+    pub(crate) const fn new(local: Local, appservices: Appservices, clock: Arc<dyn Clock>) -> Self {
+        Self { local, appservices, clock }
     }
 
-    /// Queues messages: user id, device id, and the event as JSON.
+    /// Queues messages. `txn` names the request: made again, it queues nothing, also after a restart.
     ///
     /// # Errors
     /// When the store fails; then none is queued.
-    pub async fn send(&self, messages: &[(String, String, String)]) -> Result<(), DeviceError> {
-        let statements: Vec<_> = (0..)
-            .zip(messages)
-            .map(|(number, (user, device, body))| table::put_to_device(user, device, number, body))
-            .collect();
-        if !statements.is_empty() {
-            self.local.write(statements).await?;
+    pub async fn send(&self, messages: &[Message], txn: Option<&Txn>, by: &UserId) -> Result<(), DeviceError> {
+        let now = i64::from(self.clock.now().0);
+        let mut statements = Vec::new();
+        if let Some(txn) = txn {
+            statements.push(table::forget_txns(now - REMEMBERED));
+            statements.push(table::put_txn(&txn_key(by, txn), now));
         }
-        Ok(())
+        for (number, message) in (0..).zip(messages) {
+            let service = self.appservices.for_to_device(&message.user_id);
+            let whom = (message.user_id.as_str(), message.device_id.as_str());
+            statements.push(table::put_to_device(whom, number, &message.body, service.as_ref().map(|s| s.id())));
+        }
+        if statements.is_empty() {
+            return Ok(());
+        }
+        match self.local.write(statements).await {
+            Err(StoreError::Conflict) if txn.is_some() => Ok(()),
+            written => Ok(written.map(drop)?),
+        }
     }
 
     /// Messages of a device with `after < position <= until`, oldest first. Those of one request share a position and come
@@ -71,4 +105,13 @@ impl ToDevice {
         self.local.write(vec![table::delete_to_device(user_id.as_str(), device_id.as_str(), until)]).await?;
         Ok(())
     }
+}
+
+fn txn_key(by: &UserId, txn: &Txn) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [by.as_str(), &txn.device, &txn.id] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().into()
 }

@@ -9,7 +9,7 @@ use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
     appservice::{Appservices, Deliveries, thirdparty::Thirdparty},
     departure::Departure,
-    devices::{Devices, Keys, ToDevice},
+    devices::{Backups, Devices, Keys, ToDevice},
     entropy::Entropy,
     media::Media,
     rooms::Rooms,
@@ -74,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) users: Users,
     pub(crate) account_data: AccountData,
     pub(crate) devices: Devices,
+    pub(crate) backups: Backups,
     pub(crate) keys: Keys,
     pub(crate) to_device: ToDevice,
     pub(crate) media: Media,
@@ -101,7 +102,7 @@ macro_rules! part {
 
 part! {
     config: Arc<ApiConfig>, auth: Auth, uia: Uia, limits: Limits, departure: Departure,
-    grants: Grants, users: Users, account_data: AccountData, devices: Devices, keys: Keys,
+    grants: Grants, users: Users, account_data: AccountData, devices: Devices, backups: Backups, keys: Keys,
     to_device: ToDevice, media: Media, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
     presences: Presences, sync: Sync, appservices: Appservices, deliveries: Deliveries, thirdparty: Thirdparty,
     entropy: Arc<dyn Entropy>,

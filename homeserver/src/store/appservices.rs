@@ -25,6 +25,9 @@ pub(crate) struct TxnRow {
     /// What the cursor becomes when it is acknowledged.
     pub(crate) end_pos: i64,
     pub(crate) events: i64,
+    /// The last message to a device in it, and how many there are: taken with it.
+    pub(crate) to_device_end: (i64, i64),
+    pub(crate) to_device: i64,
     pub(crate) body: Vec<u8>,
 }
 
@@ -53,22 +56,36 @@ pub(crate) fn put_cursor(id: &str, cursor: &CursorRow) -> Statement {
 
 pub(crate) async fn in_flight(db: &Db, id: &str) -> Result<Option<TxnRow>, SqlError> {
     db.fetch_optional(
-        "SELECT txn_id, end_pos, events, body FROM appservice_txn WHERE appservice_id = $1",
+        "SELECT txn_id, end_pos, events, body, to_device_pos, to_device_number, to_device FROM appservice_txn \
+         WHERE appservice_id = $1",
         &[Value::from(id)],
     )
     .await?
-    .map(|row| Ok(TxnRow { txn_id: row.text(0)?, end_pos: row.int(1)?, events: row.int(2)?, body: row.bytes(3)? }))
+    .map(|row| {
+        Ok(TxnRow {
+            txn_id: row.text(0)?,
+            end_pos: row.int(1)?,
+            events: row.int(2)?,
+            body: row.bytes(3)?,
+            to_device_end: (row.int(4)?, row.int(5)?),
+            to_device: row.int(6)?,
+        })
+    })
     .transpose()
 }
 
 pub(crate) fn freeze(id: &str, txn: &TxnRow) -> Statement {
     statement!(
-        "INSERT INTO appservice_txn (appservice_id, txn_id, end_pos, events, body) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO appservice_txn (appservice_id, txn_id, end_pos, events, body, to_device_pos, to_device_number, to_device) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         id,
         txn.txn_id.as_str(),
         txn.end_pos,
         txn.events,
-        txn.body.clone()
+        txn.body.clone(),
+        txn.to_device_end.0,
+        txn.to_device_end.1,
+        txn.to_device
     )
 }
 
@@ -112,4 +129,34 @@ pub(crate) fn remove_member(id: &str, room_id: &str, who: &str) -> Statement {
 
 pub(crate) fn clear_members(id: &str) -> Statement {
     statement!("DELETE FROM appservice_member WHERE appservice_id = $1", id)
+}
+
+/// Registrations that were added while the server ran: id and JSON.
+pub(crate) async fn registrations(db: &Db) -> Result<Vec<(String, String)>, SqlError> {
+    let rows = db.fetch_all("SELECT appservice_id, body FROM appservice_registration ORDER BY added_at", &[]).await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+}
+
+pub(crate) fn put_registration(id: &str, body: &str, at: i64) -> Statement {
+    statement!(
+        "INSERT INTO appservice_registration (appservice_id, body, added_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (appservice_id) DO UPDATE SET body = excluded.body",
+        id,
+        body,
+        at
+    )
+}
+
+pub(crate) fn delete_registration(id: &str) -> Statement {
+    statement!("DELETE FROM appservice_registration WHERE appservice_id = $1", id)
+}
+
+/// Forgets what was delivered to a service that is gone for good.
+pub(crate) fn forget(id: &str) -> Vec<Statement> {
+    vec![
+        statement!("DELETE FROM appservice_cursor WHERE appservice_id = $1", id),
+        thaw(id),
+        clear_members(id),
+        statement!("UPDATE to_device SET appservice_id = NULL WHERE appservice_id = $1", id),
+    ]
 }

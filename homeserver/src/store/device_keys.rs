@@ -1,4 +1,5 @@
-//! The tables `device_keys`, `one_time_key`, `fallback_key`, `cross_signing_key`, `device_list` and `to_device`.
+//! The tables `device_keys`, `one_time_key`, `fallback_key`, `cross_signing_key`, `device_list`, `key_count`,
+//! `to_device` and `to_device_txn`.
 
 use landbridge_sql::{Db, SqlError, Tx, Value};
 
@@ -21,6 +22,24 @@ pub(crate) fn changed(user_id: &str) -> Statement {
         user_id,
         Cell::Position
     )
+}
+
+/// Notes that the number of one-time keys of a device changed, or whether its fallback keys are used.
+pub(crate) fn count_changed(user_id: &str, device_id: &str) -> Statement {
+    statement!(
+        "INSERT INTO key_count (user_id, device_id, pos) VALUES ($1, $2, $3) \
+         ON CONFLICT (user_id, device_id) DO UPDATE SET pos = excluded.pos",
+        user_id,
+        device_id,
+        Cell::Position
+    )
+}
+
+/// Devices whose keys were uploaded or claimed with `after < pos <= until`.
+pub(crate) async fn counts_between(db: &Db, after: i64, until: i64) -> Result<Vec<(String, String)>, SqlError> {
+    let sql = "SELECT user_id, device_id FROM key_count WHERE pos > $1 AND pos <= $2 ORDER BY user_id, device_id";
+    let rows = db.fetch_all(sql, &[Value::from(after), Value::from(until)]).await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
 }
 
 /// A key uploaded twice stays as it was: it may have been claimed by its first bytes.
@@ -107,6 +126,7 @@ pub(crate) async fn claim(
     user_id: &str,
     device_id: &str,
     algorithm: &str,
+    position: i64,
 ) -> Result<Option<(String, String)>, SqlError> {
     let whose = [Value::from(user_id), Value::from(device_id), Value::from(algorithm)];
     let one_time = tx
@@ -128,7 +148,10 @@ pub(crate) async fn claim(
             .await?
         }
     };
-    row.map(|row| Ok((row.text(0)?, row.text(1)?))).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let noted = count_changed(user_id, device_id);
+    tx.execute(noted.sql, &noted.values(position)).await?;
+    Ok(Some((row.text(0)?, row.text(1)?)))
 }
 
 /// Users whose devices changed with `after < pos <= until`.
@@ -142,15 +165,75 @@ pub(crate) async fn changed_between(db: &Db, after: i64, until: i64) -> Result<V
     rows.iter().map(|row| row.text(0)).collect()
 }
 
-/// Queues a message for one device.
-pub(crate) fn put_to_device(user_id: &str, device_id: &str, number: i64, body: &str) -> Statement {
+/// Queues a message for one device, and for the application service whose user it belongs to.
+pub(crate) fn put_to_device(
+    (user_id, device_id): (&str, &str),
+    number: i64,
+    body: &str,
+    appservice_id: Option<&str>,
+) -> Statement {
     statement!(
-        "INSERT INTO to_device (pos, number, user_id, device_id, body) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO to_device (pos, number, user_id, device_id, body, appservice_id) VALUES ($1, $2, $3, $4, $5, $6)",
         Cell::Position,
         number,
         user_id,
         device_id,
-        body
+        body,
+        appservice_id
+    )
+}
+
+/// Remembers a request; [`super::StoreError::Conflict`] when it was made before.
+pub(crate) fn put_txn(key: &[u8], now: i64) -> Statement {
+    statement!("INSERT INTO to_device_txn (txn_key, seen_at) VALUES ($1, $2)", key.to_vec(), now)
+}
+
+/// Forgets requests made before a time.
+pub(crate) fn forget_txns(before: i64) -> Statement {
+    statement!("DELETE FROM to_device_txn WHERE seen_at < $1", before)
+}
+
+/// A message that waits for an application service.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceMessage {
+    pub(crate) pos: i64,
+    pub(crate) number: i64,
+    pub(crate) user_id: String,
+    pub(crate) device_id: String,
+    pub(crate) body: String,
+}
+
+/// The messages after a position and number that wait for an application service, the oldest first.
+pub(crate) async fn to_device_of_service(
+    db: &Db,
+    id: &str,
+    after: (i64, i64),
+    limit: i64,
+) -> Result<Vec<ServiceMessage>, SqlError> {
+    let sql = "SELECT pos, number, user_id, device_id, body FROM to_device WHERE appservice_id = $1 \
+               AND (pos > $2 OR (pos = $2 AND number > $3)) ORDER BY pos, number LIMIT $4";
+    let values = [Value::from(id), Value::from(after.0), Value::from(after.1), Value::from(limit)];
+    let rows = db.fetch_all(sql, &values).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ServiceMessage {
+                pos: row.int(0)?,
+                number: row.int(1)?,
+                user_id: row.text(2)?,
+                device_id: row.text(3)?,
+                body: row.text(4)?,
+            })
+        })
+        .collect()
+}
+
+/// Forgets what an application service has taken: all up to one message.
+pub(crate) fn delete_of_service(id: &str, pos: i64, number: i64) -> Statement {
+    statement!(
+        "DELETE FROM to_device WHERE appservice_id = $1 AND (pos < $2 OR (pos = $2 AND number <= $3))",
+        id,
+        pos,
+        number
     )
 }
 

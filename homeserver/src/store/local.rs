@@ -84,10 +84,10 @@ struct Claim {
 
 #[async_trait]
 impl Write for Claim {
-    async fn write(&self, tx: &mut Tx<'_>, _position: Position) -> Result<(), SqlError> {
+    async fn write(&self, tx: &mut Tx<'_>, position: Position) -> Result<(), SqlError> {
         let mut found = Vec::with_capacity(self.wanted.len());
         for (user, device, algorithm) in &self.wanted {
-            found.push(device_keys::claim(tx, user, device, algorithm).await?);
+            found.push(device_keys::claim(tx, user, device, algorithm, position.0).await?);
         }
         *self.found.lock() = found;
         Ok(())

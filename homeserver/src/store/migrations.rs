@@ -13,5 +13,10 @@ macro_rules! step {
     };
 }
 
-pub(crate) const STEPS: &[Migration] =
-    &[step!(1, "0001_rooms"), step!(2, "0002_accounts"), step!(3, "0003_sessions"), step!(4, "0004_media")];
+pub(crate) const STEPS: &[Migration] = &[
+    step!(1, "0001_rooms"),
+    step!(2, "0002_accounts"),
+    step!(3, "0003_sessions"),
+    step!(4, "0004_media"),
+    step!(5, "0005_service_keys"),
+];

@@ -14,14 +14,14 @@ use serde_json::{
 };
 
 use super::{
-    LOOKED_AT, Sources, SyncRequest, SyncToken,
+    LOOKED_AT, Sources, SyncRequest, SyncToken, device_changes,
     filter::{EventFilter, admits, admits_room},
     receipts::{Receipt, by_room, receipt_content},
     room::{self, Span},
 };
 use crate::{
     http::error::ApiError,
-    rooms::{Event, Membership, RoomMembership},
+    rooms::{Membership, RoomMembership},
     stream::Position,
     users::StoredEvent,
 };
@@ -39,8 +39,6 @@ pub(super) struct Built {
 struct News {
     /// The rooms with events, `None` if there were too many to tell.
     rooms: Option<HashSet<OwnedRoomId>>,
-    /// Users that came into a room of this user.
-    joiners: HashSet<OwnedUserId>,
     receipts: HashMap<OwnedRoomId, Vec<Receipt>>,
     typing: HashMap<OwnedRoomId, Vec<OwnedUserId>>,
     account_data: HashMap<String, Vec<StoredEvent>>,
@@ -49,7 +47,7 @@ struct News {
 pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Built, ApiError> {
     let (until, memberships) = standing(sources, &request.user_id).await?;
     let seen = request.since.map(|since| since.position);
-    let news = news(sources, request, &memberships, seen, until).await?;
+    let news = news(sources, request, seen, until).await?;
     let mut response = Response::new(String::new());
     for membership in &memberships {
         if !membership.forgotten && admits_room(&request.filter, &membership.room_id) {
@@ -58,7 +56,9 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
     }
     add_account_data(sources, request, &news, &mut response).await?;
     add_presence(sources, request, until, &mut response).await?;
-    add_device_lists(sources, request, &news, until, &mut response).await?;
+    let is_joined = |member: &&RoomMembership| member.membership == Membership::Join;
+    let joined = memberships.iter().filter(is_joined).map(|member| member.room_id.clone()).collect();
+    add_device_lists(sources, request, &joined, until, &mut response).await?;
     let token = add_to_device(sources, request, until, &mut response).await?;
     response.next_batch = token.to_string();
     let is_empty = response.rooms.is_empty()
@@ -67,8 +67,6 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
         && response.to_device.is_empty()
         && response.device_lists.is_empty();
     add_key_counts(sources, request, &mut response).await?;
-    let is_joined = |member: &&RoomMembership| member.membership == Membership::Join;
-    let joined = memberships.iter().filter(is_joined).map(|member| member.room_id.clone()).collect();
     Ok(Built { response, until, is_empty, joined })
 }
 
@@ -88,14 +86,12 @@ async fn standing(sources: &Sources, user_id: &UserId) -> Result<(Position, Vec<
 async fn news(
     sources: &Sources,
     request: &SyncRequest,
-    memberships: &[RoomMembership],
     seen: Option<Position>,
     until: Position,
 ) -> Result<News, ApiError> {
     let after = seen.unwrap_or(Position::START);
     let mut news = News {
         rooms: None,
-        joiners: HashSet::new(),
         receipts: HashMap::new(),
         typing: sources.typing.changes(after.0, until.0).into_iter().collect(),
         account_data: HashMap::new(),
@@ -115,21 +111,10 @@ async fn news(
         }
     }
     let events = sources.stream.read(after, until, LOOKED_AT).await?;
-    let is_joined = |room_id: &RoomId| {
-        memberships.iter().any(|member| member.membership == Membership::Join && member.room_id == room_id)
-    };
-    news.joiners = events.iter().filter(|event| is_joined(&event.room_id)).filter_map(|event| joiner(event)).collect();
     if events.len() < LOOKED_AT {
         news.rooms = Some(events.iter().map(|event| event.room_id.clone()).collect());
     }
     Ok(news)
-}
-
-fn joiner(event: &Event) -> Option<OwnedUserId> {
-    if event.membership() != Some(Membership::Join) {
-        return None;
-    }
-    UserId::parse(event.state_key.as_deref()?).ok()
 }
 
 async fn add_room(
@@ -311,23 +296,19 @@ async fn add_presence(
     Ok(())
 }
 
-/// Users whose devices a client must look at anew: those that changed them, and those that came into a shared room.
+/// Users whose devices a client must look at anew, and those it can forget.
 async fn add_device_lists(
     sources: &Sources,
     request: &SyncRequest,
-    news: &News,
+    joined: &HashSet<OwnedRoomId>,
     until: Position,
     response: &mut Response,
 ) -> Result<(), ApiError> {
     let Some(since) = request.since else { return Ok(()) };
-    let changed = sources.keys.changed_between(since.position.0, until.0).await?;
-    let mut users: HashSet<OwnedUserId> = changed.into_iter().filter_map(|id| UserId::parse(id).ok()).collect();
-    users.extend(news.joiners.iter().filter(|user_id| **user_id != request.user_id).cloned());
-    for user_id in users {
-        if user_id == request.user_id || sources.rooms.share_a_room(&request.user_id, &user_id).await? {
-            response.device_lists.changed.push(user_id);
-        }
-    }
+    let places = (&sources.keys, &sources.rooms, &sources.stream);
+    let changes = device_changes(places, &request.user_id, joined, since.position, until).await?;
+    response.device_lists.changed = changes.changed.into_iter().collect();
+    response.device_lists.left = changes.left.into_iter().collect();
     Ok(())
 }
 

@@ -509,3 +509,211 @@ async fn third_party_networks_are_described_by_their_services() {
     let found = alice.get("thirdparty/location/irc?channel=%23tea").await.ok();
     assert_eq!(found.as_array().unwrap().len(), 1);
 }
+
+/// A registration that asks for all that encryption needs.
+fn encrypting() -> landbridge_registration::Registration {
+    let mut registration = irc_registration();
+    registration.msc3202 = true;
+    registration
+}
+
+/// What all acknowledged transactions hold under a name, in order.
+fn all_of(service: &Service, name: &str) -> Vec<Value> {
+    let acknowledged = service.transactions().into_iter().filter(|call| call.answered.is_success());
+    acknowledged.flat_map(|call| call.json()[name].as_array().cloned().unwrap_or_default()).collect()
+}
+
+#[tokio::test]
+async fn messages_to_devices_of_virtual_users_wait_until_the_service_has_them() {
+    let server = Server::start().await;
+    let service = Service::default();
+    server.appservice(encrypting(), &service).await;
+    let alice = server.person("alice").await;
+    let bob = registers(&server, "irc_bob").await;
+    bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.ok();
+    service.always(500);
+    let numbers: Vec<u64> = (0..250).collect();
+    for number in &numbers {
+        let body = json!({ "messages": { &bob.user_id: { "BRIDGE": { "n": number } } } });
+        alice.put(&format!("sendToDevice/x.n/{number}"), body).await.ok();
+    }
+    service.until(|service| !service.transactions().is_empty()).await;
+    let server = server.restart().await;
+    service.always(200);
+    server.appservice(encrypting(), &service).await;
+    let came = |service: &Service| {
+        let came = all_of(service, "to_device");
+        came.iter().map(|event| event["content"]["n"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    service.until(|service| came(service).len() >= numbers.len()).await;
+    assert_eq!(came(&service), numbers, "all, once, in order");
+    let first = &all_of(&service, "de.sorunome.msc2409.to_device")[0];
+    assert_eq!((&first["to_user_id"], &first["to_device_id"]), (&json!(bob.user_id), &json!("BRIDGE")));
+    assert_eq!(first["sender"], json!(alice.user_id));
+    let most = service.transactions().iter().map(|call| call.json()["to_device"].as_array().map_or(0, Vec::len)).max();
+    assert!(most.unwrap() <= 100, "{most:?}");
+}
+
+#[tokio::test]
+async fn a_service_hears_whose_devices_changed_and_how_many_keys_are_left() {
+    let server = Server::start().await;
+    let service = Service::default();
+    server.appservice(encrypting(), &service).await;
+    let (alice, carol) = (server.person("alice").await, server.person("carol").await);
+    let room = portal(&server, &alice).await;
+    let bob = virtual_user(&server, "irc_bob");
+    bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.ok();
+    let keys = json!({ "user_id": bob.user_id, "device_id": "BRIDGE", "algorithms": [], "keys": {}, "signatures": {} });
+    let upload = json!({ "device_keys": keys,
+        "one_time_keys": { "signed_curve25519:A": { "key": "a", "signatures": {} }, "signed_curve25519:B": { "key": "b", "signatures": {} } },
+        "fallback_keys": { "signed_curve25519:F": { "key": "f", "signatures": {} } } });
+    bob.call("POST", "keys/upload?device_id=BRIDGE", Some(upload)).await.ok();
+    // Of somebody in the room, of somebody elsewhere.
+    for person in [&alice, &carol] {
+        let master = json!({ "user_id": person.user_id, "usage": ["master"], "keys": { "ed25519:m": "m" } });
+        person.post("keys/device_signing/upload", json!({ "master_key": master })).await.ok();
+    }
+    let lists = |service: &Service, which: &str| {
+        let all = service.transactions();
+        let mut users: Vec<String> = all
+            .iter()
+            .flat_map(|call| call.json()["device_lists"][which].as_array().cloned().unwrap_or_default())
+            .map(|user| user.as_str().unwrap().to_owned())
+            .collect();
+        users.dedup();
+        users
+    };
+    let wanted = json!({ "one_time_keys": { &bob.user_id: { "BRIDGE": "signed_curve25519" } } });
+    alice.post("keys/claim", wanted.clone()).await.ok();
+    let left = |count: u64| {
+        let user = bob.user_id.clone();
+        move |service: &Service| {
+            service.transactions().iter().any(|call| {
+                let counts = &call.json()["device_one_time_keys_count"][&user]["BRIDGE"]["signed_curve25519"];
+                counts.as_u64() == Some(count)
+            })
+        }
+    };
+    service.until(left(2)).await;
+    service.until(left(1)).await;
+    alice.post("keys/claim", wanted.clone()).await.ok();
+    alice.post("keys/claim", wanted).await.ok();
+    service.until(left(0)).await;
+    service
+        .until(|service| {
+            service
+                .transactions()
+                .iter()
+                .any(|call| call.json()["device_unused_fallback_key_types"][&bob.user_id]["BRIDGE"] == json!([]))
+        })
+        .await;
+    service.until(|service| lists(service, "changed").contains(&alice.user_id)).await;
+    carol.joins(&room).await;
+    service.until(|service| lists(service, "changed").contains(&carol.user_id)).await;
+    alice.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    service.until(|service| lists(service, "left").contains(&alice.user_id)).await;
+}
+
+#[tokio::test]
+async fn presence_of_those_in_its_rooms_is_told_to_a_service() {
+    let (server, service) = bridged().await;
+    let (alice, carol) = (server.person("alice").await, server.person("carol").await);
+    portal(&server, &alice).await;
+    for person in [&carol, &alice] {
+        let path = format!("presence/{}/status", person.user_id);
+        person.put(&path, json!({ "presence": "online", "status_msg": "tea" })).await.ok();
+    }
+    let told = |service: &Service| {
+        let all = all_of(service, "ephemeral");
+        all.into_iter().filter(|event| event["type"] == "m.presence").collect::<Vec<_>>()
+    };
+    service.until(|service| !told(service).is_empty()).await;
+    let told = told(&service);
+    assert_eq!((&told[0]["sender"], &told[0]["content"]["status_msg"]), (&json!(alice.user_id), &json!("tea")));
+    assert!(told.iter().all(|event| event["sender"] != json!(carol.user_id)));
+}
+
+/// Knows only the paths from before they had versions.
+#[derive(Debug, Clone)]
+struct Old(std::sync::Arc<parking_lot::Mutex<Vec<String>>>);
+
+#[async_trait::async_trait]
+impl AppserviceTransport for Old {
+    async fn call(
+        &self,
+        request: http::Request<bytes::Bytes>,
+        _timeout: Duration,
+    ) -> Result<http::Response<bytes::Bytes>, TransportError> {
+        let path = request.uri().to_string();
+        let known = path.starts_with("/transactions/") && path.ends_with(&format!("?access_token={HS_TOKEN}"));
+        self.0.lock().push(path.clone());
+        let mut answer = http::Response::new(bytes::Bytes::from_static(if known { b"{}" } else { b"Cannot PUT" }));
+        *answer.status_mut() = if known { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        Ok(answer)
+    }
+}
+
+#[tokio::test]
+async fn a_service_of_old_is_found_on_its_old_paths() {
+    let server = Server::start().await;
+    let old = Old(std::sync::Arc::default());
+    let added = server.hs.add_appservice_over(irc_registration(), std::sync::Arc::new(old.clone())).await.unwrap();
+    let alice = server.person("alice").await;
+    let room = portal(&server, &alice).await;
+    alice.says(&room, "one").await;
+    let head = server.hs.stream().position().0;
+    while added.status().acknowledged.load(std::sync::atomic::Ordering::Relaxed) < head {
+        tokio::task::yield_now().await;
+    }
+    let asked = old.0.lock().clone();
+    let versioned = asked.iter().filter(|path| path.starts_with("/_matrix/app/v1/transactions/")).count();
+    assert_eq!(versioned, 1, "it is asked on the new path once: {asked:?}");
+    assert!(asked.iter().any(|path| path.starts_with("/transactions/")));
+}
+
+#[tokio::test]
+async fn registrations_in_a_folder_are_served_as_they_come_change_and_go() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    server.hs.watch_appservices(folder.path(), client).await.unwrap();
+    let whoami = async || {
+        let path = "/_matrix/client/v3/account/whoami";
+        server.call("GET", path, Some(AS_TOKEN), None).await
+    };
+    whoami().await.refused(401, "M_UNKNOWN_TOKEN");
+    let until = async |sender: Option<&str>| {
+        let wait = async {
+            loop {
+                let who = whoami().await.body["user_id"].as_str().map(str::to_owned);
+                if who.as_deref() == sender {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    };
+    let file = folder.path().join("irc.yaml");
+    let mut registration = irc_registration();
+    registration.url = None;
+    std::fs::write(&file, registration.to_yaml().unwrap()).unwrap();
+    until(Some("@ircbot:localhost")).await;
+    registration.sender_localpart = "otherbot".to_owned();
+    std::fs::write(&file, registration.to_yaml().unwrap()).unwrap();
+    until(Some("@otherbot:localhost")).await;
+    // A broken file changes nothing, and a good one beside it is served.
+    std::fs::write(&file, "id: [").unwrap();
+    let mut second = irc_registration();
+    second.id = "second".to_owned();
+    second.url = None;
+    second.as_token = "second-token".into();
+    std::fs::write(folder.path().join("second.yml"), second.to_yaml().unwrap()).unwrap();
+    while server.hs.appservices().by_id("second").is_none() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    until(Some("@otherbot:localhost")).await;
+    std::fs::remove_file(&file).unwrap();
+    until(None).await;
+}

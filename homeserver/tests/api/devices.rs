@@ -123,12 +123,138 @@ async fn changed_devices_are_told_to_those_who_share_a_room() {
     let since = bob.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
     let master = json!({ "user_id": alice.user_id, "usage": ["master"], "keys": { "ed25519:m": "m" } });
     alice.post("keys/device_signing/upload", json!({ "master_key": master })).await.ok();
-    let again = alice.post("keys/device_signing/upload", json!({ "master_key": master })).await;
+    alice.post("keys/device_signing/upload", json!({ "master_key": master })).await.ok();
+    let other = json!({ "user_id": alice.user_id, "usage": ["master"], "keys": { "ed25519:n": "n" } });
+    let again = alice.post("keys/device_signing/upload", json!({ "master_key": other })).await;
     assert_eq!(again.status, 401, "another set of keys takes the password");
+    // The other keys have to be signed by the master key.
+    let stray = json!({ "user_id": alice.user_id, "usage": ["self_signing"], "keys": { "ed25519:s": "s" } });
+    let stray = json!({ "self_signing_key": stray });
+    alice.post("keys/device_signing/upload", stray).await.refused(400, "M_INVALID_SIGNATURE");
     let sync = bob.syncs(Some(&since), "").await;
     assert_eq!(sync["device_lists"]["changed"], json!([alice.user_id]));
     let found = bob.post("keys/query", json!({ "device_keys": { &alice.user_id: [] } })).await.ok();
     assert_eq!(found["master_keys"][&alice.user_id]["usage"], json!(["master"]));
     let changes = format!("keys/changes?from={since}&to={}", sync["next_batch"].as_str().unwrap());
     assert_eq!(bob.get(&changes).await.ok()["changed"], json!([alice.user_id]));
+}
+
+#[tokio::test]
+async fn a_message_to_a_device_is_sent_once_also_over_a_restart_and_never_to_nobody() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let device = device_of(&bob).await;
+    let since = bob.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+    let body = json!({ "messages": { &bob.user_id: { &device: { "n": 1 }, "NONE": { "n": 2 } } } });
+    alice.put("sendToDevice/x.hello/txn1", body.clone()).await.ok();
+    let server = server.restart().await;
+    let (alice, bob) = (Person::again(&server, &alice), Person::again(&server, &bob));
+    alice.put("sendToDevice/x.hello/txn1", body).await.ok();
+    let came = bob.syncs(Some(&since), "").await["to_device"]["events"].clone();
+    assert_eq!(came.as_array().unwrap().len(), 1, "{came}");
+    // Nothing waits for a device that may be made later.
+    let login = json!({ "type": "m.login.password", "user": "bob", "password": "secret", "device_id": "NONE" });
+    let later = server.call("POST", "/_matrix/client/v3/login", None, Some(login)).await.ok();
+    let path = "/_matrix/client/v3/sync?timeout=0";
+    let sync = server.call("GET", path, later["access_token"].as_str(), None).await.ok();
+    assert_eq!(sync["to_device"], Value::Null);
+}
+
+#[tokio::test]
+async fn who_shares_no_room_any_more_can_be_forgotten() {
+    let server = Server::start().await;
+    let (alice, bob, carol) = (server.person("alice").await, server.person("bob").await, server.person("carol").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    bob.joins(&room).await;
+    let first = carol.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+    let users = |sync: &Value, which: &str| {
+        let mut users: Vec<String> = serde_json::from_value(sync["device_lists"][which].clone()).unwrap_or_default();
+        users.sort();
+        users
+    };
+    carol.joins(&room).await;
+    let sync = carol.syncs(Some(&first), "").await;
+    assert_eq!(users(&sync, "changed"), [alice.user_id.clone(), bob.user_id.clone()]);
+    let joined = sync["next_batch"].as_str().unwrap().to_owned();
+    bob.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    let sync = carol.syncs(Some(&joined), "").await;
+    assert_eq!((users(&sync, "changed"), users(&sync, "left")), (vec![], vec![bob.user_id.clone()]));
+    let next = sync["next_batch"].as_str().unwrap().to_owned();
+    carol.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    let sync = carol.syncs(Some(&next), "").await;
+    assert_eq!(users(&sync, "left"), [alice.user_id.clone()]);
+    let end = sync["next_batch"].as_str().unwrap();
+    let changes = carol.get(&format!("keys/changes?from={first}&to={joined}")).await.ok();
+    assert_eq!(changes, json!({ "changed": [], "left": [] }), "nobody shares a room with her now");
+    let changes = carol.get(&format!("keys/changes?from={next}&to={end}")).await.ok();
+    assert_eq!(changes["left"], json!([alice.user_id]));
+}
+
+#[tokio::test]
+async fn a_backup_keeps_the_better_key_and_counts() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    alice.get("room_keys/version").await.refused(404, "M_NOT_FOUND");
+    let new = json!({ "algorithm": "m.megolm_backup.v1", "auth_data": { "public_key": "one" } });
+    let version = alice.post("room_keys/version", new.clone()).await.ok()["version"].as_str().unwrap().to_owned();
+    let key = |index: u32, forwarded: u32, verified: bool| {
+        json!({ "first_message_index": index, "forwarded_count": forwarded, "is_verified": verified,
+                "session_data": { "index": index, "forwarded": forwarded, "verified": verified } })
+    };
+    let path = format!("room_keys/keys/!r:localhost/session?version={version}");
+    let first = alice.put(&path, key(5, 1, false)).await.ok();
+    assert_eq!(first["count"], 1);
+    // Worse in what counts first, though better in what counts later.
+    for (worse, kept) in [(key(6, 0, false), 5), (key(5, 2, false), 5), (key(9, 9, true), 9), (key(0, 0, false), 9)] {
+        alice.put(&path, worse).await.ok();
+        assert_eq!(alice.get(&path).await.ok()["first_message_index"], kept);
+    }
+    let rooms = json!({ "rooms": { "!r:localhost": { "sessions": { "other": key(0, 0, true) } },
+                                   "!s:localhost": { "sessions": { "third": key(0, 0, true) } } } });
+    let counted = alice.put(&format!("room_keys/keys?version={version}"), rooms).await.ok();
+    assert_eq!(counted["count"], 3);
+    assert_ne!(counted["etag"], first["etag"]);
+    let of_room = alice.get(&format!("room_keys/keys/!r:localhost?version={version}")).await.ok();
+    assert_eq!(of_room["sessions"].as_object().unwrap().len(), 2);
+    let all = alice.get(&format!("room_keys/keys?version={version}")).await.ok();
+    assert_eq!(all["rooms"].as_object().unwrap().len(), 2);
+    alice.get(&format!("room_keys/keys/!s:localhost/none?version={version}")).await.refused(404, "M_NOT_FOUND");
+    let none = alice.get(&format!("room_keys/keys/!none:localhost?version={version}")).await.ok();
+    assert_eq!(none, json!({ "sessions": {} }));
+    // What it needs may change, how it is done may not.
+    let path = format!("room_keys/version/{version}");
+    let other = json!({ "algorithm": "other", "auth_data": {} });
+    alice.put(&path, other).await.refused(400, "M_INVALID_PARAM");
+    alice.put(&path, json!({ "algorithm": "m.megolm_backup.v1", "auth_data": { "public_key": "two" } })).await.ok();
+    assert_eq!(alice.get("room_keys/version").await.ok()["auth_data"]["public_key"], "two");
+    // A new one takes its place.
+    let second = alice.post("room_keys/version", new).await.ok()["version"].as_str().unwrap().to_owned();
+    let wrong = alice.put(&format!("room_keys/keys/!r:localhost/s?version={version}"), key(0, 0, true)).await;
+    assert_eq!(wrong.refused(403, "M_WRONG_ROOM_KEYS_VERSION")["current_version"], json!(second));
+    alice.call("DELETE", &format!("room_keys/version/{second}"), None).await.ok();
+    assert_eq!(alice.get("room_keys/version").await.ok()["version"], json!(version));
+    let gone = alice.call("DELETE", &format!("room_keys/keys/!r:localhost?version={version}"), None).await.ok();
+    assert_eq!(gone["count"], 1);
+    alice.call("DELETE", &path, None).await.ok();
+    alice.get("room_keys/version").await.refused(404, "M_NOT_FOUND");
+    // Others see none of it.
+    let bob = server.person("bob").await;
+    bob.get(&format!("room_keys/keys?version={version}")).await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn encryption_once_on_stays_on() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let path = format!("rooms/{room}/state/m.room.encryption");
+    let on = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+    let event = alice.put(&path, on.clone()).await.ok()["event_id"].as_str().unwrap().to_owned();
+    for off in [json!({}), json!({ "algorithm": "none" }), json!({ "algorithm": null })] {
+        alice.put(&path, off).await.refused(403, "M_FORBIDDEN");
+    }
+    let redact = format!("rooms/{room}/redact/{event}/t1");
+    alice.put(&redact, json!({})).await.refused(403, "M_FORBIDDEN");
+    alice.put(&path, json!({ "algorithm": "m.megolm.v1.aes-sha2", "rotation_period_msgs": 10 })).await.ok();
+    assert_eq!(alice.get(&path).await.ok()["rotation_period_msgs"], 10);
 }
