@@ -40,6 +40,13 @@ async fn run(mut config: Config<IrcNetwork>) -> anyhow::Result<()> {
     config.bridge.rooms.extend(irc::plumbed(&config.network));
     let running = Running::start(config, transport, Arc::new(SystemClock), Kill::from_env()).await?;
     let serving = Server::start(listener, running.everything());
+    let apart = match running.apart() {
+        None => None,
+        Some((listen, routes)) => {
+            let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+            Some(Server::start(listener, routes))
+        }
+    };
     println!(
         "Landbridge {} bridges IRC ({server}) into {homeserver}, listening on {listen}.",
         env!("CARGO_PKG_VERSION")
@@ -50,6 +57,9 @@ async fn run(mut config: Config<IrcNetwork>) -> anyhow::Result<()> {
     eprintln!("Stopping…");
     telling.abort();
     serving.stop().await;
+    if let Some(apart) = apart {
+        apart.stop().await;
+    }
     running.stop(DRAIN).await;
     Ok(())
 }

@@ -10,8 +10,10 @@ pub(crate) mod latest;
 pub mod mappings;
 pub(crate) mod members;
 pub mod names;
+pub mod permissions;
 pub(crate) mod pictures;
 pub(crate) mod power;
+pub mod revoked;
 pub(crate) mod room_names;
 pub mod rooms;
 mod running;
@@ -26,7 +28,9 @@ pub use self::{
     homeserver::{Homeserver, HomeserverError},
     mappings::{MappingKind, RoomMapping},
     names::Names,
+    permissions::{Permissions, Role},
+    revoked::Revoked,
     rooms::RoomError,
-    running::{Bridge, Plumb, Setup, StartError},
+    running::{Bridge, Plumb, Retention, Setup, StartError},
     speakers::Speakers,
 };

@@ -16,8 +16,8 @@ pub use self::{
     generate::{GenerateError, generate_registration, registration_for},
     report::{Fault, Faults, Reading},
     sections::{
-        BridgeSection, HomeserverSection, LogFormat, LoggingSection, MediaSection, PlumbedRoom, PuppetsSection,
-        UnknownPolicy,
+        BridgeSection, HistorySection, HomeserverSection, LogFormat, LoggingSection, MediaSection, MetricsSection,
+        PermissionsSection, PlumbedRoom, PuppetsSection, UnknownPolicy,
     },
     units::{ByteSize, Span},
 };
@@ -39,6 +39,8 @@ pub struct Config<N: Network> {
     pub bridge: BridgeSection,
     /// What is logged.
     pub logging: LoggingSection,
+    /// Where it is counted.
+    pub metrics: MetricsSection,
     /// The network's own section, under [`NetworkInfo::id`](crate::network::NetworkInfo::id).
     pub network: N::Config,
 }

@@ -21,6 +21,7 @@ pub(crate) mod numbers;
 pub mod outcome;
 mod queues;
 mod revive;
+mod status;
 mod to_matrix;
 mod to_remote;
 mod work;
@@ -30,12 +31,12 @@ use std::time::Duration;
 use landbridge_sql::WriteError;
 
 pub(crate) use self::{
-    convert::Converter, from_matrix::answer, revive::revive, to_matrix::ToMatrix, to_remote::ToRemote, work::work,
+    convert::Converter, revive::revive, status::answer, to_matrix::ToMatrix, to_remote::ToRemote, work::work,
 };
 pub use self::{
     intake::{AcceptError, Backlog, Intake, Transaction},
     kill::{KILL_POINTS, Kill},
-    outcome::WhenUnsure,
+    outcome::{StatusForm, WhenUnsure},
 };
 use crate::store::{Change, Committed, Store};
 
@@ -48,6 +49,8 @@ pub struct DispatchOptions {
     pub puppet_patience: Duration,
     /// What is done when nobody can tell whether something was said.
     pub when_unsure: WhenUnsure,
+    /// How the sender of a message hears what became of it.
+    pub status: StatusForm,
     /// The first wait before something is tried again; each further one is twice as long.
     pub first_wait: Duration,
     /// The longest wait.
@@ -62,6 +65,7 @@ impl Default for DispatchOptions {
             max_age: Duration::from_mins(10),
             puppet_patience: Duration::from_secs(10),
             when_unsure: WhenUnsure::Tell,
+            status: StatusForm::Notices,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_mins(1),
             matrix_at_once: 32,

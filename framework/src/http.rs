@@ -18,6 +18,7 @@ use axum::{Router, extract::FromRef};
 use landbridge_axum_ruma::finish;
 use landbridge_registration::Token;
 
+pub(crate) use self::media_links::PATH as MEDIA_PATH;
 pub use self::{
     directory::{Directory, NetworkDirectory},
     media::MediaSource,
@@ -87,11 +88,26 @@ fn appservice_routes(appservice: Appservice) -> Router {
 
 /// `/health`, `/metrics` and the media links, for [`router`]'s `open`.
 pub fn open_routes(operations: Operations, media: Option<MediaSource>) -> Router {
-    let routes = operations::routes(operations);
+    let routes = health_route(operations.clone()).merge(metrics_route(operations));
     match media {
-        Some(source) => routes.merge(media::routes(source)),
+        Some(source) => routes.merge(media_routes(source)),
         None => routes,
     }
+}
+
+/// `/health`.
+pub fn health_route(operations: Operations) -> Router {
+    operations::health_route(operations)
+}
+
+/// `/metrics`.
+pub fn metrics_route(operations: Operations) -> Router {
+    operations::metrics_route(operations)
+}
+
+/// The links to media.
+pub fn media_routes(source: MediaSource) -> Router {
+    media::routes(source)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! Modules in reading order: the seam ([`network`]), what crosses it as text ([`rich_text`]), then the rooms of the house.
 
 pub mod bridge;
+pub mod chance;
 pub mod clock;
 pub mod config;
 pub mod dispatch;

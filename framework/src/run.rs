@@ -12,21 +12,24 @@ mod logging;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use landbridge_sql::Durability;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 pub use self::command::main;
 use crate::{
     bridge::{Bridge, Plumb, Setup, StartError},
+    chance::Chance,
     clock::{Clock, SystemClock},
     config::{Config, UnknownPolicy},
     dispatch::{DispatchOptions, Kill, WhenUnsure},
-    http::{Appservice, MediaLinks, MediaSource, NetworkDirectory, Operations, open_routes},
+    http::{
+        Appservice, MediaLinks, MediaSource, NetworkDirectory, Operations, health_route, media_routes, open_routes,
+    },
     matrix::{Client, ClientHomeserver, HttpTransport, RetryPolicy, Transport, TransportError},
     metrics::Metrics,
     network::Network,
@@ -54,6 +57,7 @@ pub struct Running<N: Network> {
     bridge: Bridge<N>,
     appservice: Appservice,
     open: Router,
+    apart: Option<(SocketAddr, Router)>,
 }
 
 impl<N: Network> fmt::Debug for Running<N> {
@@ -79,8 +83,10 @@ impl<N: Network> Running<N> {
         let id = config.registration.id.clone();
         let links = MediaLinks::new(&public_url(&config)?, as_token.reveal().as_bytes());
         // The lanes do their own waiting; who follows a link to a file waits for one answer.
-        let once = Client::with_policy(Arc::clone(&transport), as_token.clone(), RetryPolicy::once());
-        let patient = Client::new(transport, as_token.clone());
+        let chance = Chance::from_system();
+        let client = |transport, policy| Client::with_chance(transport, as_token.clone(), policy, chance.clone());
+        let once = client(Arc::clone(&transport), RetryPolicy::once());
+        let patient = client(transport, RetryPolicy::default());
         let homeserver = ClientHomeserver::new(once, Some(links.clone()), id.clone(), names.bot.clone());
         let metrics = Metrics::new();
         let setup = Setup {
@@ -92,11 +98,16 @@ impl<N: Network> Running<N> {
             sessions: config.bridge.sessions::<N>(),
             dispatch: dispatch(&config),
             plumbed: plumbed(&config),
+            display_name: config.bridge.display_name.clone(),
+            permissions: config.bridge.permissions(),
+            retention: config.bridge.retention(),
+            chance: chance.clone(),
             metrics: metrics.clone(),
             kill,
         };
-        let media = MediaSource { links, client: patient, max: config.bridge.media.max_size.0 };
+        let max = config.bridge.media.max_size.0;
         let bridge = Bridge::start(setup, config.network, Arc::new(homeserver), clock).await?;
+        let media = MediaSource { links, client: patient, max, revoked: Some(bridge.revoked().clone()) };
         let sessions = bridge.sessions().clone();
         let operations = Operations {
             metrics: metrics.clone(),
@@ -105,7 +116,12 @@ impl<N: Network> Running<N> {
         };
         let directory = Arc::new(NetworkDirectory::new(Arc::clone(bridge.network()), names));
         let appservice = Appservice { hs_token, intake: bridge.intake(), directory, metrics };
-        Ok(Self { appservice, open: open_routes(operations, Some(media)), bridge })
+        let apart = config.metrics.listen.map(|listen| (listen, open_routes(operations.clone(), None)));
+        let open = match apart {
+            Some(_) => health_route(operations).merge(media_routes(media)),
+            None => open_routes(operations, Some(media)),
+        };
+        Ok(Self { appservice, open, apart, bridge })
     }
 
     /// What the homeserver calls.
@@ -113,9 +129,14 @@ impl<N: Network> Running<N> {
         crate::http::router(self.appservice.clone(), Router::new())
     }
 
-    /// What anybody may call: health, metrics, links to media.
+    /// What anybody may call: health, links to media, and metrics where they are not served apart.
     pub fn open(&self) -> Router {
         self.open.clone()
+    }
+
+    /// What is to be served elsewhere, and where: health and metrics, where the configuration says so.
+    pub fn apart(&self) -> Option<(SocketAddr, Router)> {
+        self.apart.clone()
     }
 
     /// Both of these.
@@ -150,11 +171,16 @@ pub async fn run<N: Network>(config: Config<N>, stop: CancellationToken) -> Resu
     tracing::info!(%listen, network = N::INFO.id, "the bridge runs");
     let routes = running.everything();
     let served = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let serving = tokio::spawn(served.into_future());
+    let mut serving = JoinSet::new();
+    serving.spawn(served.into_future());
+    if let Some((listen, routes)) = running.apart() {
+        let listener = TcpListener::bind(listen).await.map_err(|error| RunError::Listen(listen, error))?;
+        serving.spawn(axum::serve(listener, routes).into_future());
+    }
     stop.cancelled().await;
     tracing::info!("stopping");
     running.stop(DRAIN).await;
-    serving.abort();
+    serving.shutdown().await;
     Ok(())
 }
 
@@ -175,7 +201,8 @@ fn dispatch<N: Network>(config: &Config<N>) -> DispatchOptions {
         UnknownPolicy::Tell => WhenUnsure::Tell,
         UnknownPolicy::Resend => WhenUnsure::SayAgain,
     };
-    DispatchOptions { max_age: config.bridge.give_up_after(), when_unsure, ..DispatchOptions::default() }
+    let status = config.bridge.status;
+    DispatchOptions { max_age: config.bridge.give_up_after(), when_unsure, status, ..DispatchOptions::default() }
 }
 
 fn plumbed<N: Network>(config: &Config<N>) -> Vec<Plumb> {

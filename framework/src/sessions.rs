@@ -23,6 +23,7 @@ use self::slot::Slot;
 pub use self::{options::SessionOptions, slot::SessionState};
 use crate::{
     bridge::Speakers,
+    chance::Chance,
     clock::Clock,
     network::{ConnectionState, Identity, IdentityMode, Network, SessionId},
 };
@@ -37,6 +38,7 @@ struct Inner<N: Network> {
     network: OnceLock<Arc<N>>,
     options: SessionOptions,
     clock: Arc<dyn Clock>,
+    chance: Chance,
     slots: Mutex<HashMap<SessionId, Arc<Slot<N>>>>,
     memory: Mutex<Memory>,
     /// Bounds how many connect at the same time.
@@ -69,12 +71,13 @@ impl<N: Network> fmt::Debug for Sessions<N> {
 
 impl<N: Network> Sessions<N> {
     /// None yet: a network is made with a host, which stands on this. [`Sessions::start`] begins.
-    pub fn new(options: SessionOptions, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(options: SessionOptions, clock: Arc<dyn Clock>, chance: Chance) -> Self {
         Self(Arc::new(Inner {
             network: OnceLock::new(),
             connecting: Arc::new(Semaphore::new(options.connects_at_once.max(1))),
             options,
             clock,
+            chance,
             slots: Mutex::default(),
             memory: Mutex::default(),
             changes: broadcast::channel(256).0,

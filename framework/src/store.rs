@@ -10,6 +10,7 @@ mod members;
 mod messages;
 mod outbox;
 mod pictures;
+mod revoked;
 mod seen;
 mod users;
 
@@ -44,6 +45,12 @@ const MIGRATIONS: &[Migration] = &[
         name: "picture",
         sqlite: include_str!("../migrations/sqlite/0002_picture.sql"),
         postgres: include_str!("../migrations/postgres/0002_picture.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "revoked_media",
+        sqlite: include_str!("../migrations/sqlite/0003_revoked_media.sql"),
+        postgres: include_str!("../migrations/postgres/0003_revoked_media.sql"),
     },
 ];
 

@@ -2,8 +2,6 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#content-repository
 
-mod headers;
-
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +13,6 @@ use landbridge_sql::SqlError;
 use ruma::UserId;
 use tokio::io::AsyncWriteExt as _;
 
-pub use self::headers::{ContentHeaders, safe_headers};
 use crate::{
     clock::Clock,
     entropy::Entropy,

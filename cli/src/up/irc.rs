@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use axum::{Router, body::Body, extract::Request};
 use landbridge::{
     Network, SystemClock,
-    config::{BridgeSection, Config, HomeserverSection, LoggingSection, registration_for},
+    config::{BridgeSection, Config, HomeserverSection, LoggingSection, MetricsSection, registration_for},
     dispatch::Kill,
     matrix::InProcess,
     run::Running,
@@ -89,6 +89,7 @@ impl Irc {
             public_url: Some(ServiceUrl::parse(format!("{url}{PATH}"))?),
             bridge: BridgeSection::default(),
             logging: LoggingSection::default(),
+            metrics: MetricsSection::default(),
             network,
         };
         let late = Arc::new(SetOnce::new());

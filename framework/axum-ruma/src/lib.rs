@@ -7,6 +7,7 @@
 //! * [`RumaReply`] writes a response, [`MatrixError`] writes a standard error.
 //! * [`mount`] puts a handler on every path that ruma knows for an endpoint.
 //! * [`finish`] adds the answers for unknown endpoints, and [`cors`] what browsers need.
+//! * [`safe_headers`] keeps a file that somebody uploaded from doing anything in a browser.
 //!
 //! ```
 //! use axum::Router;
@@ -27,6 +28,7 @@
 mod assertion;
 mod auth;
 mod cors;
+mod download;
 mod error;
 mod json;
 mod reply;
@@ -37,6 +39,7 @@ pub use self::{
     assertion::IdentityAssertion,
     auth::{bearer_token, same_token},
     cors::cors,
+    download::{ContentHeaders, is_shown_inline, safe_headers},
     error::MatrixError,
     json::{JsonBody, parse_json},
     reply::RumaReply,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::{RoomId, UserId};
 
 use super::{
-    Homeserver, HomeserverError, Names, Speakers, power,
+    Homeserver, HomeserverError, Names, Permissions, Revoked, Role, Speakers, power, revoked,
     rooms::{RoomError, Rooms},
 };
 use crate::network::{Network, RemoteId, Session as _, SessionId};
@@ -16,6 +16,8 @@ pub(crate) struct Commands<N: Network> {
     pub(crate) rooms: Arc<Rooms<N>>,
     pub(crate) homeserver: Arc<dyn Homeserver>,
     pub(crate) speakers: Arc<dyn Speakers<N>>,
+    pub(crate) permissions: Permissions,
+    pub(crate) revoked: Revoked,
 }
 
 /// The words of a command, without the one that makes it one.
@@ -39,22 +41,53 @@ impl<N: Network> Commands<N> {
         words: &[&str],
     ) -> Result<String, HomeserverError> {
         let id = N::INFO.id;
+        let role = match words {
+            ["plumb", _] | ["unplumb"] => self.permissions.plumb,
+            ["status"] => self.permissions.status,
+            ["revoke", _] => self.permissions.revoke,
+            _ => Role::Everybody,
+        };
+        if let Some(refusal) = self.refusal(role, room_id, sender).await? {
+            return Ok(refusal.to_owned());
+        }
         match words {
-            ["plumb", room] => self.plumb(room_id, sender, room).await,
-            ["unplumb"] => self.unplumb(room_id, sender).await,
+            ["plumb", room] => self.plumb(room_id, room).await,
+            ["unplumb"] => self.unplumb(room_id).await,
             ["status"] => Ok(self.status(room_id).await),
+            ["revoke", link] => self.revoke(link).await,
             _ => Ok(format!(
                 "!{id} plumb ROOM: join this room to ROOM on {name}\n!{id} unplumb: part them\n\
-                 !{id} status: what this room is joined to, and whether we are connected",
+                 !{id} status: what this room is joined to, and whether we are connected\n\
+                 !{id} revoke LINK: let a link to a file lead nowhere",
                 name = N::INFO.name
             )),
         }
     }
 
-    async fn plumb(&self, room_id: &RoomId, sender: &UserId, text: &str) -> Result<String, HomeserverError> {
-        if !self.may_change(room_id, sender).await? {
-            return Ok("You need the power to change this room's settings to do that.".to_owned());
+    /// Why a user may not do what is for this role; none where they may.
+    async fn refusal(
+        &self,
+        role: Role,
+        room_id: &RoomId,
+        sender: &UserId,
+    ) -> Result<Option<&'static str>, HomeserverError> {
+        if role == Role::Everybody || self.permissions.is_admin(sender) {
+            return Ok(None);
         }
+        if role == Role::Admins {
+            return Ok(Some("Only the bridge's admins may do that."));
+        }
+        let may = self.may_change(room_id, sender).await?;
+        Ok((!may).then_some("You need the power to change this room's settings to do that."))
+    }
+
+    async fn revoke(&self, link: &str) -> Result<String, HomeserverError> {
+        let Some(mxc) = revoked::file(link) else { return Ok("That is no link to a file.".to_owned()) };
+        self.revoked.revoke(&mxc).await?;
+        Ok("Links to that file lead nowhere any more.".to_owned())
+    }
+
+    async fn plumb(&self, room_id: &RoomId, text: &str) -> Result<String, HomeserverError> {
         let Some(relay) = self.speakers.session(&SessionId::Relay).await else {
             return Ok(format!("{} is not connected.", N::INFO.name));
         };
@@ -71,10 +104,7 @@ impl<N: Network> Commands<N> {
         }
     }
 
-    async fn unplumb(&self, room_id: &RoomId, sender: &UserId) -> Result<String, HomeserverError> {
-        if !self.may_change(room_id, sender).await? {
-            return Ok("You need the power to change this room's settings to do that.".to_owned());
-        }
+    async fn unplumb(&self, room_id: &RoomId) -> Result<String, HomeserverError> {
         if self.rooms.mappings.by_room(room_id).is_none() {
             return Ok("This room is joined to nothing.".to_owned());
         }

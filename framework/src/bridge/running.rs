@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Homeserver, HomeserverError, Names, Speakers,
+    Homeserver, HomeserverError, Names, Permissions, Revoked, Speakers,
     commands::Commands,
     ephemeral::{self, Teller},
     gate::Gate,
@@ -26,7 +26,8 @@ use super::{
     virtual_users::VirtualUsers,
 };
 use crate::{
-    clock::Clock,
+    chance::Chance,
+    clock::{Clock, Millis},
     dispatch::{
         Backlog, Converter, DispatchOptions, Intake, Kill, ToMatrix, ToRemote, answer, commit_patiently,
         ephemeral::Ephemerals,
@@ -62,10 +63,33 @@ pub struct Setup {
     pub dispatch: DispatchOptions,
     /// Rooms to be joined to remote rooms.
     pub plumbed: Vec<Plumb>,
+    /// What the bot is called; its name stays as it is where nothing is said.
+    pub display_name: Option<String>,
+    /// Who may give the bot which command.
+    pub permissions: Permissions,
+    /// For how long messages are remembered.
+    pub retention: Retention,
+    /// For jitter.
+    pub chance: Chance,
     /// Where things are counted.
     pub metrics: Metrics,
     /// Where a test kills it.
     pub kill: Kill,
+}
+
+/// For how long it is remembered which event is which remote message: as long as something can answer, change or take back a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How old a message may be.
+    pub keep_for: Duration,
+    /// How many are remembered, the newest first.
+    pub keep_most: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep_for: Duration::from_hours(24 * 90), keep_most: 1_000_000 }
+    }
 }
 
 /// A Matrix room that the configuration joins to a remote room.
@@ -97,6 +121,7 @@ pub struct Bridge<N: Network> {
     rooms: Arc<Rooms<N>>,
     lanes: Arc<Lanes>,
     store: Store,
+    revoked: Revoked,
     revive: Arc<Notify>,
     tasks: JoinSet<()>,
     writer: JoinHandle<()>,
@@ -111,7 +136,7 @@ impl<N: Network> fmt::Debug for Bridge<N> {
 /// How often the marks of what was heard are thinned out, how old they get, and how many go at once.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 const SEEN_FOR: Duration = Duration::from_hours(24 * 30);
-const PRUNE_BATCH: i64 = 5000;
+const PRUNE_BATCH: i64 = 1000;
 
 impl<N: Network> Bridge<N> {
     /// Starts a bridge: takes up what an earlier life left, then begins to connect. Needs neither the homeserver nor the network to be
@@ -126,7 +151,8 @@ impl<N: Network> Bridge<N> {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
         let Setup { bridge_id: bridge, epoch, database, durability, names, sessions, .. } = setup;
-        let Setup { dispatch: options, plumbed, metrics, kill, .. } = setup;
+        let Setup { dispatch: options, plumbed, display_name, permissions, retention, chance, metrics, kill, .. } =
+            setup;
         let names = Arc::new(names);
         let mut tasks = JoinSet::new();
         let (lanes, needy) = Lanes::new();
@@ -147,7 +173,7 @@ impl<N: Network> Bridge<N> {
         tasks.spawn(pump);
         let host = Host::new(Arc::new(ingest));
         let network = Arc::new(N::start(config, host).await.map_err(StartError::Config)?);
-        let sessions = Sessions::new(sessions, Arc::clone(&clock));
+        let sessions = Sessions::new(sessions, Arc::clone(&clock), chance);
         let speakers: Arc<dyn Speakers<N>> = Arc::new(sessions.clone());
 
         let users = Arc::new(VirtualUsers::new(
@@ -223,6 +249,7 @@ impl<N: Network> Bridge<N> {
             ephemerals,
             backlog,
         };
+        let revoked = Revoked::new(store.clone(), Arc::clone(&clock));
         let converter = Arc::new(Converter {
             bridge: bridge.clone(),
             network: Arc::clone(&network),
@@ -236,6 +263,8 @@ impl<N: Network> Bridge<N> {
                 rooms: Arc::clone(&rooms),
                 homeserver: Arc::clone(&homeserver),
                 speakers: Arc::clone(&speakers),
+                permissions,
+                revoked: revoked.clone(),
             }),
             homeserver: Arc::clone(&homeserver),
             speakers: Arc::clone(&speakers),
@@ -280,11 +309,11 @@ impl<N: Network> Bridge<N> {
         let (connected, connections) = mpsc::unbounded_channel();
         let revive_now = Arc::new(Notify::new());
         tasks.spawn(revive(store.clone(), Arc::clone(&clock), Arc::clone(&revive_now)));
-        tasks.spawn(prune(store.clone(), Arc::clone(&clock)));
+        tasks.spawn(prune(store.clone(), Arc::clone(&clock), retention));
         let entering =
             Entering { bridge, rooms: Arc::clone(&rooms), store: store.clone(), clock, wait: options.first_wait };
         tasks.spawn(entering.run(connections));
-        tasks.spawn(greet(Arc::clone(&homeserver), names, alive, options.clone()));
+        tasks.spawn(greet(Arc::clone(&homeserver), names, display_name, alive, options.clone()));
         tasks.spawn(plumb(Arc::clone(&rooms), plumbed, options));
         let resuming = Arc::clone(&rooms);
         tasks.spawn(async move { resuming.resume().await });
@@ -293,7 +322,19 @@ impl<N: Network> Bridge<N> {
         let _ = later.set(Later { network: Arc::clone(&network), speakers, pictures, connected });
         sessions.start(Arc::clone(&network));
         let intake = Arc::new(Gate::new(Arc::new(inbox)));
-        Ok(Self { network, sessions, intake, mappings, rooms, lanes, store, revive: revive_now, tasks, writer })
+        Ok(Self {
+            network,
+            sessions,
+            intake,
+            mappings,
+            rooms,
+            lanes,
+            store,
+            revoked,
+            revive: revive_now,
+            tasks,
+            writer,
+        })
     }
 
     /// What the appservice endpoints stand on.
@@ -330,6 +371,11 @@ impl<N: Network> Bridge<N> {
     /// [`RoomError`] says why not.
     pub async fn plumb(&self, room_id: &RoomId, room: &N::Room) -> Result<(), RoomError> {
         self.rooms.plumb(room_id, room).await
+    }
+
+    /// Which links to files were taken back.
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
     }
 
     /// Takes up dead letters that are to be tried again now, rather than in some seconds.
@@ -465,14 +511,24 @@ impl<N: Network> Entering<N> {
 
 /// Makes sure that the bot is there, and asks the homeserver to look for us: that also ends its waiting, if it could not reach us
 /// before. A homeserver that is late is waited for.
-async fn greet(homeserver: Arc<dyn Homeserver>, names: Arc<Names>, alive: Arc<Notify>, options: DispatchOptions) {
+async fn greet(
+    homeserver: Arc<dyn Homeserver>,
+    names: Arc<Names>,
+    display_name: Option<String>,
+    alive: Arc<Notify>,
+    options: DispatchOptions,
+) {
     let mut wait = options.first_wait;
     loop {
         let registered = match homeserver.register(names.bot.localpart()).await {
             Ok(()) | Err(HomeserverError::InUse) => Ok(()),
             Err(error) => Err(error),
         };
-        let pinged = match registered {
+        let named = match (registered, &display_name) {
+            (Ok(()), Some(name)) => homeserver.set_display_name(&names.bot, name).await,
+            (registered, _) => registered,
+        };
+        let pinged = match named {
             Ok(()) => homeserver.ping("landbridge").await,
             Err(error) => Err(error),
         };
@@ -526,10 +582,9 @@ async fn plumb_one<N: Network>(rooms: &Rooms<N>, plumb: &Plumb) -> Result<(), St
 }
 
 /// Forgets what was heard long ago: no homeserver repeats itself after that time.
-async fn prune(store: Store, clock: Arc<dyn Clock>) {
+async fn prune(store: Store, clock: Arc<dyn Clock>, retention: Retention) {
     loop {
-        let before = clock.now().0.saturating_sub(i64::try_from(SEEN_FOR.as_millis()).unwrap_or(i64::MAX));
-        match store.forget_seen(before, PRUNE_BATCH).await {
+        match prune_once(&store, clock.now(), retention).await {
             // There may be more.
             Ok(gone) if gone > 0 => tokio::time::sleep(Duration::from_secs(1)).await,
             Ok(_) => tokio::time::sleep(PRUNE_EVERY).await,
@@ -539,6 +594,17 @@ async fn prune(store: Store, clock: Arc<dyn Clock>) {
             }
         }
     }
+}
+
+/// Removes at most a batch of each kind; says how much there was.
+async fn prune_once(store: &Store, now: Millis, retention: Retention) -> Result<u64, SqlError> {
+    let before = |age: Duration| now.0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let seen = store.forget_seen(before(SEEN_FOR), PRUNE_BATCH).await?;
+    let mut oldest = before(retention.keep_for);
+    if let Some(at) = store.message_behind(retention.keep_most).await? {
+        oldest = oldest.max(at.saturating_add(1));
+    }
+    Ok(seen + store.forget_messages(oldest, PRUNE_BATCH).await?)
 }
 
 impl<N: Network> Drop for Bridge<N> {

@@ -48,6 +48,7 @@ impl Reader<'_> {
         let public_url = self.optional::<Option<_>>("public_url").flatten();
         let bridge: Option<BridgeSection> = self.optional("bridge");
         let logging = self.optional("logging");
+        let metrics = self.optional("metrics");
         let network = self.network::<N>();
         if let Some(bridge) = &bridge {
             self.check_bridge::<N>(bridge);
@@ -62,12 +63,14 @@ impl Reader<'_> {
             public_url,
             bridge,
             logging: logging?,
+            metrics: metrics?,
             network: network?,
         })
     }
 
     fn check_keys(&mut self, network: &str) -> Option<()> {
-        let known = ["homeserver", "listen", "registration", "database", "public_url", "bridge", "logging", network];
+        let known =
+            ["homeserver", "listen", "registration", "database", "public_url", "bridge", "logging", "metrics", network];
         let keys: Vec<String> = match &self.tree.value {
             Value::Object(sections) => sections.keys().cloned().collect(),
             Value::Null => Vec::new(),
@@ -186,6 +189,10 @@ impl Reader<'_> {
         }
         if bridge.puppets.connects_at_once == 0 {
             self.fatal("bridge.puppets.connects_at_once", "is 0, so nobody could ever connect", "write 1 or more");
+        }
+        if bridge.history.keep_for.0.is_zero() || bridge.history.keep_most == 0 {
+            let fix = "write how long, such as 90d, and how many, such as 1000000";
+            self.fatal("bridge.history", "remembers nothing, so nobody could answer, edit or redact", fix);
         }
         let (users, aliases) = bridge.prefixes::<N>();
         for (key, prefix) in [("user_prefix", users), ("alias_prefix", aliases)] {

@@ -1,6 +1,6 @@
 //! What can be written, section by section.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use landbridge_registration::ServiceUrl;
 use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::units::{ByteSize, Span};
 use crate::{
-    bridge::Names,
+    bridge::{Names, Permissions, Retention, Role},
+    dispatch::StatusForm,
     network::{IdentityMode, Network},
     sessions::SessionOptions,
 };
@@ -37,6 +38,12 @@ pub struct BridgeSection {
     pub mode: Option<IdentityMode>,
     /// Who may give the bot any command.
     pub admins: Vec<OwnedUserId>,
+    /// Who may give it which.
+    pub permissions: PermissionsSection,
+    /// How the sender hears what became of a message.
+    pub status: StatusForm,
+    /// For how long messages are remembered.
+    pub history: HistorySection,
     /// Rooms that are there already, joined to remote rooms.
     pub rooms: Vec<PlumbedRoom>,
     /// The sessions of Matrix users.
@@ -87,6 +94,50 @@ pub enum UnknownPolicy {
     Tell,
     /// It is said again: perhaps twice, but never not at all.
     Resend,
+}
+
+/// `bridge.permissions`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PermissionsSection {
+    /// Who may join rooms to remote rooms, and part them.
+    pub plumb: Role,
+    /// Who may see how things are.
+    pub status: Role,
+    /// Who may take back a link to a file.
+    pub revoke: Role,
+}
+
+impl Default for PermissionsSection {
+    fn default() -> Self {
+        let Permissions { plumb, status, revoke, .. } = Permissions::default();
+        Self { plumb, status, revoke }
+    }
+}
+
+/// `bridge.history`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistorySection {
+    /// A message can be answered, changed or taken back on the other side for this long.
+    pub keep_for: Span,
+    /// So many messages are remembered at most.
+    pub keep_most: u64,
+}
+
+impl Default for HistorySection {
+    fn default() -> Self {
+        let Retention { keep_for, keep_most } = Retention::default();
+        Self { keep_for: Span(keep_for), keep_most }
+    }
+}
+
+/// `metrics:`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// Where `/metrics` (and `/health`) are served, instead of where everything else is.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `bridge.media`
@@ -150,6 +201,17 @@ impl BridgeSection {
     /// [`BridgeSection::give_up_after`], with its default of ten minutes.
     pub fn give_up_after(&self) -> Duration {
         if self.give_up_after.0.is_zero() { Duration::from_mins(10) } else { self.give_up_after.0 }
+    }
+
+    /// Who may give the bot which command.
+    pub fn permissions(&self) -> Permissions {
+        let PermissionsSection { plumb, status, revoke } = self.permissions;
+        Permissions { admins: self.admins.clone(), plumb, status, revoke }
+    }
+
+    /// For how long messages are remembered.
+    pub fn retention(&self) -> Retention {
+        Retention { keep_for: self.history.keep_for.0, keep_most: self.history.keep_most }
     }
 
     pub(super) fn prefixes<N: Network>(&self) -> (String, String) {

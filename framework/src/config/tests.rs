@@ -60,12 +60,16 @@ bridge:
   display_name: Test bridge
   mode: auto_puppet
   admins: ['@admin:example.org']
+  permissions: {{plumb: admins, status: moderators, revoke: everybody}}
+  status: both
+  history: {{keep_for: 30d, keep_most: 5000}}
   rooms: [{{room: '!abc:example.org', remote: '#lobby'}}, {{room: '#lobby:example.org', remote: '#lobby2'}}]
   puppets: {{max: 10, idle_after: 2d, connects_at_once: 1}}
   give_up_after: 1h30m
   when_unknown: resend
   media: {{max_size: 10MiB}}
 logging: {{filter: 'info,landbridge=debug', format: json}}
+metrics: {{listen: '127.0.0.1:9001'}}
 test: {{}}
 "
     );
@@ -73,6 +77,12 @@ test: {{}}
     assert_eq!(faults(&folder), Vec::<String>::new());
     let config = read(&folder).config.unwrap();
     assert_eq!(config.database, "postgres://me:secret@localhost/bridge");
+    let permissions = config.bridge.permissions();
+    assert!(permissions.is_admin(ruma::user_id!("@admin:example.org")));
+    assert_eq!((permissions.plumb, permissions.revoke), (crate::bridge::Role::Admins, crate::bridge::Role::Everybody));
+    assert_eq!(config.bridge.retention().keep_for.as_secs(), 30 * 86_400);
+    assert_eq!(config.bridge.status, crate::dispatch::StatusForm::Both);
+    assert_eq!(config.metrics.listen, Some("127.0.0.1:9001".parse().unwrap()));
     let sessions = config.bridge.sessions::<ScriptedNetwork>();
     assert_eq!(
         (sessions.mode, sessions.max_puppets, sessions.idle_after.as_secs()),

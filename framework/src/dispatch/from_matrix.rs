@@ -6,9 +6,10 @@ use serde_json::Value as Json;
 
 use super::{
     convert::{Converter, Kept, NotConverted, guarded},
-    from_remote::{Saying, json, unstorable},
+    from_remote::{json, unstorable},
     keys::key,
-    outcome,
+    outcome::{self, Told},
+    status::{About, answer, failed},
 };
 use crate::{
     bridge::{
@@ -125,6 +126,9 @@ impl<N: Network> Converter<N> {
             tracing::debug!(user.id = id, ?membership, "a virtual user was acted upon");
             change.members.extend(self.members.put_out(&mapping.room_id, on));
         }
+        if let MatrixKind::Redact { target, .. } = &kind {
+            change.taken_back.push((target.event_id.to_string(), row.at));
+        }
         if let MatrixKind::Upgrade { replacement, .. } = &kind {
             change.jobs.push(self.rooms.follow(&mapping.room_id, replacement).map_err(unstorable)?);
         }
@@ -160,15 +164,13 @@ impl<N: Network> Converter<N> {
             Ok(Ok(ops)) => ops,
             Ok(Err(reject)) => {
                 tracing::info!(event.id = %event.event_id, room.id = %event.room_id, %reject, "an event is not carried over");
-                let text = outcome::told(N::INFO.name, &reject).filter(|_| event.state_key.is_none());
-                change
-                    .outbox
-                    .extend(text.map(|text| self.answer(row, remote_lane(&mapping.remote), event, text)).transpose()?);
+                if let Some(told) = outcome::told(N::INFO.name, &reject).filter(|_| event.state_key.is_none()) {
+                    change.outbox.extend(self.tell(row, mapping, event, told)?);
+                }
                 return Ok(change);
             }
             Err(panic) => {
-                let lane = remote_lane(&mapping.remote);
-                change.outbox.push(self.answer(row, lane, event, outcome::fault())?);
+                change.outbox.extend(self.tell(row, mapping, event, outcome::fault())?);
                 return Err(NotConverted::Park(format!("the conversion panicked: {panic}"), Box::new(change)));
             }
         };
@@ -364,41 +366,23 @@ impl<N: Network> Converter<N> {
         })
     }
 
+    /// What the sender of an event that does not cross is told.
+    fn tell(
+        &self,
+        row: &InboxRow,
+        mapping: &RoomMapping<N::Room>,
+        event: &Event,
+        told: Told,
+    ) -> Result<Vec<OutboxRow>, NotConverted> {
+        let (lane, room_id, event_id) = (remote_lane(&mapping.remote), &event.room_id, event.event_id.as_str());
+        let about = About { bridge: &self.bridge, lane: &lane, room_id, event_id, at: row.at };
+        failed::<N>(self.options.status, about, told).map_err(unstorable)
+    }
+
     /// What the bridge has to say about an event.
     fn answer(&self, row: &InboxRow, lane: String, event: &Event, text: String) -> Result<OutboxRow, NotConverted> {
-        answer::<N>(&self.bridge, lane, &event.room_id, Some(event.event_id.as_str()), text, row.at)
-            .map_err(|error| NotConverted::Park(error.to_string(), Box::default()))
+        answer::<N>(&self.bridge, lane, &event.room_id, Some(event.event_id.as_str()), text, row.at).map_err(unstorable)
     }
-}
-
-/// The row by which the bridge says something about an event, once.
-pub(crate) fn answer<N: Network>(
-    bridge: &str,
-    lane: String,
-    room_id: &RoomId,
-    event_id: Option<&str>,
-    text: String,
-    at: i64,
-) -> Result<OutboxRow, serde_json::Error> {
-    let to = event_id.and_then(|id| OwnedEventId::try_from(id).ok());
-    let idem = key(&[bridge, "answer", room_id.as_str(), event_id.unwrap_or_default(), &text]).to_string();
-    let saying: Saying<N::User, N::Message> = Saying::Answer { to, text };
-    Ok(OutboxRow {
-        seq: 0,
-        lane,
-        direction: Direction::ToMatrix,
-        session: String::new(),
-        idem,
-        room_id: room_id.to_string(),
-        op: serde_json::to_string(&saying)?,
-        source: None,
-        memory: None,
-        claimed: false,
-        attempts: 0,
-        last_error: None,
-        at,
-        fresh: false,
-    })
 }
 
 /// What is remembered of a message, or a reaction, once the network has it.
@@ -411,7 +395,8 @@ fn memory<N: Network>(event: &MatrixEvent<N>, op: &OpKind<N::Message>, part: usi
     };
     match (op, &event.kind) {
         (OpKind::Send | OpKind::Edit(_), MatrixKind::Message { body, .. } | MatrixKind::Edit { body, .. }) => {
-            Some(Memory { excerpt: content::excerpt(&body.text), ..memory })
+            let media = body.media.iter().find_map(|file| file.mxc.as_ref()).map(ToString::to_string);
+            Some(Memory { excerpt: content::excerpt(&body.text), media, ..memory })
         }
         (OpKind::Send | OpKind::React(_), MatrixKind::React { target, key }) => {
             Some(Memory { reaction: Some(key.clone()), target: Some(target.event_id.to_string()), ..memory })

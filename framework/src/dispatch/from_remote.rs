@@ -31,6 +31,8 @@ pub(super) enum Saying<U, M> {
         /// What.
         text: String,
     },
+    /// What became of a message, for programs.
+    Status(serde_json::Value),
 }
 
 impl<N: Network> Converter<N> {

@@ -137,9 +137,11 @@ impl<N: Network> Intake for Inbox<N> {
         self.numbers.look(transaction.txn_id.as_str(), self.clock.now()).map_err(AcceptError::Overtakes)?;
         let change = self.change(&transaction);
         if change.echoes.is_empty() && change.heard.iter().all(|heard| heard.rows.is_empty()) {
-            // Nothing to keep: no need to write that it was nothing.
+            // Nothing to keep, and nobody needs to wait until its number is.
+            let heard = change.heard.into_iter().filter(|heard| heard.cursor.is_some()).collect();
             self.alive.notify_waiters();
-            return Ok(());
+            let queued = self.store.enqueue(Change { heard, ..Change::default() }).await;
+            return queued.map(drop).map_err(|_| AcceptError::Stopping);
         }
         self.store.commit(change).await.map_err(|error| match error {
             WriteError::Full => AcceptError::Full,

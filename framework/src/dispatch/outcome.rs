@@ -15,13 +15,54 @@ pub enum WhenUnsure {
     SayAgain,
 }
 
+/// How the sender of a message hears what became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusForm {
+    /// A notice in the room, where it did not cross.
+    #[default]
+    Notices,
+    /// An event `com.beeper.message_send_status` that says of each message whether it crossed: some clients show it beside the message,
+    /// others show nothing.
+    Events,
+    /// Both.
+    Both,
+}
+
+impl StatusForm {
+    pub(super) fn has_notices(self) -> bool {
+        matches!(self, Self::Notices | Self::Both)
+    }
+
+    pub(super) fn has_events(self) -> bool {
+        matches!(self, Self::Events | Self::Both)
+    }
+}
+
+/// What the sender is told of a message that did not cross.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    /// In words.
+    pub(super) text: String,
+    /// In a word that programs know.
+    pub(super) reason: &'static str,
+    /// Whether it certainly did not cross, and may if it is sent again.
+    pub(super) retriable: bool,
+}
+
+impl Told {
+    fn new(text: String, reason: &'static str, retriable: bool) -> Self {
+        Self { text, reason, retriable }
+    }
+}
+
 /// What to do about a failed delivery to the network.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Final. The sender is told this; the operation is parked where that helps.
     Fail {
         /// What the sender is told; nothing where nobody needs to know.
-        tell: Option<String>,
+        tell: Option<Told>,
         /// Whether somebody can do something about it, and try again.
         park: bool,
     },
@@ -31,10 +72,17 @@ pub(super) enum Verdict {
     FindOut,
 }
 
+/// What programs know of a reason.
+const UNSUPPORTED: &str = "com.beeper.unsupported_event";
+const NOT_HANDLED: &str = "m.event_not_handled";
+
 /// The fixed mapping from an error to what is done about it.
 pub(super) fn verdict(network: &str, error: &SendError) -> Verdict {
     match error {
-        SendError::Unsupported => Verdict::Fail { tell: Some(format!("{network} cannot do this.")), park: false },
+        SendError::Unsupported => {
+            let told = Told::new(format!("{network} cannot do this."), UNSUPPORTED, false);
+            Verdict::Fail { tell: Some(told), park: false }
+        }
         SendError::Rejected(reject) => Verdict::Fail { tell: told(network, reject), park: false },
         SendError::RetryAfter(wait) => Verdict::Wait(Some(*wait)),
         SendError::Disconnected | SendError::LoggedOut => Verdict::Wait(None),
@@ -44,26 +92,30 @@ pub(super) fn verdict(network: &str, error: &SendError) -> Verdict {
 }
 
 /// What the sender is told of a rejection.
-pub(super) fn told(network: &str, reject: &Reject) -> Option<String> {
-    match reject {
-        Reject::Ignore => None,
-        other => Some(format!("Not delivered to {network}: {other}.")),
-    }
+pub(super) fn told(network: &str, reject: &Reject) -> Option<Told> {
+    let reason = match reject {
+        Reject::Ignore => return None,
+        Reject::Unsupported(_) => UNSUPPORTED,
+        Reject::Forbidden(_) | Reject::NotInRoom(_) | Reject::Policy(_) => "m.no_permission",
+        Reject::TooLong { .. } | Reject::MediaTooLarge { .. } | Reject::UnknownTarget => NOT_HANDLED,
+    };
+    Some(Told::new(format!("Not delivered to {network}: {reject}."), reason, false))
 }
 
 /// What the sender is told of a fault of ours.
-pub(super) fn fault() -> String {
-    "Not delivered: a fault in the bridge. Its operator can see it and try again.".to_owned()
+pub(super) fn fault() -> Told {
+    let text = "Not delivered: a fault in the bridge. Its operator can see it and try again.".to_owned();
+    Told::new(text, NOT_HANDLED, false)
 }
 
 /// What the sender is told when nobody can tell whether it was said.
-pub(super) fn unsure(network: &str) -> String {
-    format!("This may not have been delivered to {network}.")
+pub(super) fn unsure(network: &str) -> Told {
+    Told::new(format!("This may not have been delivered to {network}."), "m.foreign_network_error", false)
 }
 
 /// What the sender is told when it could not be said for too long.
-pub(super) fn too_old(network: &str, last_error: &str) -> String {
-    format!("Not delivered to {network}: {last_error}.")
+pub(super) fn too_old(network: &str, last_error: &str) -> Told {
+    Told::new(format!("Not delivered to {network}: {last_error}."), "m.bridge_unavailable", true)
 }
 
 #[cfg(test)]

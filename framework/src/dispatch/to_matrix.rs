@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use tokio::sync::{Notify, Semaphore};
 
-use super::{DispatchOptions, from_remote::Saying, kill::Kill, lanes::Lanes, queues::Next};
+use super::{DispatchOptions, from_remote::Saying, kill::Kill, lanes::Lanes, queues::Next, status::STATUS};
 use crate::{
     bridge::{
         Homeserver, HomeserverError, Names, content,
@@ -199,6 +199,10 @@ impl<N: Network> ToMatrix<N> {
         let _permit = self.permits.acquire().await;
         match saying {
             Saying::Op(op) => self.say_op(op, place).await,
+            Saying::Status(content) => {
+                let spokesman = self.spokesman(place.room_id);
+                self.send(&spokesman, STATUS, content, place, None).await.map(Said::event)
+            }
             Saying::Answer { to, text } => {
                 let content = content::notice(text, to.as_deref(), place.key);
                 let spokesman = self.spokesman(place.room_id);

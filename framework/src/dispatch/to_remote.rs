@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use super::{
     DispatchOptions, WhenUnsure, commit_patiently,
     convert::{guarded, message},
-    from_matrix::answer,
     kill::Kill,
     lanes::Lanes,
-    outcome::{self, Verdict},
+    outcome::{self, Told, Verdict},
     queues::Next,
+    status::{self, About},
 };
 use crate::{
     bridge::{Homeserver, HomeserverError, Names, Speakers, dead_letters::Stage},
@@ -26,7 +26,7 @@ use crate::{
         Delivered, Direction, Idempotency, IdempotencyKey, Landed, Network, RemoteId, RemoteOp, SendError,
         Session as _, SessionId, op::UPLOAD_URL,
     },
-    store::{Change, DeadLetterRow, OutboxRow, Store},
+    store::{Change, DeadLetterRow, Memory, OutboxRow, Store},
 };
 
 /// How many rows are read from the store at once, and how many are held.
@@ -61,7 +61,7 @@ enum End<N: Network> {
     /// Our own message came back while its answer was lost: the row is closed already.
     Echoed,
     /// It will not be delivered.
-    Failed { tell: Option<String>, park: Option<String>, why: Outcome },
+    Failed { tell: Option<Told>, park: Option<String>, why: Outcome },
     /// It waits for a session that others need not wait for.
     Aside,
     /// The store is closed.
@@ -102,7 +102,8 @@ impl<N: Network> ToRemote<N> {
             if matches!(end, End::Stopped) {
                 return;
             }
-            held.rows.pop_front();
+            // A file may have been stored for it.
+            let row = held.rows.pop_front().unwrap_or(row);
             held.claimed = held.claimed.saturating_sub(1);
             if matches!(end, End::Aside) && self.put_aside(&row).await.is_none() {
                 return;
@@ -138,8 +139,15 @@ impl<N: Network> ToRemote<N> {
     /// What became of a row, and the claim on the next ones, in one commit. Waits for it only where something is claimed.
     async fn finish(&self, lane: &str, row: &OutboxRow, end: End<N>, held: &mut Held) -> Option<()> {
         let mut change = Change::default();
+        let room_id = RoomId::parse(&row.room_id).ok();
         match end {
             End::Delivered(id) => {
+                // The last part of a message says that all of it crossed.
+                let is_last = held.rows.front().is_none_or(|next| next.source != row.source);
+                if let (Some(room_id), true, true) = (&room_id, is_last, row.memory.is_some()) {
+                    let row = self.about(row, room_id).map(|about| status::crossed::<N>(self.options.status, about));
+                    change.outbox.extend(row.into_iter().flatten().flatten());
+                }
                 self.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered);
                 self.metrics.latency(N::INFO.id, Direction::ToRemote, self.clock.now().since(Millis(row.at)));
                 change.outbox_done.push(row.seq);
@@ -148,8 +156,10 @@ impl<N: Network> ToRemote<N> {
             End::Failed { tell, park, why } => {
                 self.metrics.outcome(N::INFO.id, Direction::ToRemote, why);
                 change.outbox_done.push(row.seq);
-                if let Some(text) = tell {
-                    self.tell(row, text, &mut change);
+                if let (Some(told), Some(room_id)) = (tell, &room_id) {
+                    let rows =
+                        self.about(row, room_id).map(|about| status::failed::<N>(self.options.status, about, told));
+                    change.outbox.extend(rows.into_iter().flatten().flatten());
                 }
                 change.park.extend(park.map(|error| self.parked(row, error)));
             }
@@ -207,7 +217,7 @@ impl<N: Network> ToRemote<N> {
             let error = match session {
                 None => SendError::Disconnected,
                 Some(session) => {
-                    if let Err(end) = self.store_file(row, &mut op, deadline).await {
+                    if let Err(end) = self.store_file(row, &mut op, held, deadline).await {
                         return end;
                     }
                     if unsure {
@@ -336,7 +346,13 @@ impl<N: Network> ToRemote<N> {
     }
 
     /// Stores the file of an operation and puts its address into it, once.
-    async fn store_file(&self, row: &OutboxRow, op: &mut RemoteOp<N>, deadline: Millis) -> Result<(), End<N>> {
+    async fn store_file(
+        &self,
+        row: &OutboxRow,
+        op: &mut RemoteOp<N>,
+        held: &mut Held,
+        deadline: Millis,
+    ) -> Result<(), End<N>> {
         let Some(upload) = op.upload.clone() else { return Ok(()) };
         let mut wait = self.options.first_wait;
         let failed = |error: String| End::Failed {
@@ -364,15 +380,19 @@ impl<N: Network> ToRemote<N> {
         op.upload = None;
         op.wire = replace(&op.wire, UPLOAD_URL.as_bytes(), url.as_bytes());
         let text = serde_json::to_string(&op).map_err(|error| failed(error.to_string()))?;
-        let change = Change { rewrite: vec![(row.seq, text)], ..Change::default() };
+        let memory = with_media(row.memory.as_deref(), mxc.as_str());
+        if let Some(front) = held.rows.front_mut() {
+            *front =
+                Arc::new(OutboxRow { op: text.clone(), memory: memory.clone().or(row.memory.clone()), ..row.clone() });
+        }
+        let change = Change { rewrite: vec![(row.seq, text, memory)], ..Change::default() };
         commit_patiently(&self.store, change, self.options.first_wait).await.map(drop).ok_or(End::Stopped)
     }
 
-    /// Tells the sender what became of what they said.
-    fn tell(&self, row: &OutboxRow, text: String, change: &mut Change) {
-        let Ok(room_id) = RoomId::parse(&row.room_id) else { return };
-        let said = answer::<N>(&self.bridge, row.lane.clone(), &room_id, row.source.as_deref(), text, row.at);
-        change.outbox.extend(said.ok());
+    /// The message that a row is about, where it is about one.
+    fn about<'a>(&'a self, row: &'a OutboxRow, room_id: &'a RoomId) -> Option<About<'a>> {
+        let event_id = row.source.as_deref()?;
+        Some(About { bridge: &self.bridge, lane: &row.lane, room_id, event_id, at: row.at })
     }
 
     fn parked(&self, row: &OutboxRow, error: String) -> DeadLetterRow {
@@ -400,6 +420,13 @@ fn session_id(text: &str) -> Option<SessionId> {
         "gateway" => Some(SessionId::Gateway),
         user => UserId::parse(user).ok().map(SessionId::User),
     }
+}
+
+/// What is remembered of a message, with the file that was stored for it.
+fn with_media(memory: Option<&str>, mxc: &str) -> Option<String> {
+    let mut memory: Memory = serde_json::from_str(memory?).ok()?;
+    memory.media = Some(mxc.to_owned());
+    serde_json::to_string(&memory).ok()
 }
 
 /// Replaces each `from` by `to`.

@@ -7,11 +7,14 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use landbridge_axum_ruma::MatrixError;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use landbridge_axum_ruma::{ContentHeaders, MatrixError, is_shown_inline, safe_headers};
 
 use super::{MediaLinks, media_links::PATH};
-use crate::matrix::{Client, ClientError, Download};
+use crate::{
+    bridge::Revoked,
+    matrix::{Client, ClientError, Download},
+};
 
 /// Where linked files come from.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct MediaSource {
     pub client: Client,
     /// The largest file that is handed out, in bytes.
     pub max: u64,
+    /// Which links were taken back.
+    pub revoked: Option<Revoked>,
 }
 
 pub(super) fn routes(source: MediaSource) -> Router {
@@ -38,8 +43,18 @@ async fn media(
 ) -> Result<Response, MatrixError> {
     let mxc =
         source.links.verify(&signature, &server, &media_id).ok_or_else(|| MatrixError::not_found("No such file"))?;
+    if let Some(revoked) = &source.revoked {
+        match revoked.contains(&mxc).await {
+            Ok(false) => {}
+            Ok(true) => return Err(MatrixError::not_found("No such file")),
+            Err(error) => {
+                tracing::warn!(%error, "whether a link was taken back is not known");
+                return Err(unavailable(StatusCode::SERVICE_UNAVAILABLE));
+            }
+        }
+    }
     let file = source.client.download(&mxc, source.max).await.map_err(|error| refused(&error))?;
-    let headers = safe_headers(&file, &name);
+    let headers = headers(&file, &name);
     Ok((headers, Body::from_stream(file.body)).into_response())
 }
 
@@ -49,74 +64,25 @@ fn refused(error: &ClientError) -> MatrixError {
         ClientError::TooLarge(_) => MatrixError::too_large(),
         _ => {
             tracing::warn!(%error, "a linked file could not be fetched");
-            MatrixError::with_errcode(
-                http::StatusCode::BAD_GATEWAY,
-                "M_UNKNOWN",
-                "The file cannot be fetched right now",
-            )
+            unavailable(StatusCode::BAD_GATEWAY)
         }
     }
 }
 
-/// Types that a browser shows and that can run nothing ([spec]); everything else is only saved.
-///
-/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#serving-inline-content
-const INLINE: [&str; 22] = [
-    "text/css",
-    "text/plain",
-    "text/csv",
-    "application/json",
-    "application/ld+json",
-    "image/jpeg",
-    "image/gif",
-    "image/png",
-    "image/apng",
-    "image/webp",
-    "image/avif",
-    "video/mp4",
-    "video/webm",
-    "video/ogg",
-    "video/quicktime",
-    "audio/mp4",
-    "audio/webm",
-    "audio/aac",
-    "audio/mpeg",
-    "audio/ogg",
-    "audio/wave",
-    "audio/flac",
-];
-
-/// Headers with which a file from anybody can do no harm on our domain.
-fn safe_headers(file: &Download, name: &str) -> HeaderMap {
-    const FIXED: [(HeaderName, &str); 6] = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::CACHE_CONTROL, "public, max-age=86400, immutable"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
-    ];
-    let mut headers: HeaderMap =
-        FIXED.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
-    let mime = file.mime.as_deref().unwrap_or("application/octet-stream");
-    let essence = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let inline = INLINE.contains(&essence.as_str());
-    let shown = if inline { mime } else { "application/octet-stream" };
-    let shown = HeaderValue::from_str(shown).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    headers.insert(header::CONTENT_TYPE, shown);
-    let disposition = disposition(inline, name);
-    headers.insert(header::CONTENT_DISPOSITION, disposition);
-    if let Some(size) = file.size {
-        headers.insert(header::CONTENT_LENGTH, size.into());
-    }
-    headers
+fn unavailable(status: StatusCode) -> MatrixError {
+    MatrixError::with_errcode(status, "M_UNKNOWN", "The file cannot be fetched right now")
 }
 
-fn disposition(inline: bool, name: &str) -> HeaderValue {
-    let kind = if inline { "inline" } else { "attachment" };
-    let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-    HeaderValue::from_str(&format!("{kind}; filename*=utf-8''{name}")).unwrap_or(HeaderValue::from_static("attachment"))
+/// Headers with which a file from anybody can do no harm on our domain. What is not shown tells its type to nobody; caches ask again
+/// soon, because a link can be taken back.
+fn headers(file: &Download, name: &str) -> HeaderMap {
+    let content = ContentHeaders { content_type: file.mime.as_deref(), filename: Some(name), size: file.size };
+    let mut headers = safe_headers(content);
+    if !is_shown_inline(file.mime.as_deref().unwrap_or_default()) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers
 }

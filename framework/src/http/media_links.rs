@@ -24,7 +24,7 @@ impl std::fmt::Debug for MediaLinks {
 }
 
 /// Where the endpoint is, below the public URL.
-pub(super) const PATH: &str = "/_landbridge/media/v1";
+pub(crate) const PATH: &str = "/_landbridge/media/v1";
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl MediaLinks {

@@ -60,8 +60,12 @@ impl Operations {
     }
 }
 
-pub(super) fn routes(operations: Operations) -> Router {
-    Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(operations)
+pub(super) fn health_route(operations: Operations) -> Router {
+    Router::new().route("/health", get(health)).with_state(operations)
+}
+
+pub(super) fn metrics_route(operations: Operations) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(operations)
 }
 
 async fn health(State(operations): State<Operations>) -> Response {

@@ -362,7 +362,7 @@ fn with_media(max: u64) -> (SimHomeserver, Bridge, MediaLinks) {
     let client = Client::new(homeserver.transport(), registration.as_token.clone());
     homeserver.register(registration);
     let links = MediaLinks::new(&"https://b.example".parse().unwrap(), b"secret");
-    let bridge = Bridge::with_media(Some(MediaSource { links: links.clone(), client, max }));
+    let bridge = Bridge::with_media(Some(MediaSource { links: links.clone(), client, max, revoked: None }));
     (homeserver, bridge, links)
 }
 

@@ -24,6 +24,8 @@ use ruma::{
     },
 };
 
+use crate::chance::Chance;
+
 use super::{Assertion, Backoff, ClientError, Transport, TransportError};
 
 /// Talks to the homeserver as the application service: as the bot, or as one of its virtual users. Cheap to clone.
@@ -37,6 +39,7 @@ struct Inner {
     transport: Arc<dyn Transport>,
     as_token: Token,
     policy: RetryPolicy,
+    chance: Chance,
     versions: SupportedVersions,
 }
 
@@ -106,9 +109,14 @@ impl Client {
 
     /// As [`Client::new`], with other patience.
     pub fn with_policy(transport: Arc<dyn Transport>, as_token: Token, policy: RetryPolicy) -> Self {
+        Self::with_chance(transport, as_token, policy, Chance::from_system())
+    }
+
+    /// As [`Client::with_policy`], with other jitter.
+    pub fn with_chance(transport: Arc<dyn Transport>, as_token: Token, policy: RetryPolicy, chance: Chance) -> Self {
         // The paths of v1.11 are the oldest that have authenticated media; media falls back by itself.
         let versions = SupportedVersions { versions: [MatrixVersion::V1_11].into(), features: [].into() };
-        Self(Arc::new(Inner { transport, as_token, policy, versions }))
+        Self(Arc::new(Inner { transport, as_token, policy, chance, versions }))
     }
 
     /// As whom the homeserver sees us.
@@ -217,10 +225,10 @@ impl Client {
             }
             let wait = match failure.error {
                 ClientError::LimitExceeded { after } if after <= policy.longest_limit => {
-                    after + policy.backoff.delay(1, &mut rand::rng()) / 2
+                    after + self.0.chance.delay(&policy.backoff, 1) / 2
                 }
                 ClientError::Unavailable(_) if failure.harmless || repeat == Repeat::Safe => {
-                    policy.backoff.delay(attempt, &mut rand::rng())
+                    self.0.chance.delay(&policy.backoff, attempt)
                 }
                 error => return Err(error),
             };

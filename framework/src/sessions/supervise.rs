@@ -3,7 +3,6 @@
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use tokio::time::Instant;
 
 use super::{SessionState, Sessions, Slot};
 use crate::network::{ConnectionError, Network, Session as _, SessionId};
@@ -34,13 +33,12 @@ impl<N: Network> Sessions<N> {
 
     /// How long to wait after this error; `None` means for good.
     fn wait(&self, error: &ConnectionError, failures: u32) -> Option<Duration> {
-        let options = &self.0.options;
-        let mut rng = rand::rng();
+        let (options, chance) = (&self.0.options, &self.0.chance);
         match error {
-            ConnectionError::Transient(_) => Some(options.backoff.delay(failures, &mut rng)),
-            ConnectionError::Throttled { after: Some(after), .. } => Some(*after + options.backoff.delay(1, &mut rng)),
+            ConnectionError::Transient(_) => Some(chance.delay(&options.backoff, failures)),
+            ConnectionError::Throttled { after: Some(after), .. } => Some(*after + chance.delay(&options.backoff, 1)),
             ConnectionError::Throttled { after: None, .. } | ConnectionError::Replaced => {
-                Some(options.patience.delay(failures, &mut rng))
+                Some(chance.delay(&options.patience, failures))
             }
             ConnectionError::BadCredentials(_) | ConnectionError::Banned(_) | ConnectionError::Config(_) => None,
         }
@@ -64,11 +62,11 @@ impl<N: Network> Sessions<N> {
         loop {
             tokio::select! {
                 ended = &mut run => {
-                    let was_stable = connected_at.is_some_and(|at: Instant| at.elapsed() >= self.0.options.stable_after);
+                    let was_stable = connected_at.is_some_and(|at| self.0.clock.now().since(at) >= self.0.options.stable_after);
                     return (!slot.stop.is_cancelled()).then(|| Ended { error: why(ended), was_stable });
                 }
                 _ = state.wait_for(SessionState::is_connected), if permit.is_some() => {
-                    connected_at = Some(Instant::now());
+                    connected_at = Some(self.0.clock.now());
                     permit = None;
                 }
                 () = &mut too_late => {

@@ -56,7 +56,7 @@ impl Case {
         change(&mut options);
         let (config, clock) = (ScriptedConfig::default(), TestClock::default());
         let script = config.script.clone();
-        let sessions = Sessions::new(options, Arc::new(clock.clone()));
+        let sessions = Sessions::new(options, Arc::new(clock.clone()), Chance::from_seed(1));
         let host = Host::new(Arc::new(Stand(sessions.clone())));
         let network = ScriptedNetwork::start(config, host).await.unwrap();
         sessions.start(Arc::new(network));
@@ -131,7 +131,7 @@ async fn a_lost_connection_comes_back_after_growing_waits() {
 async fn a_good_connection_starts_the_waits_anew() {
     let case = Case::new(|options| options.stable_after = SECOND * 30).await;
     for _ in 0..10 {
-        tokio::time::sleep(SECOND * 60).await;
+        case.clock.advance(SECOND * 60);
         let lost = Instant::now();
         case.script.cuts(&SessionId::Relay, ConnectionError::Transient("reset".to_owned()));
         case.until(&SessionId::Relay, |state| matches!(state, Some(SessionState::Waiting { .. }))).await;

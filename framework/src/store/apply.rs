@@ -10,7 +10,7 @@ use landbridge_sql::{Apply, Db, SqlError, Tx};
 
 use super::{
     Change, InboxRow, MessageRow, OutboxRow, dead_letters, inbox, jobs, mappings, members, messages, outbox, pictures,
-    seen, users,
+    revoked, seen, users,
 };
 
 /// What became of a change.
@@ -164,6 +164,8 @@ impl Apply for Tables {
         dead_letters::insert(&gather(ops, |op| &op.park), tx).await?;
         users::insert(&gather(ops, |op| &op.users), tx).await?;
         pictures::insert(&gather(ops, |op| &op.pictures), tx).await?;
+        revoked::insert(&gather(ops, |op| &op.revoke), tx).await?;
+        revoked::take_back(&gather(ops, |op| &op.taken_back), tx).await?;
         members::insert(&gather(ops, |op| &op.members), tx).await?;
         members::delete(&gather(ops, |op| &op.members_gone), tx).await?;
         mappings::insert(&gather(ops, |op| &op.mappings), tx).await?;

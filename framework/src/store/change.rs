@@ -21,8 +21,8 @@ pub(crate) struct Change {
     pub(crate) claim: Vec<i64>,
     /// Outbox rows that were certainly not delivered after all: how often they were tried, and the last error.
     pub(crate) release: Vec<(i64, u32, String)>,
-    /// Outbox rows whose operation changed: a file was stored.
-    pub(crate) rewrite: Vec<(i64, String)>,
+    /// Outbox rows whose operation changed, and what is remembered of it: a file was stored.
+    pub(crate) rewrite: Vec<(i64, String, Option<String>)>,
     /// Outbox rows that stand in another lane from now on.
     pub(crate) move_to: Vec<(i64, String)>,
     /// Rooms that were followed into another: what is to be said in the one is said in the other.
@@ -41,6 +41,10 @@ pub(crate) struct Change {
     pub(crate) users: Vec<UserRow>,
     /// Pictures to remember.
     pub(crate) pictures: Vec<PictureRow>,
+    /// Files whose links are taken back, and when.
+    pub(crate) revoke: Vec<(String, i64)>,
+    /// Messages that were taken back, and when: links to their files lead nowhere any more, unless another message brought them too.
+    pub(crate) taken_back: Vec<(String, i64)>,
     /// Members to remember.
     pub(crate) members: Vec<MemberRow>,
     /// Members to forget.
@@ -75,6 +79,8 @@ impl Change {
             revive_inbox,
             users,
             pictures,
+            revoke,
+            taken_back,
             members,
             members_gone,
             mappings,
@@ -98,6 +104,8 @@ impl Change {
         self.revive_inbox.extend(revive_inbox);
         self.users.extend(users);
         self.pictures.extend(pictures);
+        self.revoke.extend(revoke);
+        self.taken_back.extend(taken_back);
         self.members.extend(members);
         self.members_gone.extend(members_gone);
         self.mappings.extend(mappings);

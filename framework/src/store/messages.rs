@@ -26,6 +26,9 @@ pub(crate) struct Memory {
     pub(crate) reaction: Option<String>,
     /// For a reaction: to which event.
     pub(crate) target: Option<String>,
+    /// The file that it brought to the network by a link.
+    #[serde(default)]
+    pub(crate) media: Option<String>,
 }
 
 /// A message as both sides know it.
@@ -43,10 +46,11 @@ pub(crate) struct MessageRow {
 
 static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
-        "INSERT INTO message (event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, at) \
+        "INSERT INTO message (event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at) \
          SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
-         value->>9, CAST(value->>10 AS BIGINT) FROM {rows} WHERE true ON CONFLICT (event_id, part) DO UPDATE SET \
-         remote_id = COALESCE(message.remote_id, excluded.remote_id), excerpt = COALESCE(excluded.excerpt, message.excerpt)",
+         value->>9, value->>10, CAST(value->>11 AS BIGINT) FROM {rows} WHERE true ON CONFLICT (event_id, part) DO UPDATE SET \
+         remote_id = COALESCE(message.remote_id, excluded.remote_id), excerpt = COALESCE(excluded.excerpt, message.excerpt), \
+         media = COALESCE(excluded.media, message.media)",
     )
 });
 
@@ -68,8 +72,8 @@ pub(super) async fn insert(rows: &[&MessageRow], tx: &mut Tx<'_>) -> Result<(), 
         .filter(|(place, row)| once.get(&(row.event_id.as_str(), row.memory.part)) == Some(place))
         .map(|(_, row)| {
             let MessageRow { event_id, room_id, memory, at } = row;
-            let Memory { part, remote_id, author, author_name, sender, excerpt, reaction, target } = memory;
-            (event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, at)
+            let Memory { part, remote_id, author, author_name, sender, excerpt, reaction, target, media } = memory;
+            (event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at)
         })
         .collect();
     tx.execute_rows(&INSERT, &rows).await.map(drop)
@@ -88,8 +92,9 @@ fn read(row: &Row) -> Result<MessageRow, SqlError> {
             excerpt: row.opt_text(7)?,
             reaction: row.opt_text(8)?,
             target: row.opt_text(9)?,
+            media: row.opt_text(10)?,
         },
-        at: row.int(10)?,
+        at: row.int(11)?,
     })
 }
 
@@ -99,7 +104,7 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
-                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, at \
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
                  FROM message WHERE event_id = $1 AND room_id = $2 ORDER BY part",
                 &[Value::from(event_id), Value::from(room_id)],
             )
@@ -112,12 +117,29 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
-                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, at \
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
                  FROM message WHERE room_id = $1 AND remote_id = $2 ORDER BY at, part",
                 &[Value::from(room_id), Value::from(remote_id)],
             )
             .await?;
         rows.iter().map(read).collect()
+    }
+
+    /// When the newest message was said behind which there are `most` newer ones; none where there are not so many.
+    pub(crate) async fn message_behind(&self, most: u64) -> Result<Option<i64>, SqlError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let sql = "SELECT at FROM message ORDER BY at DESC LIMIT 1 OFFSET $1";
+        self.db.fetch_optional(sql, &[Value::from(most)]).await?.map(|row| row.int(0)).transpose()
+    }
+
+    /// Forgets messages from before `before`, at most `limit`, the oldest first; says how many.
+    pub(crate) async fn forget_messages(&self, before: i64, limit: i64) -> Result<u64, SqlError> {
+        let mut tx = self.db.begin().await?;
+        let sql = "DELETE FROM message WHERE (event_id, part) IN \
+                   (SELECT event_id, part FROM message WHERE at < $1 ORDER BY at LIMIT $2)";
+        let gone = tx.execute(sql, &[Value::from(before), Value::from(limit)]).await?;
+        tx.commit().await?;
+        Ok(gone)
     }
 
     /// The reaction of a remote user to an event.
@@ -130,7 +152,7 @@ impl Store {
         let row = self
             .db
             .fetch_optional(
-                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, at \
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
                  FROM message WHERE target = $1 AND author = $2 AND reaction = $3 ORDER BY at DESC LIMIT 1",
                 &[Value::from(target), Value::from(author), Value::from(reaction)],
             )

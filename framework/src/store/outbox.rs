@@ -66,8 +66,8 @@ static RELEASE: LazyLock<BatchSql> = LazyLock::new(|| {
 });
 static REWRITE: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
-        "UPDATE outbox SET op = r.op FROM (SELECT CAST(value->>0 AS BIGINT) AS seq, value->>1 AS op FROM {rows}) AS r \
-         WHERE outbox.seq = r.seq",
+        "UPDATE outbox SET op = r.op, memory = COALESCE(r.memory, outbox.memory) FROM (SELECT CAST(value->>0 AS BIGINT) AS seq, \
+         value->>1 AS op, value->>2 AS memory FROM {rows}) AS r WHERE outbox.seq = r.seq",
     )
 });
 static MOVE: LazyLock<BatchSql> = LazyLock::new(|| {
@@ -113,7 +113,7 @@ pub(super) async fn release(rows: &[&(i64, u32, String)], tx: &mut Tx<'_>) -> Re
     tx.execute_rows(&RELEASE, rows).await.map(drop)
 }
 
-pub(super) async fn rewrite(rows: &[&(i64, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) async fn rewrite(rows: &[&(i64, String, Option<String>)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
     tx.execute_rows(&REWRITE, rows).await.map(drop)
 }
 

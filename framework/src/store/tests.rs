@@ -84,8 +84,11 @@ async fn story(address: &str) {
     // Claimed, released, claimed in one round: the claim is the last word.
     let release =
         store.enqueue(Change { release: vec![(seqs[0], 3, "down".to_owned())], ..Change::default() }).await.unwrap();
-    let claim =
-        store.enqueue(Change { claim: vec![seqs[0]], rewrite: vec![(seqs[0], "[]".to_owned())], ..Change::default() });
+    let claim = store.enqueue(Change {
+        claim: vec![seqs[0]],
+        rewrite: vec![(seqs[0], "[]".to_owned(), None)],
+        ..Change::default()
+    });
     let claim = claim.await.unwrap();
     release.await.unwrap().unwrap();
     claim.await.unwrap().unwrap();
@@ -149,12 +152,55 @@ async fn story(address: &str) {
     store.commit(gone).await.unwrap();
     assert!(store.mappings().await.unwrap().is_empty() && store.members().await.unwrap().is_empty());
     assert_eq!(store.forget_seen(3, 100).await.unwrap(), 4, "t1, e1, e2 and t2");
+    pictures_and_links(&store).await;
 
     let heard = listening.0.lock().clone();
     assert_eq!(heard[..2], ["in 1 e1", "in 2 e2"]);
     assert!(heard.contains(&"closed k2 Some(\"$event\")".to_owned()), "{heard:?}");
     drop(store);
     writer.await.unwrap();
+}
+
+/// Pictures are found by their hash; links end with the last message that brought the file; rooms move; messages are forgotten.
+async fn pictures_and_links(store: &Store) {
+    let picture = PictureRow { hash: "h".into(), mxc: "mxc://b/p".into(), at: 1 };
+    store.commit(Change { pictures: vec![picture.clone(), picture], ..Change::default() }).await.unwrap();
+    assert_eq!(store.picture("h").await.unwrap().as_deref(), Some("mxc://b/p"));
+    assert_eq!(store.picture("i").await.unwrap(), None);
+
+    let message = |event_id: &str, media: &str, at: i64| MessageRow {
+        event_id: event_id.to_owned(),
+        room_id: "!files:b".to_owned(),
+        memory: Memory { media: Some(media.to_owned()), ..Memory::default() },
+        at,
+    };
+    let messages =
+        vec![message("$f1", "mxc://b/1", 11), message("$f2", "mxc://b/1", 12), message("$f3", "mxc://b/3", 13)];
+    store.commit(Change { messages, ..Change::default() }).await.unwrap();
+    let back = |events: &[&str]| {
+        let taken_back = events.iter().map(|event_id| ((*event_id).to_owned(), 20)).collect();
+        store.commit(Change { taken_back, ..Change::default() })
+    };
+    back(&["$f1", "$unknown"]).await.unwrap();
+    assert!(!store.is_revoked("mxc://b/1").await.unwrap(), "$f2 brought it, too");
+    back(&["$f2", "$f2"]).await.unwrap();
+    assert!(store.is_revoked("mxc://b/1").await.unwrap() && !store.is_revoked("mxc://b/3").await.unwrap());
+    store.commit(Change { revoke: vec![("mxc://b/3".into(), 1)], ..Change::default() }).await.unwrap();
+    assert!(store.is_revoked("mxc://b/3").await.unwrap());
+
+    let rows = vec![outbox("k8", Direction::ToMatrix), outbox("k9", Direction::ToRemote)];
+    store.commit(Change { outbox: rows, ..Change::default() }).await.unwrap();
+    store.commit(Change { moves: vec![("!r:b".into(), "!new:b".into())], ..Change::default() }).await.unwrap();
+    let room = async |way| store.outbox_of(way, "r:#a", 0, 9).await.unwrap().remove(0).room_id;
+    assert_eq!(room(Direction::ToMatrix).await, "!new:b");
+    assert_eq!(room(Direction::ToRemote).await, "!r:b", "what it is about was said in the old room");
+
+    assert_eq!(store.message_behind(2).await.unwrap(), Some(11));
+    assert_eq!(store.message_behind(100).await.unwrap(), None);
+    assert_eq!(store.forget_messages(13, 1).await.unwrap(), 1, "a batch at a time");
+    while store.forget_messages(13, 1).await.unwrap() > 0 {}
+    assert!(store.message_by_event("!files:b", "$f2").await.unwrap().is_empty());
+    assert!(!store.message_by_event("!files:b", "$f3").await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -226,6 +226,15 @@ impl SimHomeserver {
         .await;
     }
 
+    /// Waits until somebody goes by this name.
+    pub async fn has_display_name(&self, user_id: &str, name: &str) {
+        until(&format!("{user_id} to be called {name}"), &mut self.shared.changes.subscribe(), || {
+            let now = self.profile(user_id).unwrap_or_default();
+            if now["displayname"] == name { Ok(()) } else { Err(now) }
+        })
+        .await;
+    }
+
     /// Stores a file as if a Matrix user had, and returns its `mxc://` URI.
     pub fn store_media(&self, mime: &str, content: &[u8]) -> String {
         let mut world = self.shared.world.lock();

@@ -14,14 +14,15 @@ pub use self::{
     session::ScriptedSession,
 };
 use crate::network::{
-    ConfigIssue, Context, Host, Identity, IdentityMode, MatrixEvent, Network, NetworkInfo, Reject, RemoteOp, RoomKind,
-    SessionId,
+    ConfigIssue, Context, Host, Identity, IdentityMode, MatrixEvent, MatrixKind, MatrixOp, Network, NetworkInfo,
+    Reject, RemoteOp, RoomKind, SessionId, op::carry_over,
 };
 
 /// A network whose rooms (`#lobby`), users (`bob`) and messages (`m1`) are plain text, and whose server is the test: see [`Script`].
 ///
 /// It tells the network `room` → `alice: hi` through the relay and `hi` through a session of alice's own; emotes as `* alice waves`,
-/// edits as `alice: hi*`, redactions as `alice takes back m1`. Rooms named `=owner=user` are private.
+/// edits as `alice: hi*`, redactions as `alice takes back m1`. Rooms named `=owner=user` are private. A file that is called
+/// `upload` is stored, and its link is told.
 pub struct ScriptedNetwork {
     script: Script,
     host: Host<Self>,
@@ -63,7 +64,20 @@ impl Network for ScriptedNetwork {
     }
 
     fn to_remote(&self, event: &MatrixEvent<Self>, context: &Context<Self>) -> Result<Vec<RemoteOp<Self>>, Reject> {
+        if self.script.has_panics()
+            && let MatrixKind::Message { body, .. } = &event.kind
+            && body.text.to_plain() == "panic"
+        {
+            session::told_to_panic();
+        }
         convert::to_remote(event, context)
+    }
+
+    fn to_matrix(&self, event: &Heard, _: &Context<Self>) -> Result<Vec<MatrixOp<Self>>, Reject> {
+        if self.script.has_panics() && matches!(event, Heard::Message { sender, .. } if sender == "panic") {
+            session::told_to_panic();
+        }
+        Ok(carry_over(event))
     }
 
     fn room_kind(&self, room: &String) -> RoomKind<String> {

@@ -12,7 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, StatusCode, header};
-use landbridge_axum_ruma::MatrixError;
+use landbridge_axum_ruma::{ContentHeaders, MatrixError, safe_headers};
 use ruma::api::error::ErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ use crate::{
         error::ApiResult,
         path::{PathArgs, QueryArgs},
     },
-    media::{ContentHeaders, Media, MediaFile, safe_headers},
+    media::{Media, MediaFile},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -105,7 +105,7 @@ async fn stream(file: MediaFile, filename: Option<&str>) -> ApiResult<Response> 
     let headers = safe_headers(ContentHeaders {
         content_type: file.content_type.as_deref(),
         filename: filename.or(file.filename.as_deref()),
-        size: file.size,
+        size: Some(file.size),
     });
     Ok((headers, Body::from_stream(ReaderStream::new(content))).into_response())
 }

@@ -6,4 +6,5 @@ mod failures;
 mod people;
 mod stage;
 mod talk;
+mod telling;
 mod upgrades;

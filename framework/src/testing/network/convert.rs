@@ -3,7 +3,8 @@
 use super::ScriptedNetwork;
 use crate::network::{
     Context, MatrixEvent, MatrixKind, OpKind, Reject, RemoteOp, Whom,
-    event::{Body, Target},
+    event::{Body, Media, Target},
+    op::{UPLOAD_URL, Upload},
 };
 
 pub(super) fn to_remote(
@@ -23,6 +24,14 @@ pub(super) fn to_remote(
                 return Err(Reject::TooLong { max: context.caps.text_max_bytes.unwrap_or_default() });
             }
             let to = reply_to.as_ref().map(|target| format!("{}, ", target.author_name)).unwrap_or_default();
+            if let [Media { name: file, .. }] = &body.media[..]
+                && file == "upload"
+            {
+                let upload =
+                    Upload { name: "long.txt".into(), mime: "text/plain".into(), bytes: b"all of it".to_vec() };
+                let wire = named(format!("see {UPLOAD_URL}")).into_bytes();
+                return Ok(vec![RemoteOp::<ScriptedNetwork> { room, kind: OpKind::Send, wire, upload: Some(upload) }]);
+            }
             if body.emote {
                 return op(OpKind::Send, format!("* {name} {text}"));
             }

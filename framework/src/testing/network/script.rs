@@ -76,6 +76,8 @@ struct State {
     kept_out: HashSet<SessionId>,
     entered: HashSet<String>,
     forgetful: bool,
+    closed: bool,
+    panics: bool,
     next: u64,
 }
 
@@ -267,6 +269,17 @@ impl Script {
         self.change(|state| if out { state.kept_out.insert(session.clone()) } else { state.kept_out.remove(session) });
     }
 
+    /// From now on no room can be had (or every one, again).
+    pub fn refuses_rooms(&self, closed: bool) {
+        self.change(|state| state.closed = closed);
+    }
+
+    /// From now on a Matrix message that says `panic` makes the conversion panic (or no longer), and so does what `panic` says on the
+    /// network.
+    pub fn panics_at_conversions(&self, panics: bool) {
+        self.change(|state| state.panics = panics);
+    }
+
     /// What can be said from now on.
     pub fn can(&self, change: impl FnOnce(&mut Caps)) {
         self.change(|state| change(&mut state.caps));
@@ -406,6 +419,14 @@ impl Script {
             });
             id
         })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.state.lock().closed
+    }
+
+    pub(super) fn has_panics(&self) -> bool {
+        self.0.state.lock().panics
     }
 
     pub(super) fn tell(&self, event: &Ephemeral<ScriptedNetwork>) {

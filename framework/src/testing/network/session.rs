@@ -8,8 +8,8 @@ use super::{
     script::{Outcome, PANIC, Script},
 };
 use crate::network::{
-    Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Host, IdempotencyKey, Identity, Landed, RemoteOp,
-    SendError, Session, SessionId,
+    Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Host, IdempotencyKey, Identity, Landed, Reject,
+    RemoteOp, RoomInfo, SendError, Session, SessionId,
 };
 
 /// A session of a [`ScriptedNetwork`].
@@ -96,6 +96,13 @@ impl Session<ScriptedNetwork> for ScriptedSession {
         self.script.tell(event);
     }
 
+    async fn room_info(&self, _: &String) -> Result<RoomInfo, SendError> {
+        if self.script.is_closed() {
+            return Err(SendError::Rejected(Reject::Forbidden("there is no such place".to_owned())));
+        }
+        Ok(RoomInfo::default())
+    }
+
     async fn enter(&self, room: &String) -> Result<(), SendError> {
         self.script.enter(room, true);
         Ok(())
@@ -108,6 +115,6 @@ impl Session<ScriptedNetwork> for ScriptedSession {
 }
 
 #[expect(clippy::panic, reason = "the test wants to see what becomes of it")]
-fn told_to_panic() {
+pub(super) fn told_to_panic() {
     panic!("told to panic");
 }

@@ -109,6 +109,59 @@ async fn a_room_is_plumbed_by_who_has_the_power() {
 }
 
 #[tokio::test]
+async fn commands_are_for_whom_the_configuration_says() {
+    use crate::bridge::Role::{Admins, Everybody, Moderators};
+    const POWER: &str = "You need the power to change this room's settings to do that.";
+    const ADMINS: &str = "Only the bridge's admins may do that.";
+    let mut stage = Stage::dark();
+    stage.permissions.admins = vec![ruma::user_id!("@admin:localhost").to_owned()];
+    for (role, guest, owner) in
+        [(Everybody, None, None), (Moderators, Some(POWER), None), (Admins, Some(ADMINS), Some(ADMINS))]
+    {
+        let permissions = &mut stage.permissions;
+        (permissions.plumb, permissions.status, permissions.revoke) = (role, role, role);
+        stage.starts(crate::dispatch::Kill::default()).await;
+        let people = ["guest", "owner", "admin"].map(|name| stage.homeserver.user(name));
+        let room = people[1].makes_room("Ours");
+        people[1].invites(&room, "@testbot:localhost").await;
+        room.has("@testbot:localhost", "join").await;
+        for (person, refusal) in people.iter().zip([guest, owner, None]) {
+            if person.id != people[1].id {
+                person.joins(&room.id).await.unwrap();
+            }
+            for (command, allowed) in [
+                ("status", "This room is joined to nothing. The bridge is running."),
+                ("unplumb", "This room is joined to nothing."),
+                ("plumb =nobody=", "=nobody= was not joined to this room: there is no such place."),
+                ("revoke mxc://localhost/x", "Links to that file lead nowhere any more."),
+                ("revoke nonsense", "That is no link to a file."),
+            ] {
+                stage.script.refuses_rooms(command.starts_with("plumb"));
+                let event_id = person.says(&room, &format!("!test {command}"));
+                let answer = room
+                    .sees(&format!("an answer to {command}"), |event| {
+                        event["content"]["m.relates_to"]["m.in_reply_to"]["event_id"] == event_id.as_str()
+                    })
+                    .await;
+                assert_eq!(
+                    answer["content"]["body"],
+                    refusal.unwrap_or(allowed),
+                    "{} says {command}, which is for {role:?}",
+                    person.id
+                );
+            }
+        }
+        stage.crashes().await;
+    }
+}
+
+#[tokio::test]
+async fn the_bot_is_called_what_the_configuration_says() {
+    let stage = Stage::lit().await;
+    stage.homeserver.has_display_name("@testbot:localhost", "Test bridge").await;
+}
+
+#[tokio::test]
 async fn each_who_speaks_has_a_session_of_their_own() {
     let mut stage = Stage::dark();
     stage.mode = IdentityMode::AutoPuppet;

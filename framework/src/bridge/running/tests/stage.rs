@@ -8,9 +8,10 @@ use landbridge_sql::Durability;
 use tempfile::TempDir;
 
 use crate::{
-    bridge::{Bridge, Setup},
-    dispatch::{DispatchOptions, Kill},
-    http::{Appservice, NetworkDirectory, router},
+    bridge::{Bridge, Permissions, Retention, Setup},
+    chance::Chance,
+    dispatch::{DispatchOptions, Kill, StatusForm},
+    http::{Appservice, MediaLinks, NetworkDirectory, router},
     matrix::{Backoff, Client, ClientHomeserver, RetryPolicy},
     network::IdentityMode,
     sessions::SessionOptions,
@@ -27,7 +28,12 @@ pub(super) struct Stage {
     pub(super) clock: TestClock,
     pub(super) bridge: Option<Bridge<ScriptedNetwork>>,
     pub(super) mode: IdentityMode,
-    registration: Registration,
+    pub(super) permissions: Permissions,
+    pub(super) status: StatusForm,
+    pub(super) retention: Retention,
+    /// Where links to files lead.
+    pub(super) links: MediaLinks,
+    pub(super) registration: Registration,
     dir: TempDir,
 }
 
@@ -43,6 +49,10 @@ impl Stage {
             clock: TestClock::default(),
             bridge: None,
             mode: IdentityMode::Relay,
+            permissions: Permissions::default(),
+            status: StatusForm::default(),
+            retention: Retention::default(),
+            links: MediaLinks::new(&"https://bridge.example".parse().unwrap(), b"secret"),
             registration,
             dir: tempfile::tempdir().unwrap(),
         }
@@ -78,7 +88,7 @@ impl Stage {
         let names = names("test", SERVER);
         let client =
             Client::with_policy(self.homeserver.transport(), self.registration.as_token.clone(), RetryPolicy::once());
-        let homeserver = ClientHomeserver::new(client, None, "test".to_owned(), names.bot.clone());
+        let homeserver = ClientHomeserver::new(client, Some(self.links.clone()), "test".to_owned(), names.bot.clone());
         let quick = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
         let setup = Setup {
             bridge_id: "test".to_owned(),
@@ -91,9 +101,14 @@ impl Stage {
                 first_wait: Duration::from_millis(60),
                 longest_wait: Duration::from_millis(200),
                 puppet_patience: Duration::from_millis(100),
+                status: self.status,
                 ..DispatchOptions::default()
             },
             plumbed: Vec::new(),
+            display_name: Some("Test bridge".to_owned()),
+            permissions: self.permissions.clone(),
+            retention: self.retention,
+            chance: Chance::from_seed(1),
             metrics: crate::metrics::Metrics::new(),
             kill,
         };

@@ -64,8 +64,8 @@ pub struct ContentHeaders<'a> {
     pub content_type: Option<&'a str>,
     /// What it is called.
     pub filename: Option<&'a str>,
-    /// Its length in bytes.
-    pub size: u64,
+    /// Its length in bytes, where known.
+    pub size: Option<u64>,
 }
 
 /// The headers of a download: sandboxed, not sniffed, and saved rather than shown unless it is a harmless type.
@@ -73,11 +73,12 @@ pub struct ContentHeaders<'a> {
 pub fn safe_headers(content: ContentHeaders<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let kind = content.content_type.unwrap_or("application/octet-stream");
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let inline = INLINE.contains(&essence.as_str());
+    let inline = is_shown_inline(kind);
     let kind = HeaderValue::from_str(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_TYPE, kind);
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.size));
+    if let Some(size) = content.size {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    }
     headers.insert(header::CONTENT_DISPOSITION, disposition(inline, content.filename));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(
@@ -90,6 +91,13 @@ pub fn safe_headers(content: ContentHeaders<'_>) -> HeaderMap {
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, immutable"));
     headers
+}
+
+/// Whether a browser may show a file of this type: those that can run nothing.
+#[must_use]
+pub fn is_shown_inline(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    INLINE.contains(&essence.as_str())
 }
 
 fn disposition(inline: bool, filename: Option<&str>) -> HeaderValue {
@@ -110,7 +118,7 @@ mod tests {
 
     fn said(content_type: &str, filename: &str) -> String {
         let headers =
-            safe_headers(ContentHeaders { content_type: Some(content_type), filename: Some(filename), size: 1 });
+            safe_headers(ContentHeaders { content_type: Some(content_type), filename: Some(filename), size: Some(1) });
         headers[header::CONTENT_DISPOSITION].to_str().unwrap().to_owned()
     }
 
