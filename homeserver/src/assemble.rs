@@ -68,7 +68,7 @@ pub(crate) fn api(
         presences.clone(),
         keys.clone(),
         local.clone(),
-        clock,
+        clock.clone(),
         entropy.clone(),
     );
     let parts = Parts {
@@ -77,6 +77,7 @@ pub(crate) fn api(
             public_url: config.public_url.clone(),
             registering: config.registering,
             access_token_lifetime: config.access_token_lifetime,
+            turn: config.turn.clone(),
         }),
         auth: Auth::new(devices.clone(), users.clone(), appservices.clone()),
         uia: Uia::new(users.clone(), grants.clone(), limits.clone(), config.terms.as_slice().into(), entropy.clone()),
@@ -100,6 +101,7 @@ pub(crate) fn api(
         appservices,
         deliveries,
         entropy,
+        clock,
     };
     Ok(ApiState { parts: Arc::new(parts) })
 }
@@ -118,6 +120,11 @@ impl Homeserver {
     /// Registration tokens and OpenID tokens.
     pub fn grants(&self) -> &Grants {
         &self.api.parts.grants
+    }
+
+    /// The uploaded files.
+    pub fn media(&self) -> &Media {
+        &self.api.parts.media
     }
 
     /// The application services.

@@ -31,8 +31,11 @@ mod threepid;
 mod to_device;
 mod user_directory;
 mod versions;
+mod voip;
 
 use axum::Router;
+
+pub use self::voip::Turn;
 
 use crate::http::ApiState;
 
@@ -61,6 +64,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         media::routes,
         sync::routes,
         user_directory::routes,
+        voip::routes,
         openid::routes,
         registration_tokens::routes,
         room_keys::routes,

@@ -17,12 +17,14 @@ pub mod signing;
 pub mod store;
 pub mod stream;
 pub mod sync;
+mod upkeep;
 pub mod users;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ruma::OwnedServerName;
 
+pub use crate::client_api::Turn;
 use crate::{
     clock::Clock,
     entropy::SystemEntropy,
@@ -54,6 +56,10 @@ pub struct Config {
     pub access_token_lifetime: Duration,
     /// The longest file taken, in bytes.
     pub max_upload_bytes: u64,
+    /// How long a file is kept that nobody asks for; `None`: for ever.
+    pub media_retention: Option<Duration>,
+    /// A relay for calls.
+    pub turn: Option<Turn>,
 }
 
 impl Config {
@@ -69,6 +75,8 @@ impl Config {
             rate_limits: RateLimits::default(),
             access_token_lifetime: Duration::from_secs(3600),
             max_upload_bytes: 50 * 1024 * 1024,
+            media_retention: None,
+            turn: None,
         }
     }
 }
@@ -119,8 +127,9 @@ impl Homeserver {
         let key = ServerKey::load_or_make(&store, clock.now()).await?;
         let rooms = Rooms::new(config.server_name.clone(), key, clock.clone(), store.clone());
         let stream = Stream::new(store.clone());
-        let api = assemble::api(&config, &store, &rooms, &stream, clock, Arc::new(SystemEntropy))?;
+        let api = assemble::api(&config, &store, &rooms, &stream, clock.clone(), Arc::new(SystemEntropy))?;
         api.parts.users.load().await?;
+        upkeep::start(&config, &api, clock);
         Ok(Self { store, rooms, stream, api })
     }
 

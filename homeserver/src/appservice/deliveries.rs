@@ -145,7 +145,7 @@ impl Deliveries {
     }
 
     /// Runs something until [`Self::stop`].
-    pub(super) fn keep(&self, watcher: JoinHandle<()>) {
+    pub(crate) fn keep(&self, watcher: JoinHandle<()>) {
         self.inner.watchers.lock().push(watcher);
     }
 

@@ -2,20 +2,21 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#content-repository
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Body,
     extract::{DefaultBodyLimit, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use landbridge_axum_ruma::{ContentHeaders, MatrixError, safe_headers};
 use ruma::api::error::ErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
 use crate::{
@@ -23,24 +24,33 @@ use crate::{
         ApiConfig, ApiState,
         auth::Caller,
         error::ApiResult,
+        limits::{Action, Limits},
         path::{PathArgs, QueryArgs},
     },
-    media::{Media, MediaFile},
+    media::{Frame, Media, MediaFile, Method, Upload, range_of},
 };
 
+/// How long a file that is to come is waited for, unless the client says otherwise.
+const USUAL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The longest that a client may have it waited for.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
+
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    let router = ["/_matrix/media/r0/upload", "/_matrix/media/v3/upload"].into_iter().fold(router, |router, path| {
-        // The bound on media is the repository's own, and counted as it streams.
-        router.route(path, post(upload).layer(DefaultBodyLimit::disable()))
-    });
+    // The bound on media is the repository's own, and counted as it streams.
+    let endless = DefaultBodyLimit::disable;
+    let router = ["/_matrix/media/r0/upload", "/_matrix/media/v3/upload"]
+        .into_iter()
+        .fold(router, |router, path| router.route(path, post(upload).layer(endless())));
     let router = router
+        .route("/_matrix/media/v1/create", post(create))
+        .route("/_matrix/media/v3/upload/{server}/{id}", put(fill).layer(endless()))
         .route("/_matrix/client/v1/media/config", get(config))
         .route("/_matrix/media/v3/config", get(config))
         .route("/_matrix/media/r0/config", get(config))
         .route("/_matrix/client/v1/media/download/{server}/{id}", get(download))
         .route("/_matrix/client/v1/media/download/{server}/{id}/{filename}", get(download_as))
-        // The original: scaling pictures is left to clients.
-        .route("/_matrix/client/v1/media/thumbnail/{server}/{id}", get(download))
+        .route("/_matrix/client/v1/media/thumbnail/{server}/{id}", get(thumbnail))
         .route("/_matrix/client/v1/media/preview_url", get(no_preview))
         .route("/_matrix/media/v3/preview_url", get(no_preview));
     // The paths from before media were authenticated
@@ -50,7 +60,7 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         router
             .route(&format!("{base}/download/{{server}}/{{id}}"), get(open_download))
             .route(&format!("{base}/download/{{server}}/{{id}}/{{filename}}"), get(open_download_as))
-            .route(&format!("{base}/thumbnail/{{server}}/{{id}}"), get(open_download))
+            .route(&format!("{base}/thumbnail/{{server}}/{{id}}"), get(open_thumbnail))
     })
 }
 
@@ -59,23 +69,72 @@ struct UploadQuery {
     filename: Option<String>,
 }
 
+/// Refuses what says itself that it is too long, before it is read.
+fn check_length(media: &Media, headers: &HeaderMap) -> ApiResult<()> {
+    let claimed = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if claimed.is_some_and(|claimed| claimed > media.max_bytes()) {
+        return Err(MatrixError::too_large().into());
+    }
+    Ok(())
+}
+
+fn described<'a>(headers: &'a HeaderMap, query: &'a UploadQuery) -> Upload<'a> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    Upload { content_type, filename: query.filename.as_deref() }
+}
+
+/// Application services upload as much as they like.
+fn limit(limits: &Limits, caller: &Caller) -> ApiResult<()> {
+    if caller.appservice.is_some() {
+        return Ok(());
+    }
+    limits.take_for(Action::Upload, &caller.user_id)
+}
+
 /// `POST /_matrix/media/v3/upload`
 async fn upload(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
+    State(limits): State<Limits>,
     caller: Caller,
     QueryArgs(query): QueryArgs<UploadQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> ApiResult<Json<Value>> {
-    let claimed = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if claimed.is_some_and(|claimed| claimed > media.max_bytes()) {
-        return Err(MatrixError::too_large().into());
-    }
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let chunks = body.into_data_stream();
-    let id = media.upload(&caller.user_id, content_type, query.filename.as_deref(), chunks).await?;
+    check_length(&media, &headers)?;
+    limit(&limits, &caller)?;
+    let id = media.upload(&caller.user_id, described(&headers, &query), body.into_data_stream()).await?;
     Ok(Json(json!({ "content_uri": format!("mxc://{}/{id}", api.server_name) })))
+}
+
+/// `POST /_matrix/media/v1/create`
+async fn create(
+    State(api): State<Arc<ApiConfig>>,
+    State(media): State<Media>,
+    State(limits): State<Limits>,
+    caller: Caller,
+) -> ApiResult<Json<Value>> {
+    limit(&limits, &caller)?;
+    let (id, until) = media.reserve(&caller.user_id).await?;
+    Ok(Json(json!({ "content_uri": format!("mxc://{}/{id}", api.server_name), "unused_expires_at": until })))
+}
+
+/// `PUT /_matrix/media/v3/upload/{serverName}/{mediaId}`
+async fn fill(
+    State(api): State<Arc<ApiConfig>>,
+    State(media): State<Media>,
+    caller: Caller,
+    PathArgs((server, id)): PathArgs<(String, String)>,
+    QueryArgs(query): QueryArgs<UploadQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> ApiResult<Json<Value>> {
+    if server != api.server_name.as_str() {
+        return Err(MatrixError::not_found("No such file").into());
+    }
+    check_length(&media, &headers)?;
+    media.fill(&caller.user_id, &id, described(&headers, &query), body.into_data_stream()).await?;
+    Ok(Json(json!({})))
 }
 
 /// `GET /_matrix/client/v1/media/config`
@@ -89,45 +148,80 @@ async fn no_preview(_: Caller) -> MatrixError {
     MatrixError::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, "This server makes no previews")
 }
 
-async fn find(api: &ApiConfig, media: &Media, server: &str, id: &str) -> ApiResult<MediaFile> {
-    let found = if server == api.server_name.as_str() { media.find(id).await? } else { None };
+/// How long a client wants a file waited for that is to come.
+#[derive(Deserialize)]
+struct Patience {
+    timeout_ms: Option<u64>,
+}
+
+impl Patience {
+    fn duration(&self) -> Duration {
+        self.timeout_ms.map_or(USUAL_PATIENCE, Duration::from_millis).min(LONGEST_PATIENCE)
+    }
+}
+
+async fn find(api: &ApiConfig, media: &Media, server: &str, id: &str, patience: &Patience) -> ApiResult<MediaFile> {
+    let is_here = server == api.server_name.as_str();
+    let found = if is_here { media.find(id, patience.duration()).await? } else { None };
     Ok(found.ok_or_else(|| MatrixError::not_found("No such file"))?)
 }
 
-async fn stream(file: MediaFile, filename: Option<&str>) -> ApiResult<Response> {
-    let content = match tokio::fs::File::open(&file.path).await {
+/// A file, or the part of it that was asked for.
+async fn stream(file: MediaFile, filename: Option<&str>, headers: &HeaderMap) -> ApiResult<Response> {
+    let mut content = match tokio::fs::File::open(&file.path).await {
         Ok(content) => content,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(MatrixError::not_found("No such file").into());
         }
         Err(error) => return Err(crate::media::MediaError::Disk(error).into()),
     };
-    let headers = safe_headers(ContentHeaders {
+    let mut safe = safe_headers(ContentHeaders {
         content_type: file.content_type.as_deref(),
         filename: filename.or(file.filename.as_deref()),
         size: Some(file.size),
     });
-    Ok((headers, Body::from_stream(ReaderStream::new(content))).into_response())
+    safe.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let wanted = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    match range_of(wanted, file.size) {
+        None => Ok((safe, Body::from_stream(ReaderStream::new(content))).into_response()),
+        Some(None) => {
+            let whole = format!("bytes */{}", file.size);
+            Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, whole)]).into_response())
+        }
+        Some(Some(part)) => {
+            let broken = |error| crate::media::MediaError::Disk(error);
+            content.seek(std::io::SeekFrom::Start(part.first)).await.map_err(broken)?;
+            safe.insert(header::CONTENT_LENGTH, HeaderValue::from(part.length()));
+            let which = format!("bytes {}-{}/{}", part.first, part.last, file.size);
+            safe.insert(header::CONTENT_RANGE, HeaderValue::from_str(&which).map_err(|_| MatrixError::internal())?);
+            let body = Body::from_stream(ReaderStream::new(content.take(part.length())));
+            Ok((StatusCode::PARTIAL_CONTENT, safe, body).into_response())
+        }
+    }
 }
 
-/// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}`, and the thumbnail, which is the original
+/// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}`
 async fn download(
-    State(api): State<Arc<ApiConfig>>,
-    State(media): State<Media>,
+    state: State<Arc<ApiConfig>>,
+    media: State<Media>,
     _: Caller,
-    PathArgs((server, id)): PathArgs<(String, String)>,
+    path: PathArgs<(String, String)>,
+    patience: QueryArgs<Patience>,
+    headers: HeaderMap,
 ) -> ApiResult<Response> {
-    stream(find(&api, &media, &server, &id).await?, None).await
+    open_download(state, media, path, patience, headers).await
 }
 
 /// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}`
 async fn download_as(
-    State(api): State<Arc<ApiConfig>>,
-    State(media): State<Media>,
+    state: State<Arc<ApiConfig>>,
+    media: State<Media>,
     _: Caller,
-    PathArgs((server, id, filename)): PathArgs<(String, String, String)>,
+    path: PathArgs<(String, String, String)>,
+    patience: QueryArgs<Patience>,
+    headers: HeaderMap,
 ) -> ApiResult<Response> {
-    stream(find(&api, &media, &server, &id).await?, Some(&filename)).await
+    open_download_as(state, media, path, patience, headers).await
 }
 
 /// `GET /_matrix/media/v3/download/{serverName}/{mediaId}`, without a token
@@ -135,8 +229,10 @@ async fn open_download(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
     PathArgs((server, id)): PathArgs<(String, String)>,
+    QueryArgs(patience): QueryArgs<Patience>,
+    headers: HeaderMap,
 ) -> ApiResult<Response> {
-    stream(find(&api, &media, &server, &id).await?, None).await
+    stream(find(&api, &media, &server, &id, &patience).await?, None, &headers).await
 }
 
 /// `GET /_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}`, without a token
@@ -144,6 +240,62 @@ async fn open_download_as(
     State(api): State<Arc<ApiConfig>>,
     State(media): State<Media>,
     PathArgs((server, id, filename)): PathArgs<(String, String, String)>,
+    QueryArgs(patience): QueryArgs<Patience>,
+    headers: HeaderMap,
 ) -> ApiResult<Response> {
-    stream(find(&api, &media, &server, &id).await?, Some(&filename)).await
+    stream(find(&api, &media, &server, &id, &patience).await?, Some(&filename), &headers).await
+}
+
+#[derive(Deserialize)]
+struct ThumbnailQuery {
+    width: u32,
+    height: u32,
+    method: Option<String>,
+    animated: Option<bool>,
+    timeout_ms: Option<u64>,
+}
+
+impl ThumbnailQuery {
+    fn frame(&self) -> ApiResult<Frame> {
+        let method = match self.method.as_deref() {
+            None | Some("scale") => Method::Scale,
+            Some("crop") => Method::Crop,
+            Some(_) => return Err(MatrixError::invalid_param("The method is neither scale nor crop").into()),
+        };
+        if self.width == 0 || self.height == 0 {
+            return Err(MatrixError::invalid_param("A thumbnail has a size").into());
+        }
+        Ok(Frame::for_request(self.width, self.height, method))
+    }
+}
+
+/// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}`
+async fn thumbnail(
+    state: State<Arc<ApiConfig>>,
+    media: State<Media>,
+    _: Caller,
+    path: PathArgs<(String, String)>,
+    query: QueryArgs<ThumbnailQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    open_thumbnail(state, media, path, query, headers).await
+}
+
+/// `GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}`, without a token
+async fn open_thumbnail(
+    State(api): State<Arc<ApiConfig>>,
+    State(media): State<Media>,
+    PathArgs((server, id)): PathArgs<(String, String)>,
+    QueryArgs(query): QueryArgs<ThumbnailQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let frame = query.frame()?;
+    let patience = Patience { timeout_ms: query.timeout_ms };
+    let file = find(&api, &media, &server, &id, &patience).await?;
+    let moves = file.content_type.as_deref().is_some_and(|kind| matches!(kind, "image/gif" | "image/webp"));
+    if moves && query.animated == Some(true) {
+        // What moves is shown as it is: it is not made smaller here.
+        return stream(file, None, &headers).await;
+    }
+    stream(media.thumbnail(&id, file, frame).await?, None, &headers).await
 }

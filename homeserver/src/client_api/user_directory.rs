@@ -4,9 +4,7 @@
 
 use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
-use ruma::api::client::{
-    user_directory::search_users::v3 as search_users, voip::get_turn_server_info::v3 as turn_server,
-};
+use ruma::api::client::user_directory::search_users::v3 as search_users;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -18,8 +16,7 @@ use crate::{
 const MAX_RESULTS: u32 = 100;
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    let router = mount::<search_users::Request, _, _, _>(router, search);
-    mount::<turn_server::Request, _, _, _>(router, no_turn_server)
+    mount::<search_users::Request, _, _, _>(router, search)
 }
 
 /// `POST /_matrix/client/v3/user_directory/search`; users of application services are left out.
@@ -45,10 +42,4 @@ async fn search(
         })
         .collect();
     Ok(Json(json!({ "results": results, "limited": limited })))
-}
-
-/// `GET /_matrix/client/v3/voip/turnServer`: there is none, which is said by an empty object
-/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3voipturnserver)).
-async fn no_turn_server(_: Authed<turn_server::Request>) -> Json<Value> {
-    Json(json!({}))
 }

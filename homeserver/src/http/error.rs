@@ -6,12 +6,12 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use landbridge_axum_ruma::MatrixError;
 use landbridge_sql::SqlError;
-use ruma::api::error::ErrorKind;
+use ruma::api::error::{ErrorKind, LimitExceededErrorData};
 
 use crate::{
     departure::DepartureError,
     devices::DeviceError,
-    media::MediaError,
+    media::{MediaError, PictureError},
     rooms::RoomError,
     store::StoreError,
     users::{AccountError, CreateUserError, PasswordError},
@@ -128,6 +128,25 @@ impl From<MediaError> for ApiError {
             MediaError::TooLarge(_) => Self(MatrixError::too_large()),
             MediaError::Interrupted => {
                 Self(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, "The upload ended early"))
+            }
+            MediaError::TooManyPending => Self(MatrixError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                ErrorKind::LimitExceeded(LimitExceededErrorData::new()),
+                error.to_string(),
+            )),
+            MediaError::NotYours => Self(MatrixError::forbidden(error.to_string())),
+            MediaError::NotFound => Self(MatrixError::not_found(error.to_string())),
+            MediaError::Uploaded => {
+                Self(MatrixError::new(StatusCode::CONFLICT, ErrorKind::CannotOverwriteMedia, error.to_string()))
+            }
+            MediaError::NotYetUploaded => {
+                Self(MatrixError::new(StatusCode::GATEWAY_TIMEOUT, ErrorKind::NotYetUploaded, error.to_string()))
+            }
+            MediaError::Picture(PictureError::TooLarge) => {
+                Self(MatrixError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, error.to_string()))
+            }
+            MediaError::Picture(PictureError::NotAPicture) => {
+                Self(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, error.to_string()))
             }
             MediaError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => full(),
             MediaError::Disk(error) => broken(&error),

@@ -8,6 +8,8 @@ use ruma::{OwnedServerName, ServerName, UserId};
 use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
     appservice::{Appservices, Deliveries, thirdparty::Thirdparty},
+    client_api::Turn,
+    clock::Clock,
     departure::Departure,
     devices::{Backups, Devices, Keys, ToDevice},
     entropy::Entropy,
@@ -29,6 +31,8 @@ pub struct ApiConfig {
     pub registering: Registering,
     /// How long an access token counts that can be refreshed.
     pub access_token_lifetime: Duration,
+    /// The relay for calls, if there is one.
+    pub turn: Option<Turn>,
 }
 
 /// Who may register an account.
@@ -88,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) deliveries: Deliveries,
     pub(crate) thirdparty: Thirdparty,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 macro_rules! part {
@@ -105,5 +110,5 @@ part! {
     grants: Grants, users: Users, account_data: AccountData, devices: Devices, backups: Backups, keys: Keys,
     to_device: ToDevice, media: Media, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
     presences: Presences, sync: Sync, appservices: Appservices, deliveries: Deliveries, thirdparty: Thirdparty,
-    entropy: Arc<dyn Entropy>,
+    entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,
 }

@@ -15,6 +15,7 @@ mod bad_input;
 mod devices;
 mod dialects;
 mod entry;
+mod files;
 mod media;
 mod people;
 mod rooms;

@@ -27,14 +27,14 @@ async fn a_file_comes_back_as_it_went_and_does_nothing() {
         async move { server.call("GET", &path, Some(token), None).await }
     };
     for base in ["/_matrix/client/v1/media", "/_matrix/media/v3"] {
-        for what in ["download", "thumbnail"] {
-            let answer = get(format!("{base}/{what}/{}?width=1&height=1", path(&uri))).await;
-            assert_eq!(answer.status, 200);
-            assert_eq!(answer.bytes, page);
-            assert_eq!(answer.headers[header::CONTENT_DISPOSITION], "attachment; filename=evil.html");
-            assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
-            assert!(answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("sandbox"));
-        }
+        let answer = get(format!("{base}/download/{}", path(&uri))).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.bytes, page);
+        assert_eq!(answer.headers[header::CONTENT_DISPOSITION], "attachment; filename=evil.html");
+        assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert!(answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().starts_with("sandbox"));
+        let picture = get(format!("{base}/thumbnail/{}?width=1&height=1", path(&uri))).await;
+        picture.refused(400, "M_UNKNOWN");
     }
     let named = get(format!("/_matrix/client/v1/media/download/{}/other.html", path(&uri))).await;
     assert_eq!(named.headers[header::CONTENT_DISPOSITION], "attachment; filename=other.html");

@@ -1,0 +1,210 @@
+//! Making pictures smaller. Nothing is decoded before its size in pixels is known to be bearable.
+
+use std::io::Cursor;
+
+use image::{
+    DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits,
+    codecs::{jpeg::JpegEncoder, png::PngEncoder},
+    imageops::FilterType,
+};
+
+/// The most pixels of a picture that is made smaller.
+pub const MAX_PIXELS: u64 = 32_000_000;
+
+/// The most memory that decoding one picture may take, in bytes.
+const MAX_ALLOC: u64 = 160 * 1024 * 1024;
+
+/// How a picture is fitted into a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The whole picture, inside the frame.
+    Scale,
+    /// The middle of the picture, filling the frame.
+    Crop,
+}
+
+impl Method {
+    /// The specification's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scale => "scale",
+            Self::Crop => "crop",
+        }
+    }
+}
+
+/// A size that thumbnails are made in: there are few, so that nobody can fill the disk by asking for many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// How the picture is fitted.
+    pub method: Method,
+}
+
+const fn frame(width: u32, height: u32, method: Method) -> Frame {
+    Frame { width, height, method }
+}
+
+/// The sizes that the specification names ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#thumbnails
+const FRAMES: [Frame; 5] = [
+    frame(32, 32, Method::Crop),
+    frame(96, 96, Method::Crop),
+    frame(320, 240, Method::Scale),
+    frame(640, 480, Method::Scale),
+    frame(800, 600, Method::Scale),
+];
+
+impl Frame {
+    /// The smallest frame that is no smaller than what is asked for, or the largest.
+    #[must_use]
+    pub fn for_request(width: u32, height: u32, method: Method) -> Self {
+        let of_method = |frame: &&Self| frame.method == method;
+        let fits = |frame: &&Self| frame.width >= width && frame.height >= height;
+        let mut sorted = FRAMES.iter().filter(of_method);
+        let chosen = sorted.clone().find(fits).or_else(|| {
+            // A large square is better cut from nothing than from 96 pixels.
+            FRAMES.iter().find(fits).or_else(|| sorted.next_back())
+        });
+        *chosen.unwrap_or(&FRAMES[4])
+    }
+}
+
+/// A smaller picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What they are.
+    pub content_type: &'static str,
+}
+
+/// Why there is no thumbnail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PictureError {
+    /// Not a picture of a known kind, or a broken one.
+    #[error("the file is no picture that can be made smaller")]
+    NotAPicture,
+    /// More than [`MAX_PIXELS`].
+    #[error("the picture is larger than {MAX_PIXELS} pixels")]
+    TooLarge,
+}
+
+/// Makes a picture smaller; `None` where it fits the frame as it is. Animated pictures stand still.
+///
+/// # Errors
+/// [`PictureError`]. Whatever the bytes say, no more than a bounded amount of memory is taken.
+pub fn shrink(bytes: &[u8], frame: Frame) -> Result<Option<Thumbnail>, PictureError> {
+    let format = image::guess_format(bytes).map_err(|_| PictureError::NotAPicture)?;
+    if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP) {
+        return Err(PictureError::NotAPicture);
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_ALLOC);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|_| PictureError::NotAPicture)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(PictureError::TooLarge);
+    }
+    let orientation = decoder.orientation().ok();
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(|_| PictureError::NotAPicture)?;
+    if let Some(orientation) = orientation {
+        picture.apply_orientation(orientation);
+    }
+    if picture.width() <= frame.width && picture.height() <= frame.height {
+        return Ok(None);
+    }
+    let small = match frame.method {
+        Method::Scale => picture.resize(frame.width, frame.height, FilterType::Triangle),
+        Method::Crop => picture.resize_to_fill(frame.width, frame.height, FilterType::Triangle),
+    };
+    encode(&small, format).map(Some)
+}
+
+fn encode(picture: &DynamicImage, from: ImageFormat) -> Result<Thumbnail, PictureError> {
+    let mut bytes = Vec::new();
+    // Photographs stay small as JPEG; anything else may be transparent or drawn with sharp lines.
+    let done = if from == ImageFormat::Jpeg {
+        picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 80)).map(|()| "image/jpeg")
+    } else if picture.color().has_alpha() {
+        picture.to_rgba8().write_with_encoder(PngEncoder::new(&mut bytes)).map(|()| "image/png")
+    } else {
+        picture.to_rgb8().write_with_encoder(PngEncoder::new(&mut bytes)).map(|()| "image/png")
+    };
+    let content_type = done.map_err(|_| PictureError::NotAPicture)?;
+    Ok(Thumbnail { bytes, content_type })
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+
+    fn picture(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+        let picture = DynamicImage::from(RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([u8::try_from(x % 256).unwrap(), u8::try_from(y % 256).unwrap(), 7])
+        }));
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn size(thumbnail: &Thumbnail) -> (u32, u32) {
+        let picture = image::load_from_memory(&thumbnail.bytes).unwrap();
+        (picture.width(), picture.height())
+    }
+
+    #[test]
+    fn every_kind_is_made_smaller() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
+            let bytes = picture(400, 200, format);
+            let scaled = shrink(&bytes, frame(320, 240, Method::Scale)).unwrap().unwrap();
+            assert_eq!(size(&scaled), (320, 160), "{format:?}");
+            let cropped = shrink(&bytes, frame(96, 96, Method::Crop)).unwrap().unwrap();
+            assert_eq!(size(&cropped), (96, 96), "{format:?}");
+            assert_eq!(shrink(&bytes, frame(800, 600, Method::Scale)), Ok(None));
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_or_broken_is_refused() {
+        let frame = frame(96, 96, Method::Crop);
+        let whole = picture(400, 200, ImageFormat::Png);
+        for bytes in [&b""[..], b"<svg onload='alert(1)'/>", b"\x89PNG\r\n\x1a\n", &whole[..whole.len() / 2]] {
+            assert_eq!(shrink(bytes, frame), Err(PictureError::NotAPicture));
+        }
+    }
+
+    #[test]
+    fn a_bomb_does_not_go_off() {
+        // A PNG that says it is 60,000 pixels wide and high: fourteen gigabytes.
+        let mut bomb = picture(1, 1, ImageFormat::Png);
+        bomb[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
+        let crc = crc(&bomb[12..29]);
+        bomb[29..33].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(shrink(&bomb, frame(96, 96, Method::Crop)), Err(PictureError::TooLarge));
+    }
+
+    fn crc(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        })
+    }
+
+    #[test]
+    fn requests_share_few_frames() {
+        assert_eq!(Frame::for_request(1, 1, Method::Crop), frame(32, 32, Method::Crop));
+        assert_eq!(Frame::for_request(64, 64, Method::Crop), frame(96, 96, Method::Crop));
+        assert_eq!(Frame::for_request(64, 64, Method::Scale), frame(320, 240, Method::Scale));
+        assert_eq!(Frame::for_request(9000, 9000, Method::Scale), frame(800, 600, Method::Scale));
+        assert_eq!(Frame::for_request(300, 200, Method::Crop), frame(320, 240, Method::Scale));
+    }
+}

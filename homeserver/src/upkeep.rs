@@ -1,0 +1,29 @@
+//! What has to be done from time to time.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{Config, clock::Clock, http::ApiState, media::Media};
+
+/// How often files are looked after.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// Begins to look after files until deliveries stop.
+pub(crate) fn start(config: &Config, api: &ApiState, clock: Arc<dyn Clock>) {
+    let (media, retention) = (api.parts.media.clone(), config.media_retention);
+    api.parts.deliveries.keep(tokio::spawn(look_after(media, retention, clock)));
+}
+
+async fn look_after(media: Media, retention: Option<Duration>, clock: Arc<dyn Clock>) {
+    loop {
+        let now = i64::from(clock.now().0);
+        let age = retention.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        match media.purge(age.map(|age| now.saturating_sub(age))).await {
+            Ok(purged) if purged.files > 0 => {
+                tracing::info!(files = purged.files, bytes = purged.bytes, "files were cleared away");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "files were not cleared away"),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
