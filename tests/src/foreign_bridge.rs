@@ -11,8 +11,8 @@ use url::Url;
 
 use crate::{Port, files, transcript::Transcript};
 
-const AS_TOKEN: &str = "the as_token of the echo";
-const HS_TOKEN: &str = "the hs_token of the echo";
+const AS_TOKEN: &str = "as-token-of-the-echo-0123456789";
+const HS_TOKEN: &str = "hs-token-of-the-echo-0123456789";
 
 /// The running bridge. It dies with this value.
 #[derive(Debug)]
