@@ -59,6 +59,10 @@ pub trait Network: Sized + Send + Sync + 'static {
     /// What the network is called, and how Matrix users appear on it.
     const INFO: NetworkInfo;
 
+    /// Whether all sessions are addresses on one connection, the relay's: then none of them waits its turn to connect, and while the
+    /// connection is down, nobody's words overtake another's.
+    const SHARED_LINK: bool = false;
+
     /// Every fault of a configuration, each with the path of its key and the fix.
     fn validate(config: &Self::Config) -> Vec<ConfigIssue> {
         let _ = config;

@@ -52,6 +52,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0003_revoked_media.sql"),
         postgres: include_str!("../migrations/postgres/0003_revoked_media.sql"),
     },
+    Migration {
+        version: 4,
+        name: "names_and_archives",
+        sqlite: include_str!("../migrations/sqlite/0004_names_and_archives.sql"),
+        postgres: include_str!("../migrations/postgres/0004_names_and_archives.sql"),
+    },
 ];
 
 /// The bridge's database. Cheap to clone; the writing task ends when the last clone is gone.

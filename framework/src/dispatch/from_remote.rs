@@ -135,7 +135,8 @@ impl<N: Network> Converter<N> {
             MatrixOpKind::Send { body, id, .. } => {
                 // Each event has parts of its own.
                 let (part, excerpt) = (0, content::excerpt(&body.text));
-                Some(Memory { part, remote_id: id.as_ref().map(RemoteId::encode), excerpt, ..memory })
+                let (remote_id, also) = (id.as_ref().map(RemoteId::encode), id.as_ref().and_then(RemoteId::also));
+                Some(Memory { part, remote_id, also, excerpt, ..memory })
             }
             MatrixOpKind::React { target, key, on: true } => {
                 let target = self.store.message_by_remote(mapping.room_id.as_str(), &target.encode()).await?;

@@ -74,11 +74,11 @@ impl<N: Network> Inbox<N> {
         }
         let hash = Sha256::digest(&transaction.body);
         let mark = format!("t:{}\u{1f}{}\u{1f}{}", self.epoch, transaction.txn_id, hex(&hash[..16]));
-        change.heard.push(Heard { together: Some(mark), cursor: None, rows });
+        change.heard.push(Heard { together: Some(mark), cursor: None, reached: None, rows });
         if let Some(number) = numbers::number(transaction.txn_id.as_str()).and_then(|number| i64::try_from(number).ok())
         {
             let cursor = Some((stream(&self.epoch), number));
-            change.heard.push(Heard { together: None, cursor, rows: Vec::new() });
+            change.heard.push(Heard { together: None, cursor, reached: None, rows: Vec::new() });
         }
         change
     }

@@ -18,7 +18,7 @@ use crate::{
         mappings::{Mappings, remote_lane},
         pictures::Pictures,
     },
-    clock::Clock,
+    clock::{Clock, Millis},
     network::{
         ConnectionState, Dedupe, Direction, Ingested, Network, Picture, Pictured, Presence, Receipt, RemoteEvent,
         RemoteId, RoomKind, SessionId, event,
@@ -40,6 +40,7 @@ pub(crate) struct Ingest<N: Network> {
     mappings: Mappings<N::Room>,
     clock: Arc<dyn Clock>,
     nth_equal: Mutex<NthEqual>,
+    store: Store,
     news: Arc<News<N>>,
     /// The network, which is made with a host and so comes later.
     later: Arc<SetOnce<Later<N>>>,
@@ -75,7 +76,11 @@ impl<N: Network> Ingest<N> {
         later: Arc<SetOnce<Later<N>>>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (pump, jobs) = mpsc::channel(QUEUE);
-        (Self { pump, mappings, clock, nth_equal: Mutex::default(), news, later }, run(store, jobs, kill))
+        let reading = store.clone();
+        (
+            Self { pump, mappings, clock, nth_equal: Mutex::default(), store: reading, news, later },
+            run(store, jobs, kill),
+        )
     }
 
     /// What the event will be recognised by, or that it was heard before.
@@ -86,10 +91,16 @@ impl<N: Network> Ingest<N> {
         event: &RemoteEvent<N>,
         dedupe: Dedupe<N::Message>,
     ) -> Option<Heard> {
-        let (mut mark, mut cursor) = (String::new(), None);
+        let (mut mark, mut cursor, mut reached) = (String::new(), None, None);
         let now = self.clock.now();
+        let named = |id: N::Message| format!("m:{}\u{1f}{}", room.encode(), id.encode());
         match dedupe {
-            Dedupe::Id(id) => mark = format!("m:{}\u{1f}{}", room.encode(), id.encode()),
+            Dedupe::Id(id) => mark = named(id),
+            Dedupe::Archived { id, at } => {
+                mark = id.map(named).unwrap_or_default();
+                // Nobody heard further than until now, whatever a clock elsewhere says.
+                reached = Some((archive_of(room), at.map_or(now, |at| at.min(now)).0));
+            }
             Dedupe::Cursor { stream, seq } => cursor = Some((stream, seq)),
             Dedupe::NthEqual { window } => {
                 if !self.nth_equal.lock().is_new(line::<N>(event), session, now, window) {
@@ -108,13 +119,18 @@ impl<N: Network> Ingest<N> {
             body,
             at: now.0,
         };
-        Some(Heard { together: None, cursor, rows: vec![row] })
+        Some(Heard { together: None, cursor, reached, rows: vec![row] })
     }
 
     /// Whether anything said in a room has somewhere to go.
     fn is_wanted(&self, network: &N, room: &N::Room) -> bool {
         self.mappings.by_remote(room).is_some() || matches!(network.room_kind(room), RoomKind::Direct { .. })
     }
+}
+
+/// The stream of what was heard of a room that keeps an archive.
+fn archive_of<R: RemoteId>(room: &R) -> String {
+    format!("archive\u{1f}{}", room.encode())
 }
 
 /// A hash of what a line says, where and by whom, but not of what may differ between two hearings.
@@ -193,6 +209,13 @@ impl<N: Network> Backend<N> for Ingest<N> {
 
     async fn picture(&self, _: &SessionId, who: N::User, picture: Option<Picture>) -> Result<Pictured, Closed> {
         Ok(self.later.wait().await.pictures.show(&who, picture).await)
+    }
+
+    async fn heard_until(&self, room: &N::Room) -> Result<Option<Millis>, Closed> {
+        self.store.position(&archive_of(room)).await.map(|at| at.map(Millis)).map_err(|error| {
+            tracing::warn!(%error, "it cannot be read how far a room was heard");
+            Closed
+        })
     }
 
     async fn rooms(&self) -> Result<Vec<N::Room>, Closed> {

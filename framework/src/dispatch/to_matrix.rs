@@ -6,7 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use tokio::sync::{Notify, Semaphore};
 
-use super::{DispatchOptions, from_remote::Saying, kill::Kill, lanes::Lanes, queues::Next, status::STATUS};
+use super::{DispatchOptions, from_remote::Saying, keys, kill::Kill, lanes::Lanes, queues::Next, status::STATUS};
 use crate::{
     bridge::{
         Homeserver, HomeserverError, Names, content,
@@ -56,6 +56,10 @@ struct Said {
     members: Vec<MemberRow>,
     /// What is remembered of it, where that is not what was decided.
     memory: Option<Memory>,
+    /// Reactions that it became.
+    reactions: Vec<(OwnedEventId, Memory)>,
+    /// Reactions that it took back.
+    taken_back: Vec<OwnedEventId>,
 }
 
 impl Said {
@@ -154,21 +158,33 @@ impl<N: Network> ToMatrix<N> {
     async fn finish(&self, row: &OutboxRow, said: Said) -> Option<()> {
         self.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Delivered);
         self.metrics.latency(N::INFO.id, Direction::ToMatrix, self.clock.now().since(Millis(row.at)));
-        let Said { event_id, members, memory } = said;
+        let Said { event_id, members, memory, reactions, taken_back } = said;
+        let remember = |event_id: &EventId, memory| MessageRow {
+            event_id: event_id.to_string(),
+            room_id: row.room_id.clone(),
+            memory,
+            at: row.at,
+        };
         let remembered = match (memory, &event_id) {
-            (Some(memory), Some(event_id)) => {
-                Some(MessageRow { event_id: event_id.to_string(), room_id: row.room_id.clone(), memory, at: row.at })
-            }
+            (Some(memory), Some(event_id)) => Some(remember(event_id, memory)),
             _ => row.to_remember(event_id.as_deref().map(EventId::as_str)),
         };
+        // The next word on these reactions is compared with what is stored.
+        let waits = !reactions.is_empty() || !taken_back.is_empty();
+        let reactions = reactions.into_iter().map(|(event_id, memory)| remember(&event_id, memory));
         let woken: Vec<N::User> = members.iter().filter_map(|row| N::User::decode(&row.remote)).collect();
         let change = Change {
             outbox_done: vec![row.seq],
-            messages: remembered.into_iter().collect(),
+            messages: remembered.into_iter().chain(reactions).collect(),
+            messages_gone: taken_back.iter().map(ToString::to_string).collect(),
             members,
             ..Change::default()
         };
-        self.store.later(change, self.options.first_wait).await.ok()?;
+        if waits {
+            super::commit_patiently(&self.store, change, self.options.first_wait).await?;
+        } else {
+            self.store.later(change, self.options.first_wait).await.ok()?;
+        }
         self.kill.pass("matrix.committed").await;
         if let Ok(room_id) = RoomId::parse(&row.room_id) {
             for user in woken {
@@ -235,6 +251,8 @@ impl<N: Network> ToMatrix<N> {
             },
             MatrixOpKind::React { target, key, on } => self.react(op, target, key, *on, place).await,
             MatrixOpKind::Redact { target, reason } => self.redact(op, target, reason.as_deref(), place).await,
+            MatrixOpKind::Retract(target) => self.retract(op, target, place).await,
+            MatrixOpKind::Reactions { target, keys } => self.set_reactions(op, target, keys, place).await,
             MatrixOpKind::Member { .. } | MatrixOpKind::Members(_) | MatrixOpKind::Rename { .. } => {
                 Ok(Said { members: self.membership(op, room_id), ..Said::default() })
             }
@@ -312,7 +330,7 @@ impl<N: Network> ToMatrix<N> {
                 target: Some(target.to_string()),
                 ..Memory::default()
             };
-            return Ok(Said { event_id: Some(event_id), memory: Some(memory), members: Vec::new() });
+            return Ok(Said { event_id: Some(event_id), memory: Some(memory), ..Said::default() });
         }
         let reaction = self.store.reaction(target.as_str(), &author, with).await.map_err(not_now)?;
         let Some(event_id) = reaction.and_then(|row| EventId::parse(row.event_id).ok()) else {
@@ -322,6 +340,62 @@ impl<N: Network> ToMatrix<N> {
         let id = self.members.ensure_joined(place.room_id, user).await?;
         self.homeserver.redact(&id, place.room_id, &event_id, place.key, None).await?;
         Ok(Said::default())
+    }
+
+    /// Makes somebody's reactions exactly these. Said again after a crash, it finds the same to do, under the same transaction ids.
+    async fn set_reactions(
+        &self,
+        op: &MatrixOp<N>,
+        target: &N::Message,
+        keys: &[String],
+        place: &Place<'_>,
+    ) -> Result<Said, HomeserverError> {
+        let (Some(user), Some(target)) = (&op.sender, self.event_of(place.room_id, target).await?) else {
+            return Ok(Said::default());
+        };
+        let author = user.encode();
+        let there = self.store.reactions(target.as_str(), &author).await.map_err(not_now)?;
+        let id = self.members.ensure_joined(place.room_id, user).await?;
+        let mut said = Said::default();
+        for (number, row) in there.iter().enumerate() {
+            let known = row.memory.reaction.as_deref();
+            let twice = there[..number].iter().any(|earlier| earlier.memory.reaction.as_deref() == known);
+            if !twice && keys.iter().any(|key| Some(key.as_str()) == known) {
+                continue;
+            }
+            let Ok(event_id) = EventId::parse(row.event_id.as_str()) else { continue };
+            let txn_id = format!("{}.{}", place.key, keys::key(&["take back", event_id.as_str()]));
+            let done = self.homeserver.redact(&id, place.room_id, &event_id, &txn_id, None).await;
+            forgiving("a reaction could not be taken back", done)?;
+            said.taken_back.push(event_id);
+        }
+        for key in keys.iter().filter(|key| !there.iter().any(|row| row.memory.reaction.as_ref() == Some(key))) {
+            let txn_id = format!("{}.{}", place.key, keys::key(&["react", key]));
+            let each = Place { room_id: place.room_id, key: &txn_id };
+            let content = content::reaction(&target, key, &txn_id);
+            let event_id = self.send_as(op, "m.reaction", &content, &each).await?;
+            let memory = Memory {
+                author: Some(author.clone()),
+                author_name: author.clone(),
+                sender: id.to_string(),
+                reaction: Some(key.clone()),
+                target: Some(target.to_string()),
+                ..Memory::default()
+            };
+            said.reactions.push((event_id, memory));
+        }
+        Ok(said)
+    }
+
+    /// Takes back what its sender said, and nothing that another did.
+    async fn retract(&self, op: &MatrixOp<N>, target: &N::Message, place: &Place<'_>) -> Result<Said, HomeserverError> {
+        let Some(user) = &op.sender else { return Ok(Said::default()) };
+        let rows = self.store.message_by_remote(place.room_id.as_str(), &target.encode()).await.map_err(not_now)?;
+        let author = user.encode();
+        if rows.is_empty() || rows.iter().any(|row| row.memory.author.as_deref() != Some(author.as_str())) {
+            return Ok(Said::default());
+        }
+        self.redact(op, target, None, place).await
     }
 
     async fn redact(

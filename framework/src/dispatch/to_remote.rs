@@ -278,7 +278,7 @@ impl<N: Network> ToRemote<N> {
             }
             claimed = unsure;
             let patience = self.options.puppet_patience.saturating_sub(begun.elapsed());
-            let is_puppet = session_id.user_id().is_some() && !row.lane.contains(ASIDE);
+            let is_puppet = !N::SHARED_LINK && session_id.user_id().is_some() && !row.lane.contains(ASIDE);
             if is_puppet && patience.is_zero() && !unsure {
                 return End::Aside;
             }

@@ -63,6 +63,26 @@ pub enum RemoteEvent<R, U, M> {
         /// Whether it is there now.
         on: bool,
     },
+    /// Somebody takes back what they said themselves: of what another said, it means nothing.
+    Retract {
+        /// Where.
+        room: R,
+        /// Who.
+        by: U,
+        /// Which message.
+        target: M,
+    },
+    /// All of somebody's reactions to a message; whichever is not named was taken back.
+    Reactions {
+        /// Where.
+        room: R,
+        /// Who.
+        by: U,
+        /// To which message.
+        target: M,
+        /// With what.
+        keys: Vec<String>,
+    },
     /// Somebody came, went, was kicked or banned.
     Member {
         /// Where.
@@ -167,6 +187,8 @@ impl<R, U, M> RemoteEvent<R, U, M> {
             | Self::Edit { room, .. }
             | Self::Redact { room, .. }
             | Self::React { room, .. }
+            | Self::Retract { room, .. }
+            | Self::Reactions { room, .. }
             | Self::Member { room, .. }
             | Self::Expelled { room, .. }
             | Self::Members { room, .. }

@@ -11,6 +11,8 @@ use std::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Millis;
+
 use super::{IdempotencyKey, Network, Picture, Pictured, Presence, RemoteEvent, SessionId};
 
 /// The framework, as a session sees it. Cheap to clone.
@@ -64,6 +66,11 @@ pub trait Backend<N: Network>: Send + Sync + 'static {
     async fn picture(&self, session: &SessionId, who: N::User, picture: Option<Picture>) -> Result<Pictured, Closed> {
         let _ = (session, who, picture);
         Ok(Pictured::Refused)
+    }
+    /// See [`Host::heard_until`].
+    async fn heard_until(&self, room: &N::Room) -> Result<Option<Millis>, Closed> {
+        let _ = room;
+        Ok(None)
     }
     /// See [`Host::rooms`].
     async fn rooms(&self) -> Result<Vec<N::Room>, Closed>;
@@ -137,6 +144,15 @@ impl<N: Network> Host<N> {
         self.0.picture(session, who, picture).await
     }
 
+    /// How far a room that keeps an archive was heard ([`Dedupe::Archived`]), also by earlier lives of the bridge: what its archive holds
+    /// since then may have been missed. `None` where nothing was heard yet.
+    ///
+    /// # Errors
+    /// [`Closed`] when the bridge is stopping, or nobody can tell.
+    pub async fn heard_until(&self, room: &N::Room) -> Result<Option<Millis>, Closed> {
+        self.0.heard_until(room).await
+    }
+
     /// The rooms that are mapped now.
     ///
     /// # Errors
@@ -175,6 +191,14 @@ impl Future for Receipt {
 pub enum Dedupe<M> {
     /// The network names it.
     Id(M),
+    /// The network names it, and keeps an archive in which it can be read again: the room was heard until then. What is read from an
+    /// archive after a gap is ingested in the archive's order, before what is said meanwhile.
+    Archived {
+        /// Its name; without one it cannot be heard twice.
+        id: Option<M>,
+        /// When the archive has it; now, where it was just said.
+        at: Option<Millis>,
+    },
     /// The network numbers a stream; what is not beyond the last number was heard before.
     Cursor {
         /// Which stream.

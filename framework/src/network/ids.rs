@@ -13,6 +13,11 @@ pub trait RemoteId:
     fn encode(&self) -> String;
     /// Reads what [`RemoteId::encode`] wrote; `None` for anything else.
     fn decode(text: &str) -> Option<Self>;
+    /// The encoded form of another id of the same thing, where it has one: a message may be known by one name to those who answer it,
+    /// and by another to who corrects it. Found under either.
+    fn also(&self) -> Option<String> {
+        None
+    }
 }
 
 impl RemoteId for String {

@@ -135,6 +135,15 @@ pub enum MatrixOpKind<U, M> {
         /// Whether it is there now.
         on: bool,
     },
+    /// Takes back what its sender said; of what another said, it means nothing.
+    Retract(M),
+    /// Makes the sender's reactions to a message exactly these.
+    Reactions {
+        /// To which message.
+        target: M,
+        /// With what.
+        keys: Vec<String>,
+    },
     /// Changes what a virtual user is in the room.
     Member {
         /// Whom it concerns.
@@ -197,6 +206,8 @@ pub fn carry_over<R: Clone, U: Clone, M: Clone>(event: &RemoteEvent<R, U, M>) ->
         RemoteEvent::Edit { sender, target, body, .. } => (Some(sender), MatrixOpKind::Edit { target, body }, None),
         RemoteEvent::Redact { by, target, reason, .. } => (by, MatrixOpKind::Redact { target, reason }, None),
         RemoteEvent::React { by, target, key, on, .. } => (Some(by), MatrixOpKind::React { target, key, on }, None),
+        RemoteEvent::Retract { by, target, .. } => (Some(by), MatrixOpKind::Retract(target), None),
+        RemoteEvent::Reactions { by, target, keys, .. } => (Some(by), MatrixOpKind::Reactions { target, keys }, None),
         RemoteEvent::Member { who, name, membership, by, reason, .. } => {
             (by, MatrixOpKind::Member { who, membership, name, reason }, None)
         }

@@ -47,8 +47,9 @@ impl<N: Network> Sessions<N> {
     /// Runs a session until its connection ends; `None` when we ended it. Holds one of the few permits to connect until it is
     /// connected.
     async fn run_once(&self, slot: &Slot<N>) -> Option<Ended> {
-        let permit = Arc::clone(&self.0.connecting).acquire_owned();
-        let mut permit = slot.stop.run_until_cancelled(permit).await?.ok();
+        let permit =
+            async { if N::SHARED_LINK { None } else { Arc::clone(&self.0.connecting).acquire_owned().await.ok() } };
+        let mut permit = slot.stop.run_until_cancelled(permit).await?;
         let mut state = slot.state.subscribe();
         let mut connected_at = None;
         // A child token: a session that cancels its own must not end others.

@@ -160,6 +160,7 @@ impl Apply for Tables {
         let mut messages = gather(ops, |op| &op.messages);
         messages.extend(&remembered);
         messages::insert(&messages, tx).await?;
+        messages::delete(&texts(ops, |op| &op.messages_gone), tx).await?;
         dead_letters::delete(&numbers(ops, |op| &op.unpark), tx).await?;
         dead_letters::insert(&gather(ops, |op| &op.park), tx).await?;
         users::insert(&gather(ops, |op| &op.users), tx).await?;

@@ -31,6 +31,8 @@ pub(crate) struct Change {
     pub(crate) outbox_done: Vec<i64>,
     /// Messages to remember.
     pub(crate) messages: Vec<MessageRow>,
+    /// Events to forget: reactions that were taken back.
+    pub(crate) messages_gone: Vec<String>,
     /// Things to park.
     pub(crate) park: Vec<DeadLetterRow>,
     /// Dead letters to forget.
@@ -74,6 +76,7 @@ impl Change {
             moves,
             outbox_done,
             messages,
+            messages_gone,
             park,
             unpark,
             revive_inbox,
@@ -99,6 +102,7 @@ impl Change {
         self.moves.extend(moves);
         self.outbox_done.extend(outbox_done);
         self.messages.extend(messages);
+        self.messages_gone.extend(messages_gone);
         self.park.extend(park);
         self.unpark.extend(unpark);
         self.revive_inbox.extend(revive_inbox);
@@ -122,6 +126,8 @@ pub(crate) struct Heard {
     pub(crate) together: Option<String>,
     /// A stream and a position: where the stream was heard that far, none is kept.
     pub(crate) cursor: Option<(String, i64)>,
+    /// A stream and how far it was heard by now: nothing is left out because of it.
+    pub(crate) reached: Option<(String, i64)>,
     /// The things, in order. A row whose `mark` is empty is always kept.
     pub(crate) rows: Vec<InboxRow>,
 }

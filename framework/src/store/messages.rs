@@ -14,6 +14,9 @@ pub(crate) struct Memory {
     pub(crate) part: i64,
     /// The network's name for it, where that was known before.
     pub(crate) remote_id: Option<String>,
+    /// Another name of the network's for it ([`RemoteId::also`](crate::network::RemoteId::also)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) also: Option<String>,
     /// The remote user who said it, where one did.
     pub(crate) author: Option<String>,
     /// The name its author goes by.
@@ -46,11 +49,11 @@ pub(crate) struct MessageRow {
 
 static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
-        "INSERT INTO message (event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at) \
+        "INSERT INTO message (event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at, also) \
          SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, \
-         value->>9, value->>10, CAST(value->>11 AS BIGINT) FROM {rows} WHERE true ON CONFLICT (event_id, part) DO UPDATE SET \
-         remote_id = COALESCE(message.remote_id, excluded.remote_id), excerpt = COALESCE(excluded.excerpt, message.excerpt), \
-         media = COALESCE(excluded.media, message.media)",
+         value->>9, value->>10, CAST(value->>11 AS BIGINT), value->>12 FROM {rows} WHERE true ON CONFLICT (event_id, part) DO UPDATE SET \
+         remote_id = COALESCE(message.remote_id, excluded.remote_id), also = COALESCE(message.also, excluded.also), \
+         excerpt = COALESCE(excluded.excerpt, message.excerpt), media = COALESCE(excluded.media, message.media)",
     )
 });
 
@@ -72,11 +75,34 @@ pub(super) async fn insert(rows: &[&MessageRow], tx: &mut Tx<'_>) -> Result<(), 
         .filter(|(place, row)| once.get(&(row.event_id.as_str(), row.memory.part)) == Some(place))
         .map(|(_, row)| {
             let MessageRow { event_id, room_id, memory, at } = row;
-            let Memory { part, remote_id, author, author_name, sender, excerpt, reaction, target, media } = memory;
-            (event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at)
+            let Memory { part, remote_id, also, author, author_name, sender, excerpt, reaction, target, media } =
+                memory;
+            (
+                event_id,
+                part,
+                room_id,
+                remote_id,
+                author,
+                author_name,
+                sender,
+                excerpt,
+                reaction,
+                target,
+                media,
+                at,
+                also,
+            )
         })
         .collect();
     tx.execute_rows(&INSERT, &rows).await.map(drop)
+}
+
+static DELETE: LazyLock<BatchSql> =
+    LazyLock::new(|| BatchSql::new("DELETE FROM message WHERE event_id IN (SELECT value->>0 FROM {rows})"));
+
+/// Forgets events.
+pub(super) async fn delete(events: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    tx.execute_rows(&DELETE, events).await.map(drop)
 }
 
 fn read(row: &Row) -> Result<MessageRow, SqlError> {
@@ -86,6 +112,7 @@ fn read(row: &Row) -> Result<MessageRow, SqlError> {
         memory: Memory {
             part: row.int(1)?,
             remote_id: row.opt_text(3)?,
+            also: None,
             author: row.opt_text(4)?,
             author_name: row.text(5)?,
             sender: row.text(6)?,
@@ -118,7 +145,7 @@ impl Store {
             .db
             .fetch_all(
                 "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
-                 FROM message WHERE room_id = $1 AND remote_id = $2 ORDER BY at, part",
+                 FROM message WHERE room_id = $1 AND (remote_id = $2 OR also = $2) ORDER BY at, part",
                 &[Value::from(room_id), Value::from(remote_id)],
             )
             .await?;
@@ -140,6 +167,19 @@ impl Store {
         let gone = tx.execute(sql, &[Value::from(before), Value::from(limit)]).await?;
         tx.commit().await?;
         Ok(gone)
+    }
+
+    /// All reactions of a remote user to an event.
+    pub(crate) async fn reactions(&self, target: &str, author: &str) -> Result<Vec<MessageRow>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
+                 FROM message WHERE target = $1 AND author = $2 AND reaction IS NOT NULL ORDER BY at, event_id",
+                &[Value::from(target), Value::from(author)],
+            )
+            .await?;
+        rows.iter().map(read).collect()
     }
 
     /// The reaction of a remote user to an event.

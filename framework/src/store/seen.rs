@@ -24,6 +24,14 @@ static SET_CURSOR: LazyLock<BatchSql> = LazyLock::new(|| {
     )
 });
 
+static REACH: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO cursor (stream, position) SELECT value->>0, CAST(value->>1 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (stream) DO UPDATE SET position = \
+         CASE WHEN excluded.position > cursor.position THEN excluded.position ELSE cursor.position END",
+    )
+});
+
 /// Which rows of each `Heard` are new; marks and positions are remembered in the same transaction.
 pub(super) async fn sift(heard: &[&Heard], tx: &mut Tx<'_>) -> Result<Vec<Vec<bool>>, SqlError> {
     let mut seen = known_marks(heard, tx).await?;
@@ -61,6 +69,13 @@ pub(super) async fn sift(heard: &[&Heard], tx: &mut Tx<'_>) -> Result<Vec<Vec<bo
     tx.execute_rows(&INSERT, &marks).await?;
     let moved: Vec<(&str, i64)> = moved.into_iter().collect();
     tx.execute_rows(&SET_CURSOR, &moved).await?;
+    let mut reached: HashMap<&str, i64> = HashMap::new();
+    for (stream, position) in heard.iter().filter_map(|one| one.reached.as_ref()) {
+        let known = reached.entry(stream.as_str()).or_insert(*position);
+        *known = (*known).max(*position);
+    }
+    let reached: Vec<(&str, i64)> = reached.into_iter().collect();
+    tx.execute_rows(&REACH, &reached).await?;
     Ok(verdicts)
 }
 

@@ -53,7 +53,10 @@ fn outbox(idem: &str, direction: Direction) -> OutboxRow {
 
 fn heard(together: Option<&str>, cursor: Option<(&str, i64)>, rows: Vec<InboxRow>) -> Change {
     let cursor = cursor.map(|(stream, position)| (stream.to_owned(), position));
-    Change { heard: vec![Heard { together: together.map(str::to_owned), cursor, rows }], ..Change::default() }
+    Change {
+        heard: vec![Heard { together: together.map(str::to_owned), cursor, reached: None, rows }],
+        ..Change::default()
+    }
 }
 
 async fn story(address: &str) {
