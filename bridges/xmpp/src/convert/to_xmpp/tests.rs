@@ -1,0 +1,109 @@
+use landbridge::{
+    Millis,
+    network::{Caps, Sender},
+    rich_text::RichText,
+};
+use ruma::{event_id, user_id};
+
+use super::*;
+
+fn own() -> Own {
+    Own { domain: "matrix.test".into(), marks: Marks::new("s3cret") }
+}
+
+fn event(room: &str, own_session: bool, kind: MatrixKind<XmppUser, XmppMessage>) -> Event {
+    Event {
+        event_id: event_id!("$e:hs").to_owned(),
+        room: XmppRoom::decode(room).unwrap(),
+        sender: Sender { user_id: user_id!("@ann:hs").to_owned(), display_name: "Ann".into(), own_session },
+        at: Millis(0),
+        kind,
+    }
+}
+
+fn context() -> Context<XmppUser> {
+    Context {
+        caps: Caps { react: Level::Full, ..Caps::default() },
+        members: Vec::new(),
+        puppets: vec![(user_id!("@ann:hs").to_owned(), "Ann".into())],
+        server_name: "hs".into(),
+    }
+}
+
+fn wires(event: &Event) -> Vec<Wire> {
+    let ops = to_xmpp(event, &context(), &own()).unwrap();
+    ops.iter().map(|op| Wire::decode(&op.wire).unwrap()).collect()
+}
+
+fn said(event: &Event) -> Say {
+    match wires(event).remove(0) {
+        Wire::Say(say) => say,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn target(excerpt: &str) -> Target<XmppUser, XmppMessage> {
+    Target {
+        event_id: event_id!("$old:hs").to_owned(),
+        messages: vec![XmppMessage::archived("s1")],
+        author: None,
+        author_name: "Bob".into(),
+        excerpt: Some(excerpt.into()),
+    }
+}
+
+const TEA: &str = "tea@muc.test";
+
+fn message(body: Body, reply_to: Option<Target<XmppUser, XmppMessage>>) -> MatrixKind<XmppUser, XmppMessage> {
+    MatrixKind::Message { body, reply_to }
+}
+
+#[test]
+fn a_text_is_said_under_an_id_that_only_we_make() {
+    let say =
+        said(&event(TEA, true, message(Body { text: RichText::from_html("<b>hi</b>"), ..Body::default() }, None)));
+    assert_eq!(say.body, "*hi*");
+    assert!(own().marks.made(&say.id));
+    let emote = said(&event(TEA, true, message(Body { emote: true, ..Body::plain("waves") }, None)));
+    assert_eq!(emote.body, "/me waves");
+}
+
+#[test]
+fn the_relay_says_who_speaks() {
+    assert_eq!(said(&event(TEA, false, message(Body::plain("hi"), None))).body, "<Ann> hi");
+    let private = event("pm bob@xmpp.test @ann:hs", false, message(Body::plain("hi"), None));
+    assert!(matches!(to_xmpp(&private, &context(), &own()), Err(Reject::Policy(_))));
+}
+
+#[test]
+fn an_answer_repeats_what_it_answers_and_says_where_that_ends() {
+    let say = said(&event(TEA, true, message(Body::plain("yes"), Some(target("Ännchen?")))));
+    assert_eq!(say.body, "> Bob: Ännchen?\nyes");
+    let answer = say.answers.unwrap();
+    assert_eq!((answer.id.as_str(), answer.quoted, answer.nick.as_deref()), ("s1", 16, Some("Bob")));
+    assert!(!say.body.contains('@'), "nobody sees a Matrix id");
+}
+
+#[test]
+fn an_edit_names_the_message_by_the_id_that_it_was_sent_under() {
+    let say = said(&event(TEA, true, MatrixKind::Edit { target: target("old"), body: Body::plain("new") }));
+    assert_eq!(say.replaces, Some(own().marks.message_id("$old:hs", 0)));
+    assert_ne!(Some(say.id), say.replaces);
+}
+
+#[test]
+fn power_and_membership_become_affiliation_and_role() {
+    let power = |before, level| {
+        let who = Whom::Matrix(user_id!("@Bea:hs").to_owned());
+        wires(&event(TEA, true, MatrixKind::Power(vec![Power { who, level, before }])))
+    };
+    let act = |to_be| vec![Wire::Act { user: "^bea%hs@matrix.test".into(), to_be, reason: None }];
+    assert_eq!(power(0, 50), act(ToBe::Moderator));
+    assert_eq!(power(100, 0), act(ToBe::Participant));
+    assert_eq!(power(0, -1), act(ToBe::Visitor));
+    assert_eq!(power(0, 10), []);
+    let bob = XmppUser::decode("bob@xmpp.test").unwrap();
+    let ban = MatrixKind::Act { on: bob, membership: Membership::Ban, reason: Some("spam".into()) };
+    let expected = Wire::Act { user: "bob@xmpp.test".into(), to_be: ToBe::Banned, reason: Some("spam".into()) };
+    assert_eq!(wires(&event(TEA, true, ban)), [expected]);
+}

@@ -1,0 +1,373 @@
+use super::*;
+
+const ROOM: &str = "tea@muc.test";
+
+fn jid(text: &str) -> Jid {
+    Jid::parse(text).unwrap()
+}
+
+fn ann() -> SeatId {
+    SeatId::Puppet(ruma::user_id!("@ann:hs").to_owned())
+}
+
+const LISTENER: &str = "bridge@matrix.test/matrix";
+const ANN: &str = "ann%hs@matrix.test/matrix";
+
+fn room() -> Room {
+    Room::new(jid(ROOM), "matrix.test", Marks::new("s3cret"), false)
+}
+
+/// A presence from the room; `inside` is what `<x/>` holds.
+fn presence(nick: &str, kind: &str, inside: &[Element]) -> Element {
+    let from = if nick.is_empty() { ROOM.to_owned() } else { format!("{ROOM}/{nick}") };
+    let stanza = Element::stanza("presence", &from, LISTENER, kind);
+    if inside.is_empty() {
+        return stanza;
+    }
+    stanza.child(Element::new("x", ns::MUC_USER).with_children(inside.iter().cloned()))
+}
+
+fn item() -> Element {
+    Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant")
+}
+
+fn status(code: u16) -> Element {
+    Element::new("status", ns::MUC_USER).attr("code", code.to_string())
+}
+
+fn error(nick: &str, kind: &str, condition: &str) -> Element {
+    let error = Element::new("error", ns::COMPONENT).attr("type", kind);
+    presence(nick, "error", &[]).child(error.child(Element::new(condition.to_owned(), ns::STANZA_ERROR)))
+}
+
+fn said(nick: &str, id: &str, body: &str) -> Element {
+    let stanza = Element::stanza("message", &format!("{ROOM}/{nick}"), LISTENER, "groupchat").attr("id", id);
+    stanza.child(Element::new("body", ns::COMPONENT).with_text(body))
+}
+
+fn stanza_id(by: &str, id: &str) -> Element {
+    Element::new("stanza-id", ns::SID).attr("by", by).attr("id", id)
+}
+
+/// Takes a seat and is let in.
+fn enter(room: &mut Room, id: &SeatId, address: &str, name: &str) -> Vec<Out> {
+    let out = room.join(id, &jid(address), name, None);
+    let [Out::Send(ask)] = out.as_slice() else { panic!("{out:?}") };
+    let nick = ask.to().unwrap().resource().unwrap().to_owned();
+    room.presence_came(&presence(&nick, "", &[item(), status(110)]), id)
+}
+
+fn listening() -> Room {
+    let mut room = room();
+    enter(&mut room, &SeatId::Listener, LISTENER, "Matrix");
+    room
+}
+
+fn bob_here(room: &mut Room) -> Vec<Out> {
+    room.presence_came(&presence("bob", "", &[item().attr("jid", "bob@xmpp.test/phone")]), &SeatId::Listener)
+}
+
+fn happened(out: Vec<Out>) -> Vec<Happening> {
+    out.into_iter().filter_map(|out| if let Out::Happened(what) = out { Some(what) } else { None }).collect()
+}
+
+#[test]
+fn who_was_there_before_is_told_at_once_when_the_listener_is_in() {
+    let mut room = room();
+    room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
+    // ejabberd sends its abilities first, without a nick.
+    assert_eq!(room.presence_came(&presence("", "", &[]), &SeatId::Listener), []);
+    assert_eq!(bob_here(&mut room), []);
+    let out = room.presence_came(&presence("Matrix", "", &[item(), status(110)]), &SeatId::Listener);
+    let bob = XmppUser::of_jid(&jid("bob@xmpp.test"));
+    let roster = Happening::Roster(vec![(bob, "bob".to_owned())]);
+    assert_eq!(out, [Out::Settled(SeatId::Listener, Ok(())), Out::Happened(roster)]);
+}
+
+#[test]
+fn our_own_occupants_are_not_told_of_whoever_sees_them_first() {
+    let mut room = listening();
+    room.join(&ann(), &jid(ANN), "Ann", None);
+    // The listener sees her before she hears that she is in.
+    let out = room.presence_came(&presence("Ann", "", &[item()]), &SeatId::Listener);
+    assert_eq!(out, []);
+    let out = room.presence_came(&presence("Ann", "", &[item(), status(110)]), &ann());
+    assert_eq!(out, [Out::Settled(ann(), Ok(()))]);
+    assert_eq!(room.puppet_of("Ann").map(|id| id.as_str()), Some("@ann:hs"));
+    assert!(room.is_own("Ann") && room.others().next().is_none());
+}
+
+#[test]
+fn those_of_an_earlier_life_are_known_by_their_mark_and_nobody_elses_counts() {
+    let mut room = room();
+    room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
+    let mark = Marks::new("s3cret").occupant(ROOM, "Ann");
+    let own = |mark: &str| Element::new("own", ns::OWN).attr("mark", mark);
+    room.presence_came(&presence("Ann", "", &[item()]).child(own(&mark)), &SeatId::Listener);
+    // The mark of one nick is worth nothing under another.
+    room.presence_came(&presence("Eve", "", &[item()]).child(own(&mark)), &SeatId::Listener);
+    assert!(room.is_own("Ann") && !room.is_own("Eve"));
+}
+
+#[test]
+fn a_real_address_says_more_than_any_mark() {
+    let mut room = listening();
+    room.presence_came(&presence("x", "", &[item().attr("jid", "ann%hs@matrix.test/matrix")]), &SeatId::Listener);
+    assert!(room.is_own("x"));
+    let mark = Marks::new("s3cret").occupant(ROOM, "y");
+    let stanza = presence("y", "", &[item().attr("jid", "eve@evil.test")]);
+    room.presence_came(&stanza.child(Element::new("own", ns::OWN).attr("mark", mark)), &SeatId::Listener);
+    assert!(!room.is_own("y"));
+}
+
+#[test]
+fn a_taken_nick_leads_up_the_ladder_and_its_owner_stays_somebody_else() {
+    let mut room = listening();
+    room.presence_came(&presence("Ann", "", &[item()]), &SeatId::Listener);
+    room.join(&ann(), &jid(ANN), "Ann", None);
+    for expected in ["Ann [m]", "Ann (hs)", "Ann·2"] {
+        let taken = room.seat(&ann()).unwrap().nick.clone();
+        let out = room.presence_came(&error(&taken, "cancel", "conflict"), &ann());
+        let [Out::Send(ask)] = out.as_slice() else { panic!("{out:?}") };
+        assert_eq!(ask.to().unwrap().resource(), Some(expected));
+        // A second error for the same attempt means nothing.
+        assert_eq!(room.presence_came(&error(&taken, "cancel", "conflict"), &ann()), []);
+    }
+    assert!(!room.is_own("Ann"));
+    for _ in 0..20 {
+        let nick = room.seat(&ann()).unwrap().nick.clone();
+        let out = room.presence_came(&error(&nick, "modify", "jid-malformed"), &ann());
+        if let [Out::Settled(_, result)] = out.as_slice() {
+            assert_eq!(*result, Err(JoinError::NoNick));
+            return;
+        }
+    }
+    panic!("the ladder ends");
+}
+
+#[test]
+fn every_error_of_a_join_is_told_in_words() {
+    let cases = [
+        ("auth", "forbidden", false, "banned"),
+        ("auth", "registration-required", false, "members only"),
+        ("auth", "not-authorized", false, "password"),
+        ("wait", "service-unavailable", true, "full"),
+        ("cancel", "not-allowed", false, "make rooms"),
+        ("cancel", "item-not-found", false, "no such room"),
+        ("cancel", "gone", false, "moved"),
+        ("wait", "remote-server-timeout", true, "cannot be reached"),
+        ("cancel", "never-heard-of", false, "undefined-condition"),
+    ];
+    for (kind, condition, temporary, words) in cases {
+        let mut room = listening();
+        room.join(&ann(), &jid(ANN), "Ann", None);
+        let out = room.presence_came(&error("Ann", kind, condition), &ann());
+        let [Out::Settled(_, Err(error))] = out.as_slice() else { panic!("{condition}: {out:?}") };
+        assert_eq!(error.is_temporary(), temporary, "{condition}");
+        assert!(error.to_string().contains(words), "{condition}: {error}");
+        // It can be tried again.
+        assert!(!room.join(&ann(), &jid(ANN), "Ann", None).is_empty(), "{condition}");
+    }
+}
+
+#[test]
+fn the_nick_that_the_room_gives_is_the_one_we_have() {
+    let mut room = listening();
+    room.join(&ann(), &jid(ANN), "Ann", None);
+    room.presence_came(&presence("Ann Given", "", &[item(), status(110), status(210)]), &ann());
+    assert_eq!(room.seat(&ann()).unwrap().nick, "Ann Given");
+    assert!(room.is_in(&ann()) && room.is_own("Ann Given") && !room.is_own("Ann"));
+}
+
+#[test]
+fn a_room_that_was_not_there_is_not_made_by_accident() {
+    let mut room = room();
+    room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
+    let out = room.presence_came(&presence("Matrix", "", &[item(), status(110), status(201)]), &SeatId::Listener);
+    let [Out::Send(destroy), Out::Settled(_, Err(JoinError::NoRoom))] = out.as_slice() else { panic!("{out:?}") };
+    let query = destroy.find("query", ns::MUC_OWNER).unwrap();
+    assert!(query.find("destroy", ns::MUC_OWNER).is_some());
+
+    let mut room = Room::new(jid(ROOM), "matrix.test", Marks::new("s3cret"), true);
+    room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
+    let out = room.presence_came(&presence("Matrix", "", &[item(), status(110), status(201)]), &SeatId::Listener);
+    let [Out::Send(unlock), Out::Settled(_, Ok(())), Out::Happened(_)] = out.as_slice() else { panic!("{out:?}") };
+    assert!(unlock.find("query", ns::MUC_OWNER).unwrap().find("x", ns::DATA).is_some());
+}
+
+#[test]
+fn why_a_seat_was_lost_decides_what_follows() {
+    let actor = Element::new("actor", ns::MUC_USER).attr("nick", "mod");
+    let reason = Element::new("reason", ns::MUC_USER).with_text("enough");
+    let by_mod = item().attr("role", "none").child(actor).child(reason);
+    let destroy = Element::new("destroy", ns::MUC_USER).attr("jid", "new@muc.test");
+    let cases: Vec<(Vec<Element>, Why)> = vec![
+        (vec![by_mod.clone(), status(307), status(110)], Why::Kicked),
+        (vec![by_mod.clone(), status(301), status(110)], Why::Banned),
+        (vec![item(), status(321), status(110)], Why::NotAllowed),
+        (vec![item(), status(322), status(110)], Why::NotAllowed),
+        (vec![item(), status(332), status(110)], Why::Technical),
+        // Prosody says both when a stanza bounced.
+        (vec![item(), status(307), status(333), status(110)], Why::Technical),
+        // ejabberd says nothing at all.
+        (vec![item()], Why::Technical),
+        (vec![item(), destroy, status(110)], Why::Destroyed),
+    ];
+    for (inside, why) in cases {
+        let mut room = listening();
+        enter(&mut room, &ann(), ANN, "Ann");
+        let out = room.presence_came(&presence("Ann", "unavailable", &inside), &ann());
+        let [Out::Lost(_, gone)] = out.as_slice() else { panic!("{why:?}: {out:?}") };
+        assert_eq!(gone.why, why);
+        assert!(!room.is_in(&ann()));
+        if why == Why::Kicked {
+            assert_eq!((gone.by.as_deref(), gone.reason.as_deref()), (Some("mod"), Some("enough")));
+        }
+    }
+}
+
+#[test]
+fn a_change_of_nick_is_a_change_of_name() {
+    let mut room = listening();
+    bob_here(&mut room);
+    let new = item().attr("jid", "bob@xmpp.test/phone").attr("nick", "robert");
+    let out = room.presence_came(&presence("bob", "unavailable", &[new, status(303)]), &SeatId::Listener);
+    let [Happening::Renamed { before, now }] = &happened(out)[..] else { panic!() };
+    assert_eq!((before.nick.as_str(), now.nick.as_str()), ("bob", "robert"));
+    assert_eq!(before.user, now.user);
+    let out =
+        room.presence_came(&presence("robert", "", &[item().attr("jid", "bob@xmpp.test/phone")]), &SeatId::Listener);
+    assert_eq!(out, [], "they are known already");
+}
+
+#[test]
+fn whoever_takes_a_nick_does_not_become_who_had_it() {
+    let mut room = listening();
+    let with_id = |nick: &str, kind: &str, id: &str| {
+        presence(nick, kind, &[item()]).child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", id))
+    };
+    let came = |out: Vec<Out>| match &happened(out)[..] {
+        [Happening::Came(who)] => who.user.clone(),
+        other => panic!("{other:?}"),
+    };
+    let first = came(room.presence_came(&with_id("bob", "", "one"), &SeatId::Listener));
+    room.presence_came(&with_id("bob", "unavailable", "one"), &SeatId::Listener);
+    let second = came(room.presence_came(&with_id("bob", "", "two"), &SeatId::Listener));
+    assert_ne!(first, second);
+    room.presence_came(&with_id("bob", "unavailable", "two"), &SeatId::Listener);
+    assert_eq!(came(room.presence_came(&with_id("bobby", "", "one"), &SeatId::Listener)), first);
+}
+
+#[test]
+fn our_own_words_come_back_with_the_rooms_id_and_are_not_told_again() {
+    let mut room = listening();
+    enter(&mut room, &ann(), ANN, "Ann");
+    let echo = said("Ann", "our-id", "hi").child(stanza_id("evil@muc.test", "no")).child(stanza_id(ROOM, "s1"));
+    let reflected = Out::Reflected { id: "our-id".into(), archive: Some("s1".into()) };
+    assert_eq!(room.message_came(&echo, &SeatId::Listener), [reflected.clone()]);
+    assert_eq!(room.message_came(&echo, &ann()), [reflected]);
+}
+
+#[test]
+fn only_the_listeners_copy_counts() {
+    let mut room = listening();
+    enter(&mut room, &ann(), ANN, "Ann");
+    bob_here(&mut room);
+    assert_eq!(room.message_came(&said("bob", "1", "hi"), &ann()), []);
+    let out = happened(room.message_came(&said("bob", "1", "hi"), &SeatId::Listener));
+    assert!(matches!(&out[..], [Happening::Said(who, _)] if who.nick == "bob"), "{out:?}");
+}
+
+#[test]
+fn an_id_that_the_room_did_not_give_is_none() {
+    let room = listening();
+    assert_eq!(room.archive_id(&said("bob", "1", "hi").child(stanza_id("bob@xmpp.test", "forged"))), None);
+    let both = said("bob", "1", "hi").child(stanza_id("bob@xmpp.test", "forged")).child(stanza_id(ROOM, "true"));
+    assert_eq!(room.archive_id(&both).as_deref(), Some("true"));
+}
+
+#[test]
+fn an_error_to_a_message_says_that_we_are_out() {
+    let mut room = listening();
+    enter(&mut room, &ann(), ANN, "Ann");
+    let error = Element::new("error", ns::COMPONENT).attr("type", "cancel");
+    let error = error.child(Element::new("not-acceptable", ns::STANZA_ERROR));
+    let bounce = Element::stanza("message", ROOM, ANN, "error").attr("id", "our-id").child(error);
+    let out = room.message_came(&bounce, &ann());
+    assert!(matches!(&out[..], [Out::Bounced { id, .. }] if id == "our-id"), "{out:?}");
+    assert!(!room.is_in(&ann()));
+}
+
+#[test]
+fn what_was_said_before_is_nobodys_who_has_the_nick_now() {
+    let mut room = listening();
+    room.presence_came(
+        &presence("bob", "", &[item()]).child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", "two")),
+        &SeatId::Listener,
+    );
+    let delay = Element::new("delay", ns::DELAY).attr("from", ROOM).attr("stamp", "2026-01-01T00:00:00Z");
+    let old = said("bob", "1", "hi").child(delay).child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", "one"));
+    let [Happening::Said(who, _)] = &happened(room.message_came(&old, &SeatId::Listener))[..] else { panic!() };
+    assert_eq!(who.user, XmppUser::of_occupant(ROOM, "one"));
+}
+
+#[test]
+fn the_topic_is_told_once() {
+    let mut room = listening();
+    let subject = |text: &str| {
+        let stanza = Element::stanza("message", &format!("{ROOM}/bob"), LISTENER, "groupchat");
+        stanza.child(Element::new("subject", ns::COMPONENT).with_text(text))
+    };
+    assert_eq!(room.message_came(&subject(""), &SeatId::Listener), [], "a room without a topic");
+    let told = Out::Happened(Happening::Subject("tea".into()));
+    assert_eq!(room.message_came(&subject("tea"), &SeatId::Listener), [told]);
+    assert_eq!(room.message_came(&subject("tea"), &SeatId::Listener), []);
+}
+
+#[test]
+fn after_the_link_was_down_the_same_nick_is_asked_for_and_nobody_notices() {
+    let mut room = listening();
+    room.presence_came(&presence("Ann", "", &[item()]), &SeatId::Listener);
+    room.join(&ann(), &jid(ANN), "Ann", None);
+    room.presence_came(&error("Ann", "cancel", "conflict"), &ann());
+    room.presence_came(&presence("Ann [m]", "", &[item(), status(110)]), &ann());
+    room.unlinked();
+    assert!(!room.is_in(&SeatId::Listener) && !room.is_in(&ann()));
+    let out = room.join(&ann(), &jid(ANN), "Ann", None);
+    let [Out::Send(ask)] = out.as_slice() else { panic!("{out:?}") };
+    assert_eq!(ask.to().unwrap().resource(), Some("Ann [m]"));
+}
+
+#[test]
+fn nothing_that_a_room_can_send_breaks_it() {
+    use proptest::prelude::*;
+    let nick = prop::sample::select(vec!["", "Matrix", "Ann", "bob", "🫠", "Ann [m]"]);
+    let codes =
+        prop::collection::vec(prop::sample::select(vec![110_u16, 201, 210, 301, 303, 307, 321, 332, 333, 9999]), 0..3);
+    let kind = prop::sample::select(vec!["", "unavailable", "error", "groupchat", "chat", "bogus"]);
+    let step = (nick, codes, kind, any::<bool>(), any::<bool>());
+    let mut runner = proptest::test_runner::TestRunner::default();
+    let steps = prop::collection::vec(step, 0..40);
+    let run = runner.run(&steps, |steps| {
+        let mut room = listening();
+        room.join(&ann(), &jid(ANN), "Ann", None);
+        for (nick, codes, kind, to_ann, is_message) in steps {
+            let seat = if to_ann { ann() } else { SeatId::Listener };
+            let mut inside = vec![item().attr("nick", "other")];
+            inside.extend(codes.into_iter().map(status));
+            if is_message {
+                let stanza = presence(nick, kind, &inside);
+                let message = Element::stanza("message", stanza.get("from").unwrap(), LISTENER, kind).attr("id", "1");
+                room.message_came(&message.with_children(stanza.children().cloned()), &seat);
+            } else {
+                room.presence_came(&presence(nick, kind, &inside), &seat);
+            }
+            // A seat that is taken has a nick that is ours.
+            for (_, seat) in room.seats().filter(|(_, seat)| seat.state == SeatState::In) {
+                prop_assert!(room.is_own(&seat.nick), "{seat:?}");
+            }
+        }
+        Ok(())
+    });
+    run.unwrap();
+}

@@ -1,0 +1,420 @@
+//! What happened in rooms → what the framework is told.
+
+use std::{sync::Arc, time::Duration};
+
+use landbridge::network::{Dedupe, Membership, RemoteEvent, SessionId, host::Closed};
+
+use super::{
+    XmppNetwork,
+    shared::{RoomState, Shared},
+};
+use crate::{
+    convert::{
+        ids::{XmppMessage, XmppRoom, XmppUser},
+        incoming::{self, Meaning},
+    },
+    jid::Jid,
+    muc::{Gone, Happening, Occupant, Room, SeatId, Why},
+    stanza::{Element, ns},
+};
+
+type Event = RemoteEvent<XmppNetwork>;
+
+/// How many messages one page of an archive holds.
+const PAGE: usize = 100;
+/// How many pages are read at most after an outage.
+const PAGES: usize = 200;
+
+impl Shared {
+    async fn tell(&self, event: Event, dedupe: Dedupe<XmppMessage>) -> Result<(), Closed> {
+        self.host.offer(&SessionId::Relay, event, dedupe).await.map(drop)
+    }
+
+    /// Tells the framework what happened in a room.
+    pub(super) async fn carry(self: &Arc<Self>, jid: &Jid, happening: Happening) -> Result<(), Closed> {
+        let room = XmppRoom::Muc(jid.clone());
+        match happening {
+            Happening::Roster(members) => {
+                self.tell_members(jid, members).await?;
+                self.catch_up(jid);
+                Ok(())
+            }
+            Happening::Came(who) => {
+                self.note_avatar(&who, jid);
+                if self.is_crowded(jid) {
+                    return Ok(());
+                }
+                let name = Some(who.nick.clone());
+                let (membership, by, reason) = (Membership::Join, None, None);
+                let user = who.user.clone();
+                self.tell(Event::Member { room: room.clone(), who: user, name, membership, by, reason }, Dedupe::Never)
+                    .await?;
+                if who.power() == 0 { Ok(()) } else { self.tell_power(room, &who).await }
+            }
+            Happening::Went(who, gone) => {
+                let membership = match gone.why {
+                    Why::Kicked | Why::NotAllowed => Membership::Kick,
+                    Why::Banned => Membership::Ban,
+                    Why::Left | Why::Technical | Why::Destroyed => Membership::Leave,
+                };
+                let by = gone.by.as_deref().and_then(|nick| self.user_called(jid, nick));
+                let event =
+                    Event::Member { room, who: who.user, name: Some(who.nick), membership, by, reason: gone.reason };
+                self.tell(event, Dedupe::Never).await
+            }
+            Happening::Renamed { before, now } => {
+                let name = Some(now.nick.clone());
+                if before.user == now.user {
+                    let (membership, by, reason) = (Membership::Join, None, None);
+                    let event = Event::Member { room, who: now.user, name, membership, by, reason };
+                    return self.tell(event, Dedupe::Never).await;
+                }
+                self.tell(Event::Renamed { room, from: before.user, to: now.user, name }, Dedupe::Never).await
+            }
+            Happening::Changed(who) => {
+                self.note_avatar(&who, jid);
+                self.tell_power(room, &who).await
+            }
+            Happening::Said(who, stanza) => {
+                for (event, dedupe) in self.events(jid, &who, &stanza) {
+                    self.tell(event, dedupe).await?;
+                }
+                Ok(())
+            }
+            Happening::Moderated(stanza) => self.hear_moderation(jid, &stanza).await,
+            Happening::Subject(topic) => self.tell(Event::Topic { room, by: None, topic }, Dedupe::Never).await,
+            Happening::Whispered { by, to, stanza } => {
+                let session = SessionId::User(to.clone());
+                self.hear_private(XmppRoom::direct(&to, by.user.clone()), by.user, Some(by.nick), &stanza, &session)
+                    .await
+            }
+        }
+    }
+
+    async fn tell_power(&self, room: XmppRoom, who: &Occupant) -> Result<(), Closed> {
+        self.tell(Event::Power { room, who: who.user.clone(), level: who.power() }, Dedupe::Never).await
+    }
+
+    /// Whether a room has so many occupants that only who speaks is shown.
+    fn is_crowded(&self, jid: &Jid) -> bool {
+        let most = self.config.rooms.max_members;
+        self.with_room(jid, |state| state.room.others().nth(most).is_some()).unwrap_or_default()
+    }
+
+    async fn tell_members(self: &Arc<Self>, jid: &Jid, members: Vec<(XmppUser, String)>) -> Result<(), Closed> {
+        if members.len() > self.config.rooms.max_members {
+            return Ok(());
+        }
+        let room = XmppRoom::Muc(jid.clone());
+        // One person under several nicks is one member.
+        let mut once: Vec<(XmppUser, Option<String>)> = Vec::with_capacity(members.len());
+        let mut seen = std::collections::HashSet::new();
+        for (user, nick) in members {
+            if seen.insert(user.clone()) {
+                once.push((user, Some(nick)));
+            }
+        }
+        // From here on the room is heard, unless something is still to be fetched.
+        let holding = self.with_room(jid, |state| state.held.is_some()).unwrap_or_default();
+        let dedupe = if holding { Dedupe::Never } else { Dedupe::Archived { id: None, at: None } };
+        self.tell(Event::Members { room: room.clone(), members: once }, dedupe).await?;
+        let others: Vec<Occupant> =
+            self.with_room(jid, |state| state.room.others().cloned().collect()).unwrap_or_default();
+        for who in &others {
+            self.note_avatar(who, jid);
+            if who.power() != 0 {
+                self.tell_power(room.clone(), who).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells who is in a room that was entered before it was mapped.
+    pub(super) async fn tell_roster(self: &Arc<Self>, jid: &Jid) {
+        let known = self.with_room(jid, |state| {
+            let members: Vec<_> = state.room.others().map(|who| (who.user.clone(), who.nick.clone())).collect();
+            (members, state.room.subject().map(str::to_owned))
+        });
+        let Some((members, subject)) = known else { return };
+        let told = self.tell_members(jid, members).await;
+        if let (Ok(()), Some(topic)) = (told, subject) {
+            let room = XmppRoom::Muc(jid.clone());
+            let _ = self.tell(Event::Topic { room, by: None, topic }, Dedupe::Never).await;
+        }
+    }
+
+    /// Who has a nick in a room, if they are none of ours.
+    fn user_called(&self, jid: &Jid, nick: &str) -> Option<XmppUser> {
+        self.with_room(jid, |state| state.room.occupant(nick).map(|who| who.user.clone()))?
+    }
+
+    /// What a message of a room means to the framework.
+    fn events(&self, jid: &Jid, who: &Occupant, stanza: &Element) -> Vec<(Event, Dedupe<XmppMessage>)> {
+        let archive = self.with_room(jid, |state| state.room.archive_id(stanza)).flatten();
+        self.events_of(&XmppRoom::Muc(jid.clone()), who, stanza, archive.as_deref(), incoming::said_at(stanza, jid))
+    }
+
+    fn events_of(
+        &self,
+        room: &XmppRoom,
+        who: &Occupant,
+        stanza: &Element,
+        archive: Option<&str>,
+        at: Option<landbridge::Millis>,
+    ) -> Vec<(Event, Dedupe<XmppMessage>)> {
+        let sent = stanza.get("id").filter(|id| !id.is_empty() && id.len() <= 1023);
+        let id = match (archive, sent) {
+            (Some(archive), Some(sent)) => Some(XmppMessage::archived(archive).also_by(&who.user, sent)),
+            (Some(archive), None) => Some(XmppMessage::archived(archive)),
+            (None, Some(sent)) => Some(XmppMessage::by(&who.user, sent)),
+            (None, None) => None,
+        };
+        // An id that its sender chose says nothing: many begin with 1 each time.
+        let dedupe = || match archive {
+            Some(archive) => Dedupe::Archived { id: Some(XmppMessage::archived(archive)), at },
+            None => Dedupe::Never,
+        };
+        let (room, sender) = (room.clone(), who.user.clone());
+        let event = match incoming::meaning(stanza) {
+            Meaning::Nothing => return Vec::new(),
+            Meaning::Said { body, corrects: Some(corrects), .. } => {
+                let target = XmppMessage::by(&sender, &corrects);
+                Event::Edit { room, sender, id, target, body }
+            }
+            Meaning::Said { body, corrects: None, answers } => {
+                let reply_to = answers.map(|answers| XmppMessage::archived(&answers));
+                let name = Some(who.nick.clone());
+                Event::Message { room, sender, name, id, at, body, reply_to }
+            }
+            Meaning::Reacted { target, keys } => {
+                Event::Reactions { room, by: sender, target: XmppMessage::archived(&target), keys }
+            }
+            Meaning::Retracted { target, by_sender_id } => {
+                let target =
+                    if by_sender_id { XmppMessage::by(&sender, &target) } else { XmppMessage::archived(&target) };
+                Event::Retract { room, by: sender, target }
+            }
+            // Only the room itself can say so; see `Shared::moderated`.
+            Meaning::Moderated { .. } => return Vec::new(),
+        };
+        vec![(event, dedupe())]
+    }
+
+    /// A moderator took out a message: the room itself says so.
+    pub(super) async fn hear_moderation(&self, jid: &Jid, stanza: &Element) -> Result<(), Closed> {
+        let Meaning::Moderated { target, reason, .. } = incoming::meaning(stanza) else { return Ok(()) };
+        let archive = self.with_room(jid, |state| state.room.archive_id(stanza)).flatten();
+        let at = incoming::said_at(stanza, jid);
+        let dedupe = archive.map_or(Dedupe::Never, |id| Dedupe::Archived { id: Some(XmppMessage::archived(&id)), at });
+        let room = XmppRoom::Muc(jid.clone());
+        self.tell(Event::Redact { room, by: None, target: XmppMessage::archived(&target), reason }, dedupe).await
+    }
+
+    /// One of our seats is lost.
+    pub(super) async fn seat_lost(self: &Arc<Self>, jid: &Jid, seat: SeatId, gone: Gone) -> Result<(), Closed> {
+        let room = XmppRoom::Muc(jid.clone());
+        let by_somebody = matches!(gone.why, Why::Kicked | Why::Banned | Why::NotAllowed);
+        tracing::info!(remote.room = %jid, ?seat, why = ?gone.why, "a seat was lost");
+        match seat {
+            SeatId::Puppet(user_id) if by_somebody => {
+                let by = gone.by.as_deref().and_then(|nick| self.user_called(jid, nick));
+                let by_us = gone
+                    .by
+                    .as_deref()
+                    .is_some_and(|nick| self.with_room(jid, |state| state.room.is_own(nick)).unwrap_or_default());
+                if by_us {
+                    // What our own side did is known there.
+                    return Ok(());
+                }
+                let banned = gone.why == Why::Banned;
+                self.tell(Event::Expelled { room, user_id, by, reason: gone.reason, banned }, Dedupe::Never).await
+            }
+            // It is taken again when its user speaks.
+            SeatId::Puppet(_) => Ok(()),
+            SeatId::Listener => {
+                if by_somebody || gone.why == Why::Destroyed {
+                    let reason = gone.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                    let what = if gone.why == Why::Destroyed {
+                        "the room is no more"
+                    } else {
+                        "the bridge was put out of the room"
+                    };
+                    let text = format!("{what}{reason}; what is said there does not cross until it is let in again");
+                    self.tell(Event::Notice { room, text }, Dedupe::Never).await?;
+                    return Ok(());
+                }
+                let (shared, jid) = (Arc::clone(self), jid.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(500 + u64::from(rand::random::<u8>()) * 4)).await;
+                    if let Err(error) = shared.be_in(&jid, &SeatId::Listener).await {
+                        tracing::info!(remote.room = %jid, %error, "the room cannot be entered again yet");
+                    }
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Fetches what was said in a room while we were away, in the background; what is said meanwhile is held back.
+    fn catch_up(self: &Arc<Self>, jid: &Jid) {
+        let holding = self.with_room(jid, |state| state.held.is_some()).unwrap_or_default();
+        if !holding {
+            return;
+        }
+        let (shared, jid) = (Arc::clone(self), jid.clone());
+        tokio::spawn(async move {
+            let fetched = shared.fetch_missed(&jid).await;
+            if let Err(Closed) = fetched {
+                return;
+            }
+            let _ = shared.let_go(&jid).await;
+        });
+    }
+
+    /// Reads the archive from where we stopped hearing.
+    async fn fetch_missed(self: &Arc<Self>, jid: &Jid) -> Result<(), Closed> {
+        let since = self.with_room(jid, |state| state.held.as_ref().map(|held| held.since.clone())).flatten();
+        let Some(since) = since else { return Ok(()) };
+        let mut after: Option<String> = None;
+        for _ in 0..PAGES {
+            let Some(page) = self.page(jid, &since, after.as_deref()).await else { return Ok(()) };
+            for (id, message) in &page.messages {
+                self.hear_archived(jid, id, message).await?;
+            }
+            match page.last {
+                Some(last) if !page.complete => after = Some(last),
+                _ => return Ok(()),
+            }
+        }
+        tracing::warn!(remote.room = %jid, "more was missed than is fetched");
+        Ok(())
+    }
+
+    /// Whether a message of ours is in a room's archive, and the id that it has there; `Err` where nobody can tell.
+    pub(super) async fn find_archived(&self, jid: &Jid, id: &str, since: &str) -> Result<Option<String>, ()> {
+        let mut after: Option<String> = None;
+        for _ in 0..PAGES {
+            let page = self.page(jid, since, after.as_deref()).await.ok_or(())?;
+            let found = page.messages.iter().find(|(_, message)| message.get("id") == Some(id));
+            if let Some((archive, _)) = found {
+                return Ok(Some(archive.clone()));
+            }
+            match page.last {
+                Some(last) if !page.complete => after = Some(last),
+                _ => return Ok(None),
+            }
+        }
+        Err(())
+    }
+
+    async fn page(&self, jid: &Jid, since: &str, after: Option<&str>) -> Option<Page> {
+        let bot = self.seat_jid(&SeatId::Listener)?;
+        let id = self.new_id();
+        let field = |name: &str, value: &str| {
+            let value = Element::new("value", ns::DATA).with_text(value);
+            Element::new("field", ns::DATA).attr("var", name).child(value)
+        };
+        let form = Element::new("x", ns::DATA).attr("type", "submit");
+        let form = form.child(field("FORM_TYPE", ns::MAM)).child(field("start", since));
+        let max = Element::new("max", ns::RSM).with_text(PAGE.to_string());
+        let after = after.map(|after| Element::new("after", ns::RSM).with_text(after));
+        let set = Element::new("set", ns::RSM).child(max).child_some(after);
+        let query = Element::new("query", ns::MAM).attr("queryid", id.clone()).child(form).child(set);
+        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "set").attr("id", id).child(query);
+        match self.ask(iq, super::link::ANSWER).await {
+            Ok(answer) => Some(Page::read(&answer)),
+            Err(error) => {
+                tracing::info!(remote.room = %jid, %error, "the archive cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A message that the archive holds: as if it were heard now, but at its own time.
+    async fn hear_archived(self: &Arc<Self>, jid: &Jid, archive: &str, message: &Element) -> Result<(), Closed> {
+        let Some(from) = message.from() else { return Ok(()) };
+        let Some(nick) = from.resource() else { return self.hear_moderation(jid, message).await };
+        if message.get("id").is_some_and(|id| self.own.marks.made(id)) {
+            if let Some(id) = message.get("id") {
+                self.landed(id, Ok(Some(archive.to_owned())));
+            }
+            return Ok(());
+        }
+        let Some(who) = self.with_room(jid, |state| state.room.speaker(nick, message)) else { return Ok(()) };
+        let room = XmppRoom::Muc(jid.clone());
+        for (event, dedupe) in self.events_of(&room, &who, message, Some(archive), incoming::said_at(message, jid)) {
+            self.tell(event, dedupe).await?;
+        }
+        Ok(())
+    }
+
+    /// What was held back, in its order; then nothing is held any more.
+    async fn let_go(self: &Arc<Self>, jid: &Jid) -> Result<(), Closed> {
+        loop {
+            let (held, overflown) = {
+                let mut rooms = self.rooms.lock();
+                let Some(state) = rooms.get_mut(jid) else { return Ok(()) };
+                let Some(held) = &mut state.held else { return Ok(()) };
+                let overflown = std::mem::take(&mut held.overflown);
+                let stanzas = std::mem::take(&mut held.stanzas);
+                if stanzas.is_empty() && !overflown {
+                    state.held = None;
+                    return Ok(());
+                }
+                (stanzas, overflown)
+            };
+            for stanza in held {
+                let out = self.with_room(jid, |state| state.room.message_came(&stanza, &SeatId::Listener));
+                Box::pin(self.perform(jid, out.unwrap_or_default())).await?;
+            }
+            if overflown {
+                self.fetch_missed(jid).await?;
+            }
+        }
+    }
+
+    /// Somebody in a room types, or stopped (XEP-0085).
+    pub(super) fn note_typing(&self, state: &RoomState, stanza: &Element, from: &Jid) {
+        if stanza.kind() != "groupchat" || stanza.find("delay", ns::DELAY).is_some() {
+            return;
+        }
+        let (Some(typing), Some(nick)) = (incoming::typing(stanza), from.resource()) else { return };
+        if let Some(who) = Room::occupant(&state.room, nick) {
+            let room = XmppRoom::Muc(state.room.jid().clone());
+            self.host.typing(&SessionId::Relay, room.clone(), who.user.clone(), typing);
+        }
+    }
+}
+
+/// One page of an archive.
+struct Page {
+    messages: Vec<(String, Element)>,
+    last: Option<String>,
+    complete: bool,
+}
+
+impl Page {
+    /// From the answer, behind which what was collected stands.
+    fn read(answer: &Element) -> Self {
+        let room = answer.get("from");
+        let results = answer.find_all("result", ns::MAM);
+        let messages: Vec<(String, Element)> = results
+            .filter_map(|result| {
+                let forwarded = result.find("forwarded", ns::FORWARD)?;
+                let mut message = forwarded.children().find(|child| child.name() == "message")?.clone();
+                // When the archive has it: of the room's own making, whoever stamped it.
+                if let (Some(stamp), Some(room)) = (forwarded.find("delay", ns::DELAY)?.get("stamp"), room) {
+                    message.push(Element::new("delay", ns::DELAY).attr("from", room).attr("stamp", stamp));
+                }
+                Some((result.get("id")?.to_owned(), message))
+            })
+            .collect();
+        let fin = answer.find("fin", ns::MAM);
+        let last = fin.and_then(|fin| fin.find("set", ns::RSM)).and_then(|set| set.own_text("last"));
+        Self {
+            complete: fin.and_then(|fin| fin.get("complete")) == Some("true") || messages.is_empty(),
+            last: last.or_else(|| messages.last().map(|(id, _)| id.clone())),
+            messages,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! People: private conversations, presence, reactions.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use landbridge::network::{
+    Dedupe, Delivered, Ephemeral, EphemeralKind, Presence, Reject, RemoteEvent, SendError, SessionId, host::Closed,
+};
+use parking_lot::Mutex;
+use ruma::OwnedUserId;
+
+use super::{
+    XmppNetwork,
+    deliver::{message, reaction, retraction},
+    session::XmppSession,
+    shared::Shared,
+};
+use crate::{
+    convert::{
+        ids::{XmppMessage, XmppRoom, XmppUser},
+        incoming::{self, Meaning},
+        outgoing::Wire,
+    },
+    jid::Jid,
+    muc::SeatId,
+    stanza::{Element, StanzaError, ns},
+};
+
+/// How many private messages are remembered until they are refused or received.
+const MOST_SENT: usize = 10_000;
+/// How many people's presence is remembered.
+const MOST_PEOPLE: usize = 20_000;
+/// To how many messages our users' reactions are remembered.
+const MOST_REACTIONS: usize = 20_000;
+
+type Event = RemoteEvent<XmppNetwork>;
+/// Whose reactions to which message of which room.
+type Reactor = (String, SeatId, String);
+
+/// What is known of people. Bounded: at the bounds, all of a kind is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct People {
+    /// Private messages on their way, by id: in which conversation.
+    sent: Mutex<HashMap<String, XmppRoom>>,
+    /// The sessions from which somebody is available to one of ours.
+    available: Mutex<HashMap<(OwnedUserId, Jid), BTreeSet<String>>>,
+    reactions: Mutex<HashMap<Reactor, BTreeSet<String>>>,
+}
+
+impl People {
+    /// The link is gone: nobody's presence is known.
+    pub(super) fn unlinked(&self) {
+        self.available.lock().clear();
+    }
+
+    /// All reactions of somebody to a message after this one was added or taken away.
+    pub(super) fn reactions(&self, who: Reactor, key: &str, on: bool) -> BTreeSet<String> {
+        let mut all = self.reactions.lock();
+        if all.len() >= MOST_REACTIONS {
+            all.clear();
+        }
+        let keys = all.entry(who).or_default();
+        if on {
+            keys.insert(key.to_owned());
+        } else {
+            keys.remove(key);
+        }
+        keys.clone()
+    }
+
+    fn sent(&self, id: &str, room: &XmppRoom) {
+        let mut sent = self.sent.lock();
+        if sent.len() >= MOST_SENT {
+            sent.clear();
+        }
+        sent.insert(id.to_owned(), room.clone());
+    }
+
+    /// One more, or one less, session of somebody is available; what they are now.
+    fn available(&self, of: (OwnedUserId, Jid), resource: &str, available: bool) -> bool {
+        let mut all = self.available.lock();
+        if all.len() >= MOST_PEOPLE {
+            all.clear();
+        }
+        let sessions = all.entry(of.clone()).or_default();
+        if available {
+            sessions.insert(resource.to_owned());
+        } else {
+            sessions.remove(resource);
+        }
+        let any = !sessions.is_empty();
+        if !any {
+            all.remove(&of);
+        }
+        any
+    }
+}
+
+impl Shared {
+    /// A message to one of ours from somebody who is no occupant of a room.
+    pub(super) async fn hear_direct(
+        self: &Arc<Self>,
+        stanza: Element,
+        from: &Jid,
+        seat: &SeatId,
+    ) -> Result<(), Closed> {
+        if stanza.kind() == "error" {
+            return self.hear_refusal(&stanza).await;
+        }
+        // Nobody is bridged twice, and what a room says to who is not in it means nothing.
+        let SeatId::Puppet(user_id) = seat else { return Ok(()) };
+        if from.domain() == self.own.domain || stanza.kind() == "groupchat" || from.node().is_none() {
+            return Ok(());
+        }
+        let user = XmppUser::of_jid(from);
+        let room = XmppRoom::direct(user_id, user.clone());
+        let name = stanza.find("nick", ns::NICK).map(Element::text).filter(|nick| !nick.trim().is_empty());
+        let name = name.or_else(|| from.node().map(str::to_owned)).map(|name| name.chars().take(100).collect());
+        let session = SessionId::User(user_id.clone());
+        self.hear_private(room, user, name, &stanza, &session).await
+    }
+
+    /// A private message, whether from an occupant of a room or from elsewhere.
+    pub(super) async fn hear_private(
+        self: &Arc<Self>,
+        room: XmppRoom,
+        sender: XmppUser,
+        name: Option<String>,
+        stanza: &Element,
+        session: &SessionId,
+    ) -> Result<(), Closed> {
+        if stanza.kind() == "error" {
+            return self.hear_refusal(stanza).await;
+        }
+        if let Some(typing) = incoming::typing(stanza) {
+            self.host.typing(session, room.clone(), sender.clone(), typing);
+        }
+        if let Some(read) = incoming::displayed(stanza) {
+            self.host.read(session, room.clone(), sender.clone(), XmppMessage::direct(&read));
+        }
+        let id = stanza.get("id").filter(|id| !id.is_empty() && id.len() <= 1023);
+        let origin = stanza.find("origin-id", ns::SID).and_then(|origin| origin.get("id"));
+        let named = origin.or(id).map(XmppMessage::direct);
+        // Kept by their server while ours was away.
+        let server = stanza.from().and_then(|from| Jid::parse(from.domain()));
+        let at = server.and_then(|server| incoming::said_at(stanza, &server));
+        let event = match incoming::meaning(stanza) {
+            Meaning::Nothing | Meaning::Moderated { .. } => return Ok(()),
+            Meaning::Said { body, corrects: Some(target), .. } => {
+                Event::Edit { room, sender, id: named, target: XmppMessage::direct(&target), body }
+            }
+            Meaning::Said { body, corrects: None, answers } => {
+                let reply_to = answers.map(|id| XmppMessage::direct(&id));
+                Event::Message { room, sender, name, id: named, at, body, reply_to }
+            }
+            Meaning::Reacted { target, keys } => {
+                Event::Reactions { room, by: sender, target: XmppMessage::direct(&target), keys }
+            }
+            Meaning::Retracted { target, .. } => {
+                Event::Retract { room, by: sender, target: XmppMessage::direct(&target) }
+            }
+        };
+        // Only what is durable may be called received.
+        self.host.ingest(session, event, Dedupe::Never).await?;
+        if let (Some(id), Some(_)) = (id, stanza.find("request", ns::RECEIPTS)) {
+            let received = Element::new("received", ns::RECEIPTS).attr("id", id);
+            if let (Some(from), Some(to)) = (stanza.get("to"), stanza.get("from")) {
+                let kind = if stanza.find("x", ns::MUC_USER).is_some() { "chat" } else { "" };
+                self.send_lossy(&Element::stanza("message", from, to, kind).child(received));
+            }
+        }
+        Ok(())
+    }
+
+    /// A private message of ours was refused: its conversation is told.
+    async fn hear_refusal(&self, stanza: &Element) -> Result<(), Closed> {
+        let Some(id) = stanza.get("id") else { return Ok(()) };
+        let error = StanzaError::of(stanza);
+        let Some(room) = self.people.sent.lock().remove(id) else {
+            self.landed(id, Err(error));
+            return Ok(());
+        };
+        let text = format!("your message was not delivered: {error}");
+        self.host.offer(&SessionId::Relay, Event::Notice { room, text }, Dedupe::Never).await.map(drop)
+    }
+
+    /// Presence between people: subscriptions are granted and returned, probes answered.
+    pub(super) fn hear_person(&self, stanza: &Element, from: &Jid, to: &Jid) {
+        let Some(seat) = self.seat_of(to) else { return };
+        if from.domain() == self.own.domain {
+            return;
+        }
+        let (ours, theirs) = (to.bare(), from.bare());
+        let reply = |kind: &str| self.send_lossy(&Element::stanza("presence", ours.as_str(), theirs.as_str(), kind));
+        match stanza.kind() {
+            "subscribe" => {
+                reply("subscribed");
+                self.show_presence(&seat, &theirs);
+                if matches!(seat, SeatId::Puppet(_)) {
+                    reply("subscribe");
+                }
+            }
+            "unsubscribe" => reply("unsubscribed"),
+            "probe" => self.show_presence(&seat, &theirs),
+            "" | "unavailable" => self.note_presence(stanza, from, &seat),
+            _ => {}
+        }
+    }
+
+    fn show_presence(&self, seat: &SeatId, to: &Jid) {
+        let Some(jid) = self.seat_jid(seat) else { return };
+        let name = Element::new("nick", ns::NICK).with_text(self.name_of(seat));
+        self.send_lossy(&Element::stanza("presence", jid.as_str(), to.as_str(), "").child(name));
+    }
+
+    fn note_presence(&self, stanza: &Element, from: &Jid, seat: &SeatId) {
+        let (SeatId::Puppet(user_id), Some(resource)) = (seat, from.resource()) else { return };
+        let here = stanza.kind().is_empty();
+        let any = self.people.available((user_id.clone(), from.bare()), resource, here);
+        let away = matches!(stanza.own_text("show").as_deref(), Some("away" | "xa" | "dnd"));
+        let presence = match (any, here && away) {
+            (false, _) => Presence::Offline,
+            (true, true) => Presence::Unavailable,
+            (true, false) => Presence::Online,
+        };
+        let status = stanza.own_text("status").map(|status| status.chars().take(200).collect());
+        self.host.presence(&SessionId::User(user_id.clone()), XmppUser::of_jid(from), presence, status);
+    }
+}
+
+impl XmppSession {
+    /// Does one operation in a private conversation.
+    pub(super) async fn do_directly(
+        &self,
+        with: &XmppUser,
+        room: &XmppRoom,
+        wire: Wire,
+    ) -> Result<Delivered<XmppMessage>, SendError> {
+        if matches!(self.seat, SeatId::Listener) {
+            return Err(SendError::Rejected(Reject::Policy("private messages need an address of your own".to_owned())));
+        }
+        let (to, private) = self.address_of(with)?;
+        let to = to.as_str();
+        let (id, mut stanza) = match &wire {
+            Wire::Say(say) => {
+                let file = self.shared.shared_file(say).await;
+                (say.id.clone(), message(say, file.as_deref(), &super::files::NO_KEY, to, false))
+            }
+            Wire::React { id, target, key, on } => {
+                let who = (landbridge::network::RemoteId::encode(room), self.seat.clone(), target.clone());
+                let keys = self.shared.people.reactions(who, key, *on);
+                (id.clone(), reaction(id, target, &keys, to, false))
+            }
+            Wire::Retract { id, target, own: true, .. } => (id.clone(), retraction(id, target, to, false)),
+            Wire::Rename(name) => {
+                if let SeatId::Puppet(user_id) = &self.seat {
+                    self.shared.is_called(user_id, name);
+                }
+                return Ok(Delivered::unnamed());
+            }
+            Wire::Retract { .. } | Wire::Subject(_) | Wire::Part(_) | Wire::Expel { .. } | Wire::Act { .. } => {
+                return Ok(Delivered::unnamed());
+            }
+        };
+        let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
+        stanza.set("from", from.as_str());
+        if private {
+            stanza.push(Element::new("x", ns::MUC_USER));
+        }
+        if let SeatId::Puppet(user_id) = &self.seat {
+            stanza.push(Element::new("nick", ns::NICK).with_text(self.shared.display_name(user_id)));
+        }
+        let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
+        self.shared.people.sent(&id, room);
+        outlet.send(&stanza).await.map_err(|error| SendError::Rejected(Reject::Forbidden(error.to_string())))?;
+        Ok(match wire {
+            Wire::Say(_) => Delivered::named(XmppMessage::direct(&id)),
+            _ => Delivered::unnamed(),
+        })
+    }
+
+    /// Where somebody is spoken to: at their address, or, where only a room knows that, through the room.
+    fn address_of(&self, with: &XmppUser) -> Result<(Jid, bool), SendError> {
+        if let Some(jid) = with.jid() {
+            return Ok((jid, false));
+        }
+        let rooms = self.shared.rooms.lock();
+        let found = rooms.values().filter(|state| state.room.is_in(&self.seat)).find_map(|state| {
+            let who = state.room.find(with)?;
+            state.room.jid().with_resource(&who.nick)
+        });
+        found.map(|jid| (jid, true)).ok_or_else(|| {
+            let why = "they are in no room any more in which you are";
+            SendError::Rejected(Reject::NotInRoom(why.to_owned()))
+        })
+    }
+
+    /// Tells XMPP who types and what was read.
+    pub(super) fn show(&self, event: &Ephemeral<XmppNetwork>) {
+        let Some(from) = self.shared.seat_jid(&self.seat) else { return };
+        let (room, what) = match &event.kind {
+            EphemeralKind::Typing { room, typing } => {
+                (room, Element::new(if *typing { "composing" } else { "paused" }, ns::CHAT_STATES))
+            }
+            EphemeralKind::Read { room, target, .. } => {
+                let Some(message) = target.messages.last() else { return };
+                (room, Element::new("displayed", ns::MARKERS).attr("id", message.id()))
+            }
+            EphemeralKind::Presence { .. } => return,
+        };
+        let (to, kind) = match room {
+            XmppRoom::Muc(jid) => {
+                // Nobody enters a room to type.
+                if self.shared.with_room(jid, |state| state.room.is_in(&self.seat)) != Some(true) {
+                    return;
+                }
+                (jid.clone(), "groupchat")
+            }
+            XmppRoom::Direct { with, .. } => match self.address_of(with) {
+                Ok((jid, _)) => (jid, "chat"),
+                Err(_) => return,
+            },
+        };
+        let stanza = Element::stanza("message", from.as_str(), to.as_str(), kind).attr("id", self.shared.new_id());
+        self.shared.send_lossy(&stanza.child(what).child(Element::new("no-store", ns::HINTS)));
+    }
+}

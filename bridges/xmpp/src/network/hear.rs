@@ -1,0 +1,131 @@
+//! What the link brings, in its order.
+
+use std::sync::Arc;
+
+use landbridge::network::host::Closed;
+
+use super::shared::Shared;
+use crate::{
+    jid::Jid,
+    muc::{Out, SeatId, SeatState},
+    stanza::{Element, ns},
+};
+
+impl Shared {
+    /// Whether a stanza is looked at at all, by its head. Each of our seats gets a copy of everything in a room: only the listener's
+    /// counts, and of the others' what concerns themselves.
+    pub(super) fn wants(&self, head: &Element) -> bool {
+        let is_copy = match (head.name(), head.kind()) {
+            ("message", kind) => kind == "groupchat",
+            ("presence", kind) => kind.is_empty() || kind == "unavailable",
+            _ => false,
+        };
+        if !is_copy {
+            return true;
+        }
+        let (Some(from), Some(to)) = (head.from(), head.to()) else { return true };
+        let Some(seat @ SeatId::Puppet(_)) = self.seat_of(&to) else { return true };
+        let rooms = self.rooms.lock();
+        let Some(state) = rooms.get(&from.bare()) else { return true };
+        match state.room.seat(&seat) {
+            None => false,
+            Some(known) => {
+                from.resource() == Some(known.nick.as_str())
+                    || (head.name() == "presence" && matches!(known.state, SeatState::Joining { .. }))
+            }
+        }
+    }
+
+    /// Takes in one stanza.
+    ///
+    /// # Errors
+    /// [`Closed`] when the framework is stopping: what was heard was not kept.
+    pub(super) async fn hear(self: &Arc<Self>, stanza: Element) -> Result<(), Closed> {
+        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return Ok(()) };
+        match stanza.name() {
+            "iq" => {
+                self.hear_iq(&stanza, &from, &to);
+                Ok(())
+            }
+            "presence" => self.hear_presence(stanza, &from, &to).await,
+            "message" => self.hear_message(stanza, &from, &to).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn hear_iq(self: &Arc<Self>, stanza: &Element, from: &Jid, to: &Jid) {
+        match stanza.kind() {
+            "result" | "error" => {
+                self.iqs.answered(stanza);
+            }
+            "get" | "set" => self.answer(stanza, from, to),
+            _ => {}
+        }
+    }
+
+    async fn hear_presence(self: &Arc<Self>, stanza: Element, from: &Jid, to: &Jid) -> Result<(), Closed> {
+        let room = from.bare();
+        if let Some(seat) = self.seat_of(to)
+            && let Some(out) = self.with_room(&room, |state| state.room.presence_came(&stanza, &seat))
+        {
+            return self.perform(&room, out).await;
+        }
+        self.hear_person(&stanza, from, to);
+        Ok(())
+    }
+
+    async fn hear_message(self: &Arc<Self>, stanza: Element, from: &Jid, to: &Jid) -> Result<(), Closed> {
+        if let Some(result) = stanza.find("result", ns::MAM) {
+            // Pages of an archive go to who asked for them.
+            if let Some(query) = result.get("queryid") {
+                self.iqs.collect(query, from, result.clone(), 500);
+            }
+            return Ok(());
+        }
+        let Some(seat) = self.seat_of(to) else { return Ok(()) };
+        let room = from.bare();
+        let came = self.with_room(&room, |state| {
+            if stanza.kind() == "groupchat"
+                && seat == SeatId::Listener
+                && let Some(held) = &mut state.held
+            {
+                if held.stanzas.len() < super::shared::MOST_HELD {
+                    held.stanzas.push(stanza.clone());
+                } else {
+                    held.overflown = true;
+                }
+                return Vec::new();
+            }
+            if seat == SeatId::Listener || stanza.kind() != "groupchat" {
+                self.note_typing(state, &stanza, from);
+            }
+            state.room.message_came(&stanza, &seat)
+        });
+        match came {
+            Some(out) => self.perform(&room, out).await,
+            None => self.hear_direct(stanza, from, &seat).await,
+        }
+    }
+
+    /// Does what follows from a stanza of a room.
+    ///
+    /// # Errors
+    /// [`Closed`] when the framework is stopping.
+    pub(super) async fn perform(self: &Arc<Self>, room: &Jid, out: Vec<Out>) -> Result<(), Closed> {
+        for one in out {
+            match one {
+                Out::Send(stanza) => {
+                    if let Some(outlet) = self.outlet() {
+                        let _ = outlet.send(&stanza).await;
+                    }
+                }
+                Out::Settled(seat, result) => self.settle(room, &seat, &result),
+                Out::Lost(seat, gone) => self.seat_lost(room, seat, gone).await?,
+                Out::Reflected { id, archive } => self.landed(&id, Ok(archive)),
+                Out::Bounced { id, error } => self.landed(&id, Err(error)),
+                Out::Happened(happening) => self.carry(room, happening).await?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! The life of the link, and the bridge's own seat in rooms.
+
+use std::{sync::Arc, time::Duration};
+
+use landbridge::network::{ConnectionError, ConnectionState, Reject, RoomInfo, SendError};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    session::XmppSession,
+    shared::{Held, Shared},
+};
+use crate::{
+    convert::incoming,
+    jid::Jid,
+    link::{Connection, IqError, LinkError, Timing},
+    muc::{JoinError, SeatId, SeatState},
+    stanza::{Condition, Element, ns},
+};
+
+/// How long a room may take to let somebody in: remote servers are slow.
+const JOINING: Duration = Duration::from_secs(60);
+/// How long a service may take to answer.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
+/// How far before what was heard last an archive is read again: clocks differ.
+const OVERLAP: i64 = 120_000;
+
+impl XmppSession {
+    /// Connects, and hears until the link ends.
+    pub(super) async fn run_link(&self, stop: CancellationToken) -> Result<(), ConnectionError> {
+        *self.shared.stopping.lock() = stop.clone();
+        let opening = Connection::open(&self.shared.endpoint, Timing::default(), Arc::clone(&self.shared.counters));
+        let connection = match stop.run_until_cancelled(opening).await {
+            None => return Ok(()),
+            Some(opened) => opened.map_err(|error| self.why(&error))?,
+        };
+        let _gone_with_us = Unlink(&self.shared);
+        self.shared.outlet.send_replace(Some(connection.outlet()));
+        let name = Some(self.shared.own.domain.clone());
+        self.shared.host.state(&self.id, ConnectionState::Connected { name });
+        let watching = tokio::spawn(Arc::clone(&self.shared).watch_rooms());
+        let _watch_with_us = AbortOnDrop(watching.abort_handle());
+        self.hear_all(connection, &stop).await
+    }
+
+    async fn hear_all(&self, mut connection: Connection, stop: &CancellationToken) -> Result<(), ConnectionError> {
+        let wanted = |head: &Element| self.shared.wants(head);
+        let skipped = |head: &crate::stanza::Head| {
+            let from = head.element().get("from").unwrap_or_default();
+            tracing::warn!(xmpp.from = from, "a stanza beyond the bounds was left out");
+        };
+        loop {
+            let next = tokio::select! {
+                // Nothing is said: our seats stay ours over a restart.
+                () = stop.cancelled() => return Ok(()),
+                next = connection.next(&wanted, &skipped) => next,
+            };
+            match next {
+                Ok(stanza) => {
+                    if self.shared.hear(stanza).await.is_err() {
+                        // The framework keeps nothing more.
+                        stop.cancelled().await;
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(self.why(&error)),
+            }
+        }
+    }
+
+    /// What the framework must do about the end of the link.
+    fn why(&self, error: &LinkError) -> ConnectionError {
+        match error {
+            LinkError::NotAccepted(fault) => {
+                // The server may be told the secret later; but nothing changes by itself.
+                ConnectionError::Throttled {
+                    reason: format!(
+                        "the server does not accept the component {}: {fault}; is the secret right?",
+                        self.shared.own.domain
+                    ),
+                    after: Some(Duration::from_secs(30)),
+                }
+            }
+            LinkError::Fault(fault) if fault.is_conflict() => {
+                // Either a second bridge runs, or the server has not yet noticed that our last link is gone.
+                ConnectionError::Throttled {
+                    reason: format!("another link has our place: {fault}"),
+                    after: Some(Duration::from_secs(10)),
+                }
+            }
+            LinkError::Fault(_)
+            | LinkError::Connect(_)
+            | LinkError::Io(_)
+            | LinkError::Closed
+            | LinkError::Read(_)
+            | LinkError::Silent => ConnectionError::Transient(error.to_string()),
+        }
+    }
+
+    /// What a room says of itself; an error for what is no room, or does not exist.
+    pub(super) async fn ask_room(&self, jid: &Jid) -> Result<RoomInfo, SendError> {
+        self.shared.ask_room(jid).await
+    }
+
+    /// Has the listener in a room.
+    pub(super) async fn listen_in(&self, jid: &Jid) -> Result<(), SendError> {
+        if self.shared.with_room(jid, |state| state.room.is_in(&SeatId::Listener)) == Some(true) {
+            self.shared.tell_roster(jid).await;
+            return Ok(());
+        }
+        self.shared.ask_room(jid).await?;
+        self.shared.be_in(jid, &SeatId::Listener).await
+    }
+}
+
+impl Shared {
+    /// What a room says of itself; an error for what is no room, or does not exist. Joining a room that does not exist makes it, so
+    /// it is always asked first.
+    pub(super) async fn ask_room(&self, jid: &Jid) -> Result<RoomInfo, SendError> {
+        let bot = self.seat_jid(&SeatId::Listener).ok_or(SendError::Unsupported)?;
+        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "get").child(Element::new("query", ns::DISCO_INFO));
+        let info = match self.ask(iq, ANSWER).await {
+            Ok(answer) => answer,
+            Err(IqError::Disconnected) => return Err(SendError::Disconnected),
+            Err(IqError::Timeout) => return Err(SendError::RetryAfter(Duration::from_secs(30))),
+            Err(IqError::Refused(error)) => return self.no_info(jid, &error),
+        };
+        let query = info.find("query", ns::DISCO_INFO);
+        let features = || query.into_iter().flat_map(|query| query.find_all("feature", ns::DISCO_INFO));
+        let has = |feature: &str| features().any(|known| known.get("var") == Some(feature));
+        if !has(ns::MUC) {
+            return Err(SendError::Rejected(Reject::NotInRoom(format!("{jid} is no room"))));
+        }
+        self.know_room(jid, |state| state.archive = has(ns::MAM));
+        let identity = query.and_then(|query| query.find("identity", ns::DISCO_INFO));
+        let name = identity.and_then(|identity| identity.get("name")).filter(|name| !name.trim().is_empty());
+        Ok(RoomInfo {
+            name: Some(name.map_or_else(|| jid.node().unwrap_or(jid.as_str()).to_owned(), str::to_owned)),
+            topic: form_field(query, "muc#roominfo_subject"),
+            public: Some(has("muc_public") && has("muc_open")),
+        })
+    }
+
+    fn no_info(&self, jid: &Jid, error: &crate::stanza::StanzaError) -> Result<RoomInfo, SendError> {
+        match error.condition {
+            Condition::ItemNotFound if self.config.rooms.create => {
+                Ok(RoomInfo { name: jid.node().map(str::to_owned), topic: None, public: Some(false) })
+            }
+            Condition::ItemNotFound => Err(SendError::Rejected(Reject::NotInRoom(format!("there is no room {jid}")))),
+            _ if error.is_temporary() => Err(SendError::RetryAfter(Duration::from_secs(30))),
+            // It does not say, but may let us in all the same.
+            Condition::Forbidden
+            | Condition::NotAuthorized
+            | Condition::RegistrationRequired
+            | Condition::FeatureNotImplemented => {
+                Ok(RoomInfo { name: jid.node().map(str::to_owned), topic: None, public: Some(false) })
+            }
+            _ => Err(SendError::Rejected(Reject::NotInRoom(format!("{jid} cannot be reached: {error}")))),
+        }
+    }
+
+    /// Has one of our seats in a room.
+    pub(super) async fn be_in(&self, jid: &Jid, seat: &SeatId) -> Result<(), SendError> {
+        let Some(address) = self.seat_jid(seat) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
+        let name = self.name_of(seat);
+        let since = if *seat == SeatId::Listener { self.since(jid).await } else { None };
+        let joining = self.know_room(jid, |state| {
+            if state.room.is_in(seat) {
+                return None;
+            }
+            let waiting = self.await_seat(jid, seat);
+            // What was missed comes from the archive, where there is one.
+            let history = since.as_deref().filter(|_| !state.archive);
+            if let Some(since) = since.clone().filter(|_| *seat == SeatId::Listener && state.archive) {
+                state.held = Some(Held { since, stanzas: Vec::new(), overflown: false });
+            }
+            Some((waiting, state.room.join(seat, &address, &name, history)))
+        });
+        let Some((waiting, out)) = joining else { return Ok(()) };
+        if self.outlet().is_none() {
+            return Err(SendError::Disconnected);
+        }
+        self.send_all(out).await;
+        match tokio::time::timeout(JOINING, waiting).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(not_joined(&error)),
+            Ok(Err(_)) => Err(SendError::Disconnected),
+            Err(_) => {
+                self.with_room(jid, |state| state.room.lost(seat));
+                Err(SendError::RetryAfter(Duration::from_secs(30)))
+            }
+        }
+    }
+
+    /// From when on a room's messages may have been missed.
+    pub(super) async fn since(&self, jid: &Jid) -> Option<String> {
+        let room = crate::convert::ids::XmppRoom::Muc(jid.clone());
+        let heard = self.host.heard_until(&room).await.ok().flatten()?;
+        Some(incoming::write_stamp(landbridge::Millis(heard.0 - OVERLAP)))
+    }
+
+    /// Brings the listener back into rooms, and asks in silent ones whether it is still there.
+    async fn watch_rooms(self: Arc<Self>) {
+        const EVERY: Duration = Duration::from_secs(20);
+        const SELF_PING_EACH: u32 = 36;
+        let mut turn = 0_u32;
+        loop {
+            tokio::time::sleep(EVERY + Duration::from_millis(u64::from(rand::random::<u16>()) / 16)).await;
+            turn = turn.wrapping_add(1);
+            let rooms: Vec<(Jid, SeatState)> = {
+                let rooms = self.rooms.lock();
+                let wanted = rooms.iter().filter(|(_, state)| state.wanted);
+                let seat =
+                    |room: &crate::muc::Room| room.seat(&SeatId::Listener).map_or(SeatState::Out, |seat| seat.state);
+                wanted.map(|(jid, state)| (jid.clone(), seat(&state.room))).collect()
+            };
+            for (jid, seat) in rooms {
+                match seat {
+                    SeatState::Out => self.come_back(&jid, turn).await,
+                    SeatState::In if turn.is_multiple_of(SELF_PING_EACH) => {
+                        self.check_seat(&jid, &SeatId::Listener).await
+                    }
+                    SeatState::In | SeatState::Joining { .. } => {}
+                }
+            }
+        }
+    }
+
+    /// Tries to have the listener in a room again; seldomer, the more often that failed.
+    async fn come_back(&self, jid: &Jid, turn: u32) {
+        let failures = self.with_room(jid, |state| state.failures).unwrap_or_default();
+        if !turn.is_multiple_of(1 << failures.min(5)) {
+            return;
+        }
+        let result = match self.ask_room(jid).await {
+            Ok(_) => self.be_in(jid, &SeatId::Listener).await,
+            Err(error) => Err(error),
+        };
+        self.with_room(jid, |state| state.failures = if result.is_ok() { 0 } else { failures + 1 });
+        if let Err(error) = result {
+            tracing::info!(remote.room = %jid, %error, "the room cannot be entered again yet");
+        }
+    }
+
+    /// Asks whether a seat is still ours (XEP-0410).
+    pub(super) async fn check_seat(&self, jid: &Jid, seat: &SeatId) {
+        let asked = self.with_room(jid, |state| {
+            let seat = state.room.seat(seat)?;
+            let own = jid.with_resource(&seat.nick)?;
+            Some(Element::stanza("iq", seat.jid.as_str(), own.as_str(), "get").child(Element::new("ping", ns::PING)))
+        });
+        let Some(Some(ping)) = asked else { return };
+        let Err(IqError::Refused(error)) = self.ask(ping, ANSWER).await else { return };
+        // Any other error says that we are in, and that whoever was asked does not answer pings.
+        if error.condition == Condition::NotAcceptable {
+            tracing::info!(remote.room = %jid, "a seat was lost without a word");
+            self.with_room(jid, |state| state.room.lost(seat));
+        }
+    }
+}
+
+/// A field of the form in an answer.
+fn form_field(query: Option<&Element>, name: &str) -> Option<String> {
+    let form = query?.find("x", ns::DATA)?;
+    let field = form.find_all("field", ns::DATA).find(|field| field.get("var") == Some(name))?;
+    field.own_text("value").filter(|text| !text.trim().is_empty())
+}
+
+/// What the framework must do about a seat that could not be taken.
+fn not_joined(error: &JoinError) -> SendError {
+    if error.is_temporary() {
+        return SendError::RetryAfter(Duration::from_secs(15));
+    }
+    SendError::Rejected(Reject::NotInRoom(error.to_string()))
+}
+
+struct Unlink<'a>(&'a Shared);
+
+impl Drop for Unlink<'_> {
+    fn drop(&mut self) {
+        self.0.unlinked();
+    }
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

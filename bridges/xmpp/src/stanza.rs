@@ -1,0 +1,14 @@
+//! XML as XMPP uses it: a small tree, a reader with bounds, a writer that cannot write what would end the link.
+
+mod element;
+pub mod error;
+pub mod ns;
+mod reader;
+mod writer;
+
+pub use self::{
+    element::{Element, Node},
+    error::{Condition, ErrorKind, StanzaError},
+    reader::{Bounds, Head, Piece, ReadError, Reader},
+    writer::{Guard, Refused},
+};
