@@ -118,20 +118,42 @@ pub(crate) enum RegistrationCommand {
     },
 }
 
+/// A network of this binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NetworkArg {
+    /// IRC.
+    Irc,
+    /// XMPP.
+    Xmpp,
+}
+
+impl NetworkArg {
+    /// Its short name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Irc => "irc",
+            Self::Xmpp => "xmpp",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
-    /// A name that is unique on the homeserver and never changes.
-    #[arg(long, default_value = "irc")]
-    pub(crate) id: String,
+    /// The network that is bridged.
+    #[arg(long, value_enum, default_value = "irc")]
+    pub(crate) network: NetworkArg,
+    /// A name that is unique on the homeserver and never changes; the network's unless given.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
     /// Where the homeserver reaches the bridge: the `listen` of its configuration, as seen from the homeserver.
     #[arg(long, default_value = "http://127.0.0.1:9000")]
     pub(crate) url: String,
-    /// The localpart of the bridge's own user.
-    #[arg(long, value_name = "LOCALPART", default_value = "ircbot")]
-    pub(crate) sender: String,
-    /// What the localparts of virtual users and of aliases start with.
-    #[arg(long, default_value = "irc_")]
-    pub(crate) prefix: String,
+    /// The localpart of the bridge's own user; `ircbot` or `xmppbot` unless given.
+    #[arg(long, value_name = "LOCALPART")]
+    pub(crate) sender: Option<String>,
+    /// What the localparts of virtual users and of aliases start with; `irc_` or `xmpp_` unless given.
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
     /// The homeserver's name. Without it the namespaces say nothing of the server.
     #[arg(long, value_name = "NAME")]
     pub(crate) server_name: Option<OwnedServerName>,

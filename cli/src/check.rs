@@ -6,12 +6,25 @@ use anyhow::{Context, bail};
 
 use landbridge::config::Config;
 use landbridge_irc::IrcNetwork;
+use landbridge_xmpp::XmppNetwork;
 
-use crate::{args::CheckArgs, runtime};
+use crate::{
+    args::CheckArgs,
+    networks::{Kind, Known, kind_of},
+    runtime,
+};
 
 pub(crate) fn main(args: &CheckArgs) -> anyhow::Result<()> {
     let path = &args.config.config;
-    let reading = Config::<IrcNetwork>::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    match kind_of(path).with_context(|| format!("{} cannot be read", path.display()))? {
+        Kind::Irc => check::<IrcNetwork>(args),
+        Kind::Xmpp => check::<XmppNetwork>(args),
+    }
+}
+
+fn check<N: Known>(args: &CheckArgs) -> anyhow::Result<()> {
+    let path = &args.config.config;
+    let reading = Config::<N>::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     for fault in &reading.faults {
         println!("{fault}");
     }

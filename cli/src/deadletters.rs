@@ -8,10 +8,12 @@ use landbridge::{
     network::Direction,
 };
 use landbridge_irc::IrcNetwork;
+use landbridge_xmpp::XmppNetwork;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     args::{DeadLettersCommand, SettleArgs, StoreArgs},
+    networks::{Kind, kind_of},
     runtime, up,
 };
 
@@ -57,8 +59,11 @@ fn report(count: u64, what: &str, which: &SettleArgs) -> anyhow::Result<()> {
 async fn open(store: &StoreArgs) -> anyhow::Result<DeadLetters> {
     let database = match &store.config {
         Some(path) => {
-            let reading = Config::<IrcNetwork>::read(path).with_context(|| format!("{}", path.display()))?;
-            reading.usable()?.0.database
+            let cannot_be_read = || format!("{}", path.display());
+            match kind_of(path).with_context(cannot_be_read)? {
+                Kind::Irc => Config::<IrcNetwork>::read(path).with_context(cannot_be_read)?.usable()?.0.database,
+                Kind::Xmpp => Config::<XmppNetwork>::read(path).with_context(cannot_be_read)?.usable()?.0.database,
+            }
         }
         None => up::database(&store.data),
     };

@@ -8,6 +8,7 @@ mod deadletters;
 mod example;
 mod irc;
 mod log;
+mod networks;
 mod registration;
 mod run;
 mod runtime;

@@ -39,13 +39,18 @@ fn generate(args: GenerateArgs) -> anyhow::Result<()> {
 
 /// The registration that these arguments ask for.
 fn build(args: &GenerateArgs) -> anyhow::Result<Registration> {
+    let network = args.network.name();
+    let id = args.id.clone().unwrap_or_else(|| network.to_owned());
+    let sender = args.sender.clone().unwrap_or_else(|| format!("{network}bot"));
+    let prefix = args.prefix.clone().unwrap_or_else(|| format!("{network}_"));
     let (users, aliases) = match &args.server_name {
         Some(server) => {
-            (Namespace::users_with_prefix(&args.prefix, server), Namespace::aliases_with_prefix(&args.prefix, server))
+            (Namespace::users_with_prefix(&prefix, server), Namespace::aliases_with_prefix(&prefix, server))
         }
-        None => (Namespace::any_users_with_prefix(&args.prefix), Namespace::any_aliases_with_prefix(&args.prefix)),
+        None => (Namespace::any_users_with_prefix(&prefix), Namespace::any_aliases_with_prefix(&prefix)),
     };
-    let builder = Builder::new(&args.id, &args.sender).url(&args.url).protocol("irc");
+    // What clients type and whom they read is for the bridge, too.
+    let builder = Builder::new(&id, &sender).url(&args.url).protocol(network).ephemeral(true);
     Ok(builder.user_namespace(users).alias_namespace(aliases).build()?)
 }
 

@@ -5,23 +5,34 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context, bail};
 use landbridge::{SystemClock, config::Config, dispatch::Kill, matrix::HttpTransport, run::Running};
 use landbridge_irc::IrcNetwork;
+use landbridge_xmpp::XmppNetwork;
 use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{
     args::{ConfigArg, LogArgs},
-    connections, irc, log, runtime,
+    connections, log,
+    networks::{Kind, Known, kind_of},
+    runtime,
     serve::{DRAIN, Server},
 };
 
 pub(crate) fn main(args: &ConfigArg, log: &LogArgs) -> anyhow::Result<()> {
-    let config = read(&args.config)?;
+    let kind = kind_of(&args.config).with_context(|| format!("{} cannot be read", args.config.display()))?;
+    match kind {
+        Kind::Irc => start::<IrcNetwork>(args, log),
+        Kind::Xmpp => start::<XmppNetwork>(args, log),
+    }
+}
+
+fn start<N: Known>(args: &ConfigArg, log: &LogArgs) -> anyhow::Result<()> {
+    let config = read::<N>(&args.config)?;
     log::start_as(log, &config.logging)?;
     runtime::block_on(run(config))?
 }
 
 /// Reads the configuration, and says what is wrong with it.
-fn read(path: &Path) -> anyhow::Result<Config<IrcNetwork>> {
+fn read<N: Known>(path: &Path) -> anyhow::Result<Config<N>> {
     let reading = Config::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     for fault in &reading.faults {
         eprintln!("{fault}");
@@ -32,12 +43,12 @@ fn read(path: &Path) -> anyhow::Result<Config<IrcNetwork>> {
     }
 }
 
-async fn run(mut config: Config<IrcNetwork>) -> anyhow::Result<()> {
+async fn run<N: Known>(mut config: Config<N>) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-    let (homeserver, server) = (config.homeserver.url.clone(), irc::server(&config.network));
+    let (homeserver, server) = (config.homeserver.url.clone(), N::server(&config.network));
     let transport = Arc::new(HttpTransport::new(Url::parse(homeserver.as_str()).context("homeserver.url")?)?);
-    config.bridge.rooms.extend(irc::plumbed(&config.network));
+    config.bridge.rooms.extend(N::plumbed(&config.network));
     let running = Running::start(config, transport, Arc::new(SystemClock), Kill::from_env()).await?;
     let serving = Server::start(listener, running.everything());
     let apart = match running.apart() {
@@ -48,8 +59,9 @@ async fn run(mut config: Config<IrcNetwork>) -> anyhow::Result<()> {
         }
     };
     println!(
-        "Landbridge {} bridges IRC ({server}) into {homeserver}, listening on {listen}.",
-        env!("CARGO_PKG_VERSION")
+        "Landbridge {} bridges {} ({server}) into {homeserver}, listening on {listen}.",
+        env!("CARGO_PKG_VERSION"),
+        N::INFO.name
     );
     let telling = tokio::spawn(connections::tell(running.bridge().sessions().clone(), server));
 

@@ -4,23 +4,20 @@ use std::{io, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
-use landbridge::config::Config as BridgeConfig;
 use landbridge::matrix::{Assertion, Client, ClientError, HttpTransport, RetryPolicy};
+use landbridge::{Network, config::Config};
 use landbridge_axum_ruma::{MatrixError, Ruma, RumaReply, finish, mount};
-use landbridge_irc::IrcNetwork;
 use landbridge_registration::Token;
 
 use ruma::api::appservice::ping::send_ping::v1 as send_ping;
 use tokio::net::TcpListener;
 use url::Url;
 
-type Config = BridgeConfig<IrcNetwork>;
-
 /// How long the homeserver may take for each answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Asks, step by step, and tells what comes of it. Whether all is well.
-pub(super) async fn ask(config: &Config) -> anyhow::Result<bool> {
+pub(super) async fn ask<N: Network>(config: &Config<N>) -> anyhow::Result<bool> {
     let url = Url::parse(config.homeserver.url.as_str()).context("homeserver.url")?;
     let policy = RetryPolicy { timeout: PATIENCE, ..RetryPolicy::once() };
     let transport = Arc::new(HttpTransport::new(url)?);
@@ -28,7 +25,7 @@ pub(super) async fn ask(config: &Config) -> anyhow::Result<bool> {
     Ok(answers(config, &client).await && knows_us(config, &client).await && reaches_us(config, &client).await)
 }
 
-async fn answers(config: &Config, client: &Client) -> bool {
+async fn answers<N: Network>(config: &Config<N>, client: &Client) -> bool {
     let url = &config.homeserver.url;
     match client.versions().await {
         Ok(versions) => {
@@ -45,7 +42,7 @@ async fn answers(config: &Config, client: &Client) -> bool {
     }
 }
 
-async fn knows_us(config: &Config, client: &Client) -> bool {
+async fn knows_us<N: Network>(config: &Config<N>, client: &Client) -> bool {
     let (id, server_name) = (&config.registration.id, &config.homeserver.server_name);
     match client.whoami(&Assertion::default()).await {
         Ok(user) if user.server_name() != *server_name => {
@@ -76,7 +73,7 @@ async fn knows_us(config: &Config, client: &Client) -> bool {
 
 const SAME_FILE: &str = "Give the homeserver the same file that the bridge has, and restart it.";
 
-async fn reaches_us(config: &Config, client: &Client) -> bool {
+async fn reaches_us<N: Network>(config: &Config<N>, client: &Client) -> bool {
     let Some(url) = &config.registration.url else {
         println!("registration: its url is null, so the homeserver sends nothing. Write where the bridge listens.");
         return false;
@@ -108,7 +105,7 @@ async fn reaches_us(config: &Config, client: &Client) -> bool {
 
 /// Says what a failed ping means ([spec](https://spec.matrix.org/v1.19/application-service-api/#pinging)). Whether it can be
 /// lived with.
-fn explain(error: &ClientError, url: &str, config: &Config) -> bool {
+fn explain<N: Network>(error: &ClientError, url: &str, config: &Config<N>) -> bool {
     let listen = config.listen;
     let errcode = match error {
         ClientError::Rejected { errcode, .. } => errcode.as_str(),
