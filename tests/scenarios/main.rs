@@ -13,3 +13,4 @@ mod messages;
 mod people;
 mod restarts;
 mod rooms;
+mod xmpp;

@@ -9,6 +9,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a fixture that fails fails its test")]
 
 mod deployment;
+mod driver;
 mod files;
 mod foreign_bridge;
 mod homeserver;
@@ -20,6 +21,8 @@ mod ports;
 mod process;
 mod servers;
 mod transcript;
+mod xmpp_deployment;
+mod xmpp_user;
 
 pub use deployment::{Deployment, Irc, On, Over, With};
 pub use files::Workdir;
@@ -31,5 +34,7 @@ pub use landbridge::Landbridge;
 pub use matrix_user::{MatrixUser, Room, RoomEvent};
 pub use ports::Port;
 pub use process::Process;
-pub use servers::{Atheme, Certificates, HostileIrcd, Inspircd, Ngircd, Postgres, Synapse};
+pub use servers::{Atheme, Certificates, Ejabberd, HostileIrcd, Inspircd, Ngircd, Postgres, Prosody, Synapse, Xmppd};
 pub use transcript::{PATIENCE, Transcript, eventually};
+pub use xmpp_deployment::XmppDeployment;
+pub use xmpp_user::{Stanza, XmppUser};

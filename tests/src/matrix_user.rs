@@ -1,28 +1,11 @@
 //! A person on Matrix, over matrix-nio: independent of the project's own Matrix code.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    process::Stdio,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, fmt};
 
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::{Child, Command},
-    sync::{mpsc, oneshot},
-};
 use url::Url;
 
-use crate::{
-    files,
-    transcript::{PATIENCE, Transcript},
-};
+use crate::{driver::Driver, transcript::Transcript};
 
 /// One event that a sync brought.
 #[derive(Clone, PartialEq)]
@@ -79,8 +62,6 @@ impl RoomEvent {
     }
 }
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>>;
-
 /// Somebody with a Matrix client.
 #[derive(Debug)]
 pub struct MatrixUser {
@@ -89,15 +70,7 @@ pub struct MatrixUser {
     /// The access token, for requests that the client library does not make.
     pub token: String,
     driver: Driver,
-}
-
-#[derive(Debug)]
-struct Driver {
-    requests: mpsc::UnboundedSender<String>,
-    waiting: Waiting,
-    next: AtomicU64,
     seen: Transcript<RoomEvent>,
-    _child: Child,
 }
 
 impl MatrixUser {
@@ -122,10 +95,22 @@ impl MatrixUser {
     }
 
     async fn enter(how: &str, homeserver: &Url, localpart: &str, encrypts: bool) -> Self {
-        let driver = Driver::start(homeserver, localpart, encrypts);
+        let seen = Transcript::new(localpart);
+        let homeserver = homeserver.as_str().trim_end_matches('/');
+        let mut arguments = vec![homeserver, localpart];
+        arguments.extend(encrypts.then_some("encrypted"));
+        let driver = Driver::start("drivers/nio_user.py", &arguments, {
+            let seen = seen.clone();
+            move |mut line| {
+                if line["event"].is_object() {
+                    let (room, part) = (text(&line, "room"), text(&line, "part"));
+                    seen.push(RoomEvent { room, part, json: line["event"].take() });
+                }
+            }
+        });
         let account =
             driver.ask(how, json!({ "username": localpart, "password": format!("secret of {localpart}") })).await;
-        Self { id: text(&account, "user_id"), token: text(&account, "access_token"), driver }
+        Self { id: text(&account, "user_id"), token: text(&account, "access_token"), driver, seen }
     }
 
     /// Joins a room by alias or id.
@@ -172,12 +157,12 @@ impl MatrixUser {
 
     /// Waits for an event that nobody waited for before; `what` says it in words.
     pub async fn sees_event(&self, what: &str, fits: impl Fn(&RoomEvent) -> bool) -> RoomEvent {
-        self.driver.seen.expect(what, fits).await
+        self.seen.expect(what, fits).await
     }
 
     /// Every event seen so far.
     pub fn events(&self) -> Vec<RoomEvent> {
-        self.driver.seen.all(|event| Some(event.clone()))
+        self.seen.all(|event| Some(event.clone()))
     }
 
     /// Sets the display name.
@@ -390,70 +375,6 @@ impl Room<'_> {
     async fn try_ask(&self, what: &str, mut arguments: Value) -> Result<Value, String> {
         arguments["room"] = self.id.as_str().into();
         self.user.driver.try_ask(what, arguments).await
-    }
-}
-
-impl Driver {
-    fn start(homeserver: &Url, localpart: &str, encrypts: bool) -> Self {
-        let mut command = Command::new(files::python());
-        command.arg(files::own("drivers/nio_user.py")).arg(homeserver.as_str().trim_end_matches('/')).arg(localpart);
-        command.args(encrypts.then_some("encrypted"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().expect("the Matrix client starts");
-        let mut input = child.stdin.take().expect("piped");
-        let output = child.stdout.take().expect("piped");
-        let (requests, mut queue) = mpsc::unbounded_channel::<String>();
-        tokio::spawn(async move {
-            while let Some(line) = queue.recv().await {
-                if input.write_all(line.as_bytes()).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let (waiting, seen) = (Waiting::default(), Transcript::new(localpart));
-        tokio::spawn({
-            let (waiting, seen) = (waiting.clone(), seen.clone());
-            async move {
-                let mut lines = BufReader::new(output).lines();
-                while let Ok(Some(line)) = lines.next_line().await {
-                    receive(&line, &waiting, &seen);
-                }
-            }
-        });
-        Self { requests, waiting, next: AtomicU64::new(1), seen, _child: child }
-    }
-
-    async fn ask(&self, what: &str, arguments: Value) -> Value {
-        self.try_ask(what, arguments).await.unwrap_or_else(|error| panic!("{what}: {error}"))
-    }
-
-    async fn try_ask(&self, what: &str, arguments: Value) -> Result<Value, String> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        self.waiting.lock().insert(id, answer);
-        let request = json!({ "id": id, "do": what, "args": arguments });
-        self.requests.send(format!("{request}\n")).map_err(|_| "the Matrix client is gone".to_owned())?;
-        match tokio::time::timeout(PATIENCE * 2, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err("the Matrix client is gone".to_owned()),
-            Err(_) => Err(format!("no answer to {request}")),
-        }
-    }
-}
-
-/// Sorts one line of the driver: an answer, or an event.
-fn receive(line: &str, waiting: &Waiting, seen: &Transcript<RoomEvent>) {
-    let Ok(mut line) = serde_json::from_str::<Value>(line) else { return };
-    if let Some(id) = line["id"].as_u64() {
-        let Some(asker) = waiting.lock().remove(&id) else { return };
-        let answer = match line["error"].as_str() {
-            Some(error) => Err(error.to_owned()),
-            None => Ok(line["ok"].take()),
-        };
-        let _ = asker.send(answer);
-    } else if line["event"].is_object() {
-        let (room, part) = (text(&line, "room"), text(&line, "part"));
-        seen.push(RoomEvent { room, part, json: line["event"].take() });
     }
 }
 

@@ -2,16 +2,22 @@
 
 mod atheme;
 mod certificates;
+mod ejabberd;
 mod hostile;
 mod inspircd;
 mod ngircd;
 mod postgres;
+mod prosody;
 mod synapse;
+mod xmppd;
 
 pub use atheme::Atheme;
 pub use certificates::Certificates;
+pub use ejabberd::Ejabberd;
 pub use hostile::HostileIrcd;
 pub use inspircd::Inspircd;
 pub use ngircd::Ngircd;
 pub use postgres::Postgres;
+pub use prosody::Prosody;
 pub use synapse::Synapse;
+pub use xmppd::Xmppd;
