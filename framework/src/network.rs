@@ -154,6 +154,28 @@ pub trait Session<N: Network>: Send + Sync + 'static {
         attempt: u32,
     ) -> Result<Delivered<N::Message>, SendError>;
 
+    /// How many operations of one room may be told at once ([`Session::deliver_all`]): more than one where the network confirms late,
+    /// and its confirmation need not be waited for before the next.
+    fn window(&self) -> usize {
+        1
+    }
+
+    /// [`Session::deliver`] for first attempts at several operations of one room: the order is kept, and there is one result for each.
+    /// What follows one that is to be tried again should not be said; then its result is one that means "not yet", too.
+    async fn deliver_all(
+        &self,
+        ops: &[(RemoteOp<N>, IdempotencyKey)],
+    ) -> Vec<Result<Delivered<N::Message>, SendError>> {
+        let mut results = Vec::with_capacity(ops.len());
+        for (op, key) in ops {
+            match results.last() {
+                Some(Err(error)) if SendError::is_not_yet(error) => results.push(Err(SendError::Disconnected)),
+                _ => results.push(self.deliver(op, key, 1).await),
+            }
+        }
+        results
+    }
+
     /// After a crash, or an attempt that may or may not have been heard: did `key` land?
     async fn reconcile(&self, op: &RemoteOp<N>, key: &IdempotencyKey) -> Landed<N::Message> {
         let _ = (op, key);

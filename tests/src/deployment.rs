@@ -58,15 +58,21 @@ impl Irc {
         }
     }
 
-    /// The bridge's `irc:` section. InspIRCd is set up without flood limits, so the bridge needs none there.
+    /// The bridge's `irc:` section. The real servers are set up without flood limits, as for a bridge that is trusted, so the
+    /// bridge needs none there.
     fn config(&self, channels: &[&str]) -> Value {
         let address = self.address();
         let channels: Vec<_> = channels.iter().map(|channel| json!({ "channel": channel })).collect();
         json!({
             "servers": [{ "host": address.ip(), "port": address.port(), "tls": false }],
             "channels": channels,
-            "flood": { "enabled": !matches!(self, Self::Inspircd(_)) },
+            "flood": { "enabled": !self.is_unlimited() },
         })
+    }
+
+    /// Whether it lets the bridge say as much as it likes.
+    fn is_unlimited(&self) -> bool {
+        !matches!(self, Self::Hostile(_))
     }
 
     /// Kills the server.
@@ -129,8 +135,7 @@ impl Deployment {
         let mut arguments = vec!["up".to_owned(), "--data".to_owned(), dir.path().join("data").display().to_string()];
         arguments.extend(["--listen".to_owned(), port.address().to_string()]);
         arguments.extend(["--irc".to_owned(), irc.address().to_string()]);
-        if matches!(irc, Irc::Inspircd(_)) {
-            // It is set up without limits.
+        if irc.is_unlimited() {
             arguments.push("--irc-unlimited".to_owned());
         }
         for channel in channels {

@@ -6,8 +6,10 @@
 
 mod bot;
 mod deliver;
+mod heard;
 mod own;
 mod puppet;
+mod say;
 mod session;
 mod shared;
 

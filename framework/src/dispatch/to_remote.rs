@@ -1,17 +1,25 @@
 //! The second step of a lane, towards the network: deliver, in order, and never twice.
 //!
 //! Before something is said it is claimed: after a crash, a claimed row may have been said, and the session is asked whether it was.
-//! Whatever waits is not claimed.
+//! Whatever waits is not claimed. Where much waits, and the network confirms late, several are told at once; each is then worked
+//! in its turn with what became of it.
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::{HashMap, VecDeque},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use ruma::{RoomId, UserId};
-use tokio::time::Instant;
+use tokio::time::{Instant, error::Elapsed};
 
 use super::{
     DispatchOptions, WhenUnsure, commit_patiently,
     convert::{guarded, message},
+    echoes::Watch,
     kill::Kill,
     lanes::Lanes,
     outcome::{self, Told, Verdict},
@@ -83,21 +91,45 @@ fn aside(row: &OutboxRow) -> String {
 }
 
 /// What a lane holds.
-struct Held {
+struct Held<N: Network> {
     rows: VecDeque<Arc<OutboxRow>>,
     /// How many of the first rows are claimed.
     claimed: usize,
+    /// What became of first rows that were told together and may have been said, by their number.
+    told: HashMap<i64, Spoken<N>>,
+}
+
+impl<N: Network> Held<N> {
+    fn new() -> Self {
+        Self { rows: VecDeque::new(), claimed: 0, told: HashMap::new() }
+    }
+
+    /// The first rows that may be told together: claimed by us, of one session, never tried before.
+    fn together(&self, most: usize) -> Vec<Arc<OutboxRow>> {
+        let alike = |first: &OutboxRow, row: &OutboxRow| row.session == first.session && row.fresh && row.attempts == 0;
+        let Some(first) = self.rows.front() else { return Vec::new() };
+        self.rows.iter().take(self.claimed.min(most)).take_while(|row| alike(first, row)).cloned().collect()
+    }
+}
+
+/// What became of one of several that were told together.
+struct Spoken<N: Network> {
+    watch: Watch,
+    said: Result<Delivered<N::Message>, SendError>,
 }
 
 impl<N: Network> ToRemote<N> {
     /// Works a lane until it has nothing to do.
     pub(crate) async fn run(self: Arc<Self>, lane: String) {
-        let mut held = Held { rows: VecDeque::new(), claimed: 0 };
+        let mut held = Held::new();
         loop {
             if held.rows.is_empty() && !self.refill(&lane, &mut held).await {
                 return;
             }
             let Some(row) = held.rows.front().cloned() else { continue };
+            if held.told.is_empty() {
+                self.tell_together(&mut held).await;
+            }
             let end = self.deliver(&row, &mut held).await;
             if matches!(end, End::Stopped) {
                 return;
@@ -115,7 +147,7 @@ impl<N: Network> ToRemote<N> {
     }
 
     /// Takes what is next. Says no when the lane has been let go.
-    async fn refill(&self, lane: &str, held: &mut Held) -> bool {
+    async fn refill(&self, lane: &str, held: &mut Held<N>) -> bool {
         match self.lanes.to_remote.take(lane, BATCH) {
             Next::Idle => return false,
             Next::Rows(rows) => {
@@ -137,7 +169,7 @@ impl<N: Network> ToRemote<N> {
     }
 
     /// What became of a row, and the claim on the next ones, in one commit. Waits for it only where something is claimed.
-    async fn finish(&self, lane: &str, row: &OutboxRow, end: End<N>, held: &mut Held) -> Option<()> {
+    async fn finish(&self, lane: &str, row: &OutboxRow, end: End<N>, held: &mut Held<N>) -> Option<()> {
         let mut change = Change::default();
         let room_id = RoomId::parse(&row.room_id).ok();
         match end {
@@ -183,7 +215,7 @@ impl<N: Network> ToRemote<N> {
     }
 
     /// Claims the next rows: one, or several where much waits. A row that an earlier life claimed stays as it is.
-    fn claim(&self, change: &mut Change, held: &mut Held) {
+    fn claim(&self, change: &mut Change, held: &mut Held<N>) {
         let most = if held.rows.len() > BUSY { CLAIM } else { 1 };
         let next = held.rows.iter().take(most).take_while(|row| !in_doubt(row));
         change.claim = next.map(|row| row.seq).collect();
@@ -191,30 +223,49 @@ impl<N: Network> ToRemote<N> {
     }
 
     /// Delivers one row, however long that takes within its age.
-    async fn deliver(&self, row: &OutboxRow, held: &mut Held) -> End<N> {
+    async fn deliver(&self, row: &OutboxRow, held: &mut Held<N>) -> End<N> {
         let Ok(mut op) = serde_json::from_str::<RemoteOp<N>>(&row.op) else {
             return End::fault("the stored operation cannot be read");
         };
         let Some(key) = IdempotencyKey::parse(&row.idem) else { return End::fault("the stored key cannot be read") };
         let Some(session_id) = session_id(&row.session) else { return End::fault("the stored session cannot be read") };
-        if self.is_aside(row) {
+        let told = held.told.remove(&row.seq);
+        if told.is_none() && self.is_aside(row) {
             return End::Aside;
         }
         let mut unsure = in_doubt(row);
         let mut claimed = unsure || held.claimed > 0;
         let (mut attempt, mut wait) = (row.attempts, self.options.first_wait);
         let (begun, deadline) = (Instant::now(), Millis(row.at).max(self.since) + self.options.max_age);
-        let mut watch = self.lanes.under_way.watch(&row.idem);
+        let (mut watch, mut told) = match told {
+            Some(Spoken { watch, said }) => (watch, Some(said)),
+            None => (self.lanes.under_way.watch(&row.idem), None),
+        };
         loop {
-            let session = self.speakers.session(&session_id).await;
-            if session.is_none() && self.speakers.is_refused(&session_id) {
+            let session = match &told {
+                Some(_) => None,
+                None => self.speakers.session(&session_id).await,
+            };
+            if told.is_none() && session.is_none() && self.speakers.is_refused(&session_id) {
                 let text = format!("{} refused your connection", N::INFO.name);
                 let tell = Some(outcome::too_old(N::INFO.name, &text));
                 return End::Failed { tell, park: Some(text), why: Outcome::Refused };
             }
             let session = session.filter(|_| self.speakers.connected(&session_id).now_or_never().is_some());
-            let attempted = session.is_some();
+            let attempted = session.is_some() || told.is_some();
             let error = match session {
+                None if told.is_some() => {
+                    attempt += 1;
+                    match told.take() {
+                        _ if watch.echo.try_recv().is_ok() => return End::Echoed,
+                        Some(Ok(Delivered { id })) => {
+                            self.kill.pass("remote.delivered").await;
+                            return End::Delivered(id);
+                        }
+                        Some(Err(error)) => error,
+                        None => SendError::Disconnected,
+                    }
+                }
                 None => SendError::Disconnected,
                 Some(session) => {
                     if let Err(end) = self.store_file(row, &mut op, held, deadline).await {
@@ -243,14 +294,12 @@ impl<N: Network> ToRemote<N> {
                         Ok(_) = &mut watch.echo => return End::Echoed,
                         said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
                     };
-                    match said {
-                        Ok(Ok(Ok(Delivered { id }))) => {
+                    match answered(said) {
+                        Ok(Delivered { id }) => {
                             self.kill.pass("remote.delivered").await;
                             return End::Delivered(id);
                         }
-                        Ok(Ok(Err(error))) => error,
-                        Ok(Err(panic)) => SendError::Bug(message(&*panic)),
-                        Err(_) => SendError::MaybeSent("no answer".to_owned()),
+                        Err(error) => error,
                     }
                 }
             };
@@ -299,6 +348,37 @@ impl<N: Network> ToRemote<N> {
         }
     }
 
+    /// Tells the first rows together, where they and their session allow it. What became of each is kept for its turn.
+    async fn tell_together(&self, held: &mut Held<N>) {
+        let Some(first) = held.rows.front().cloned() else { return };
+        let Some(session_id) = session_id(&first.session).filter(|_| held.claimed > 1 && !self.is_aside(&first)) else {
+            return;
+        };
+        let Some(session) = self.speakers.session(&session_id).await else { return };
+        if self.speakers.connected(&session_id).now_or_never().is_none() {
+            return;
+        }
+        let rows = held.together(guarded(|| session.window()).unwrap_or(1));
+        let ops: Vec<_> = rows.iter().map_while(|row| ready::<N>(row)).collect();
+        if ops.len() < 2 {
+            return;
+        }
+        let watches: Vec<_> = rows.iter().take(ops.len()).map(|row| self.lanes.under_way.watch(&row.idem)).collect();
+        let deliver = AssertUnwindSafe(session.deliver_all(&ops)).catch_unwind();
+        let mut results = match tokio::time::timeout(LONGEST_DELIVERY, deliver).await {
+            Ok(Ok(results)) => results.into_iter(),
+            // What it had said of them by then, nobody can tell.
+            Ok(Err(_)) | Err(_) => Vec::new().into_iter(),
+        };
+        for (row, watch) in rows.iter().zip(watches) {
+            let said = results.next().unwrap_or_else(|| Err(SendError::MaybeSent("no answer".to_owned())));
+            // What was certainly not said is said in its turn.
+            if !said.as_ref().is_err_and(SendError::is_not_yet) {
+                held.told.insert(row.seq, Spoken { watch, said });
+            }
+        }
+    }
+
     /// Whether what may have been said was: `Ok` when it is to be said (again).
     async fn find_out(&self, session: &N::Session, op: &RemoteOp<N>, key: &IdempotencyKey) -> Result<(), End<N>> {
         let asked = AssertUnwindSafe(session.reconcile(op, key)).catch_unwind();
@@ -317,9 +397,10 @@ impl<N: Network> ToRemote<N> {
     }
 
     /// Certainly not said: a crash while waiting leaves nothing to find out. `None` when the store is closed.
-    async fn release(&self, row: &OutboxRow, attempt: u32, error: &SendError, held: &mut Held) -> Option<()> {
+    async fn release(&self, row: &OutboxRow, attempt: u32, error: &SendError, held: &mut Held<N>) -> Option<()> {
         let mut release = vec![(row.seq, attempt, error.to_string())];
         let others = held.rows.iter().skip(1).take(held.claimed.saturating_sub(1));
+        let others = others.filter(|row| !held.told.contains_key(&row.seq));
         release.extend(others.map(|row| (row.seq, row.attempts, "waits for the one before".to_owned())));
         held.claimed = 0;
         self.store.later(Change { release, ..Change::default() }, self.options.first_wait).await.ok()
@@ -412,6 +493,22 @@ impl<N: Network> ToRemote<N> {
 /// Whether a row may have been said by an earlier life of the bridge, which claimed it.
 fn in_doubt(row: &OutboxRow) -> bool {
     row.claimed && !row.fresh
+}
+
+/// A row as it is told, if it can be told together with others.
+fn ready<N: Network>(row: &OutboxRow) -> Option<(RemoteOp<N>, IdempotencyKey)> {
+    let op: RemoteOp<N> = serde_json::from_str(&row.op).ok()?;
+    let key = IdempotencyKey::parse(&row.idem)?;
+    op.upload.is_none().then_some((op, key))
+}
+
+/// What a delivery came to, however it ended.
+fn answered<T>(said: Result<Result<Result<T, SendError>, Box<dyn Any + Send>>, Elapsed>) -> Result<T, SendError> {
+    match said {
+        Ok(Ok(said)) => said,
+        Ok(Err(panic)) => Err(SendError::Bug(message(&*panic))),
+        Err(_) => Err(SendError::MaybeSent("no answer".to_owned())),
+    }
 }
 
 fn session_id(text: &str) -> Option<SessionId> {

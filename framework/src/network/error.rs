@@ -65,6 +65,13 @@ pub enum SendError {
     Bug(String),
 }
 
+impl SendError {
+    /// Whether it was certainly not said, and is to be tried again.
+    pub fn is_not_yet(&self) -> bool {
+        matches!(self, Self::RetryAfter(_) | Self::Disconnected | Self::LoggedOut)
+    }
+}
+
 /// Why a connection ended, or never was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {

@@ -72,6 +72,14 @@ impl Nick {
 }
 
 impl Target {
+    /// The channel, if it is one.
+    pub fn channel(&self) -> Option<&Channel> {
+        match self {
+            Self::Channel(channel) => Some(channel),
+            Self::Nick(_) => None,
+        }
+    }
+
     /// The name of either.
     pub fn as_str(&self) -> &str {
         match self {

@@ -5,7 +5,7 @@ use landbridge::{
     network::{Body, Dedupe, IdempotencyKey, Ingested, Membership, RemoteEvent, host::Closed},
     rich_text::RichText,
 };
-
+use ruma::UserId;
 use tokio::time::Instant;
 
 use super::{IrcNetwork, deliver::explain, session::IrcSession};
@@ -84,9 +84,9 @@ impl IrcSession {
         if event.meta.in_history {
             return self.hear_history(room, event, incoming).await;
         }
-        let own = incoming.own || self.shared.own.lock().owner(&incoming.from).is_some();
-        if own || incoming.from.is_server() {
-            self.hear_own(event);
+        let puppet_of = self.shared.own.lock().owner(&incoming.from);
+        if incoming.own || puppet_of.is_some() || incoming.from.is_server() {
+            self.hear_own(event, channel, incoming, puppet_of.as_deref());
             return Ok(());
         }
         self.shared.with_channel(channel.as_str(), |state| state.speaks(self.shared.user(&incoming.from.name)));
@@ -94,9 +94,12 @@ impl IrcSession {
     }
 
     /// One of our own messages: proof that it arrived, and otherwise nothing new.
-    fn hear_own(&self, event: &Event) {
+    fn hear_own(&self, event: &Event, channel: &Channel, incoming: &Incoming, puppet_of: Option<&UserId>) {
         if let Some(key) = event.meta.key.as_deref().and_then(IdempotencyKey::parse) {
-            self.shared.hear(&key.to_string(), event.meta.msgid.as_deref());
+            self.shared.heard.hear(&key.to_string(), event.meta.msgid.as_deref());
+        } else if let Some(user_id) = puppet_of {
+            let channel = self.shared.fold(channel.as_str());
+            self.shared.heard.hear_words(user_id, &channel, &incoming.kind, &incoming.text);
         }
     }
 
@@ -110,7 +113,7 @@ impl IrcSession {
         let Some(key) = event.meta.key.as_deref().and_then(IdempotencyKey::parse) else {
             return if incoming.own { Ok(()) } else { self.hear_again(room, event, incoming, id).await };
         };
-        self.shared.hear(&key.to_string(), Some(&id));
+        self.shared.heard.hear(&key.to_string(), Some(&id));
         let event = self.message(room, event, incoming);
         self.tell(event, Dedupe::OwnEcho { key, id: Some(id) }).await
     }
@@ -124,6 +127,7 @@ impl IrcSession {
         let ingested = self.shared.host.ingest(&self.id, message, Dedupe::Id(id)).await?;
         if let (Ingested::Duplicate, IrcRoom::Channel(name)) = (ingested, &room) {
             self.shared.with_channel(name, |state| state.overlaps = Some(Instant::now()));
+            self.shared.heard.look_again();
         }
         Ok(())
     }

@@ -6,22 +6,20 @@ use landbridge::network::{Delivered, IdempotencyKey, Reject, RemoteOp, SendError
 
 use super::{
     IrcNetwork,
-    session::{IrcSession, channel, target},
+    say::Line,
+    session::{IrcSession, channel},
 };
 use crate::{
-    convert::{
-        ids::IrcRoom,
-        outgoing::{How, Wire},
-    },
-    message::{Channel, IrcText, Nick, Tags, Target},
+    convert::{ids::IrcRoom, outgoing::Wire},
+    message::{Channel, IrcText, Nick, Target},
     numerics::{JoinProblem, RefusedBecause},
-    session::{Command, NotSent, Outcome, Outgoing, Receipt, RejectedBecause, Rejection, SendKind},
+    session::{Command, NotSent, Outcome, Receipt, RejectedBecause, Rejection},
 };
 
 /// How long to wait when a server says "later".
 const LATER: Duration = Duration::from_secs(30);
-/// How long the bot is given to hear what a broken connection may have said.
-const HEARING: Duration = Duration::from_secs(2);
+/// The server's complaint could have been about it.
+const SUSPECTED: &str = "the server refused one of several lines and did not say which";
 
 impl IrcSession {
     /// Does one operation.
@@ -34,16 +32,10 @@ impl IrcSession {
         let wire = Wire::decode(&op.wire)
             .map_err(|error| SendError::Bug(format!("the stored operation cannot be read: {error}")))?;
         match wire {
-            Wire::Say { how, text, tags } => {
-                let kind = match how {
-                    How::Message => SendKind::Privmsg,
-                    How::Notice => SendKind::Notice,
-                    How::Action => SendKind::Action,
-                };
-                let text = IrcText::new(text).map_err(|error| SendError::Bug(error.to_string()))?;
-                self.say(&op.room, kind, text, &tags, key, attempt).await
-            }
-            Wire::Tags(tags) => self.say(&op.room, SendKind::Tags, IrcText::default(), &tags, key, attempt).await,
+            wire @ (Wire::Say { .. } | Wire::Tags(_)) => match Line::of(wire, key) {
+                Some(line) => self.say(&op.room, line?, attempt).await,
+                None => Err(SendError::Bug("this says nothing".to_owned())),
+            },
             Wire::Rename(name) => {
                 if let Some(user_id) = self.puppet_of().filter(|_| self.shared.config.puppets.follow_display_name)
                     && let Ok(nick) = self.nick_for(user_id, &name)
@@ -57,69 +49,8 @@ impl IrcSession {
         }
     }
 
-    async fn say(
-        &self,
-        room: &IrcRoom,
-        kind: SendKind,
-        text: IrcText,
-        tags: &[(String, String)],
-        key: &IdempotencyKey,
-        attempt: u32,
-    ) -> Result<Delivered<String>, SendError> {
-        let Some(target) = target(room) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
-        if attempt > 1
-            && let Some(id) = self.shared.heard(&key.to_string())
-        {
-            return Ok(Delivered { id });
-        }
-        let handle = self.link.handle()?;
-        self.be_in(&target).await?;
-        let mut client_tags = Tags::default();
-        tags.iter().for_each(|(name, value)| client_tags.insert(&format!("+{name}"), value));
-        let outgoing =
-            Outgoing { target: target.clone(), kind, text, tags: client_tags, key: Some(key.to_string().into()) };
-        let mut outcome = handle.run(Command::Send(outgoing.clone())).await;
-        if let (Outcome::Rejected(rejection), Target::Channel(channel)) = (&outcome, &target)
-            && matches!(
-                rejection.why,
-                RejectedBecause::Command(
-                    RefusedBecause::NotInChannel | RefusedBecause::CannotSend | RefusedBecause::NoSuchChannel
-                )
-            )
-        {
-            // We may have been put out without hearing of it (P3): in case of doubt, enter and say it once more.
-            self.link.left(&self.shared.fold(channel.as_str()));
-            self.be_in(&target).await?;
-            outcome = handle.run(Command::Send(outgoing)).await;
-        }
-        if let Target::Nick(nick) = &target {
-            self.link.talks(self.shared.fold(nick.as_str()));
-        }
-        match outcome {
-            Outcome::Unknown(why) => self.ask_the_bot(key, why).await,
-            outcome => taken(outcome).map(|receipt| Delivered { id: receipt.msgid.map(String::from) }),
-        }
-    }
-
-    /// A message may have been sent or not: if it was, the bot hears it.
-    async fn ask_the_bot(&self, key: &IdempotencyKey, why: &str) -> Result<Delivered<String>, SendError> {
-        let key = key.to_string();
-        let heard = async {
-            loop {
-                if let Some(id) = self.shared.heard(&key) {
-                    return id;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        match tokio::time::timeout(HEARING, heard).await {
-            Ok(id) => Ok(Delivered { id }),
-            Err(_) => Err(SendError::MaybeSent(why.to_owned())),
-        }
-    }
-
     /// Enters the channel of a target, if that is one and we are not in it.
-    async fn be_in(&self, target: &Target) -> Result<(), SendError> {
+    pub(super) async fn be_in(&self, target: &Target) -> Result<(), SendError> {
         let Target::Channel(channel) = target else { return Ok(()) };
         if self.link.is_in(&self.shared.fold(channel.as_str())) {
             return Ok(());
@@ -153,7 +84,7 @@ impl IrcSession {
                 Ok(())
             }
             // Nothing was said yet: it can simply be done again.
-            Outcome::Unknown(_) => Err(SendError::Disconnected),
+            Outcome::Unknown(_) | Outcome::Suspected(_) => Err(SendError::Disconnected),
             outcome => taken(outcome).map(drop),
         }
     }
@@ -164,7 +95,10 @@ impl IrcSession {
         let outcome = self.link.handle()?.run(Command::Part { channel: channel.clone(), reason }).await;
         match outcome {
             // We are not there: that is what was wanted.
-            Outcome::Rejected(_) | Outcome::Unknown(_) | Outcome::NotSent(NotSent::NotConnected) => Ok(()),
+            Outcome::Rejected(_)
+            | Outcome::Unknown(_)
+            | Outcome::Suspected(_)
+            | Outcome::NotSent(NotSent::NotConnected) => Ok(()),
             outcome => taken(outcome).map(drop),
         }
     }
@@ -217,7 +151,7 @@ impl IrcSession {
         }
         match outcome {
             // Doing it twice is doing it once.
-            Outcome::Unknown(_) => Err(SendError::Disconnected),
+            Outcome::Unknown(_) | Outcome::Suspected(_) => Err(SendError::Disconnected),
             outcome => taken(outcome).map(|_| Delivered::unnamed()),
         }
     }
@@ -248,16 +182,17 @@ fn command(wire: Wire, channel: &Channel) -> Result<Command, SendError> {
 }
 
 /// Whether the server took it.
-fn taken(outcome: Outcome) -> Result<Receipt, SendError> {
+pub(super) fn taken(outcome: Outcome) -> Result<Receipt, SendError> {
     match outcome {
         Outcome::Accepted(receipt) => Ok(receipt),
         Outcome::Rejected(rejection) => Err(rejected(&rejection)),
         Outcome::NotSent(why) => Err(not_sent(why)),
         Outcome::Unknown(why) => Err(SendError::MaybeSent(why.to_owned())),
+        Outcome::Suspected(_) => Err(SendError::MaybeSent(SUSPECTED.to_owned())),
     }
 }
 
-fn rejected(rejection: &Rejection) -> SendError {
+pub(super) fn rejected(rejection: &Rejection) -> SendError {
     let text = rejection.text.clone();
     match rejection.why {
         RejectedBecause::Join(JoinProblem::Throttled | JoinProblem::Unavailable)

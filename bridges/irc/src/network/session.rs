@@ -39,6 +39,8 @@ use crate::{
 /// How long a message of ours that may have been sent is waited for in the bot's stream.
 const HEARING: Duration = Duration::from_secs(5);
 
+/// How many lines are said to a room before the first must be confirmed.
+const TOGETHER: usize = 16;
 /// How long after the last repeated line a server has repeated them all.
 const REPLAYED: Duration = Duration::from_secs(1);
 /// How many people are remembered as partners of private messages; beyond that all are forgotten, and a notice from them waits
@@ -421,24 +423,39 @@ impl Session<IrcNetwork> for IrcSession {
         self.do_op(op, key, attempt).await
     }
 
+    fn window(&self) -> usize {
+        // What the bot itself says nobody hears for us: where a complaint could be about several lines, it says one at a time.
+        if self.puppet_of().is_none() && self.shared.policy.flood.enabled { 1 } else { TOGETHER }
+    }
+
+    async fn deliver_all(
+        &self,
+        ops: &[(RemoteOp<IrcNetwork>, IdempotencyKey)],
+    ) -> Vec<Result<Delivered<String>, SendError>> {
+        self.do_all(ops).await
+    }
+
     async fn reconcile(&self, op: &RemoteOp<IrcNetwork>, key: &IdempotencyKey) -> Landed<String> {
         let key = key.to_string();
         let until = Instant::now() + HEARING;
         loop {
-            if let Some(id) = self.shared.heard(&key) {
+            let more = self.shared.heard.more();
+            if let Some(id) = self.shared.heard.find(&key) {
                 return Landed::Yes { id };
             }
             let overlaps = match &op.room {
                 IrcRoom::Channel(name) => self.shared.with_channel(name, |state| state.overlaps),
                 IrcRoom::Query { .. } => None,
             };
-            if overlaps.is_some_and(|heard| heard.elapsed() > REPLAYED) {
+            let replayed = overlaps.map(|heard| heard + REPLAYED);
+            if replayed.is_some_and(|replayed| replayed <= Instant::now()) {
                 return Landed::No;
             }
-            if Instant::now() >= until {
+            if until <= Instant::now() {
                 return Landed::CannotTell;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            // Whichever comes first: more is heard, all was repeated, or the time is over.
+            let _ = tokio::time::timeout_at(replayed.unwrap_or(until).min(until), more).await;
         }
     }
 

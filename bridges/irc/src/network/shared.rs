@@ -1,7 +1,7 @@
 //! What all sessions of one network share.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     fs,
     sync::{
         Arc, Weak,
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::{
     IrcNetwork,
+    heard::Heard,
     own::{OwnNicks, PuppetTable},
     session::Link,
 };
@@ -27,8 +28,6 @@ use crate::{
     wire::{Endpoint, Roots, TlsClient, TlsIdentity, TlsSettings},
 };
 
-/// How many keys of our own messages are remembered: as many as can be under way when a connection breaks, many times over.
-const MAX_HEARD: usize = 4096;
 /// How many speakers of a channel are remembered; beyond that all are forgotten, and stay members until they leave again.
 const MAX_SPOKEN: usize = 20_000;
 
@@ -50,7 +49,8 @@ pub(super) struct Shared {
     /// How the latest session that came online is connected.
     online: Mutex<Option<Arc<Online>>>,
     pub(super) channels: Mutex<HashMap<String, ChannelState>>,
-    heard: Mutex<Heard>,
+    /// What the bot has heard of our own.
+    pub(super) heard: Heard,
 }
 
 /// A channel, as the bot knows it. The key of the map is its name as the server folds it.
@@ -79,13 +79,6 @@ impl ChannelState {
     }
 }
 
-/// Our own messages that the bot has heard, by key: the proof that they arrived.
-#[derive(Debug, Default)]
-struct Heard {
-    order: VecDeque<Box<str>>,
-    by_key: HashMap<Box<str>, Option<String>>,
-}
-
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
@@ -107,7 +100,7 @@ impl Shared {
             links: Mutex::default(),
             online: Mutex::default(),
             channels: Mutex::default(),
-            heard: Mutex::default(),
+            heard: Heard::default(),
             host,
             config,
         };
@@ -177,24 +170,6 @@ impl Shared {
     /// A connected session.
     pub(super) fn link(&self, id: &SessionId) -> Option<Arc<Link>> {
         self.links.lock().get(id).and_then(Weak::upgrade)
-    }
-
-    /// The bot heard a message of ours.
-    pub(super) fn hear(&self, key: &str, msgid: Option<&str>) {
-        let mut heard = self.heard.lock();
-        if heard.by_key.insert(key.into(), msgid.map(str::to_owned)).is_none() {
-            heard.order.push_back(key.into());
-        }
-        if heard.order.len() > MAX_HEARD
-            && let Some(oldest) = heard.order.pop_front()
-        {
-            heard.by_key.remove(&oldest);
-        }
-    }
-
-    /// Whether the bot heard a message of ours, and the server's id of it.
-    pub(super) fn heard(&self, key: &str) -> Option<Option<String>> {
-        self.heard.lock().by_key.get(key).cloned()
     }
 }
 

@@ -224,6 +224,48 @@ async fn kicks_cross_both_ways() {
     scene.bob.hears(":alice!~alice@127.0.0.1 PRIVMSG #lobby :back").await;
 }
 
+/// Says three lines at once, of which the server refuses the second and does not say which it was.
+async fn three_of_which_one_is_refused(settings: &str) {
+    let scene = Scene::with(settings).await;
+    let alice = scene.puppet("alice").await;
+    scene.say(&alice, "hello").await.unwrap();
+    scene.ircd.forbid("badword");
+    let lines = ["first", "a badword", "third"].into_iter().enumerate().flat_map(|(number, text)| {
+        let ops = scene.ops(MatrixKind::Message { body: Body::plain(text), reply_to: None });
+        ops.into_iter().map(move |op| (op, IdempotencyKey([number as u8; 16])))
+    });
+    let results = alice.deliver_all(&lines.collect::<Vec<_>>()).await;
+    assert!(matches!(results[..], [Ok(_), Err(SendError::Rejected(_)), Ok(_)]), "{results:?}");
+    scene.bob.hears(":alice!~alice@127.0.0.1 PRIVMSG #lobby :third").await;
+}
+
+#[tokio::test]
+async fn of_several_lines_the_refused_one_is_known_by_its_ping() {
+    three_of_which_one_is_refused("{}").await;
+}
+
+#[tokio::test]
+async fn of_several_lines_under_one_ping_the_refused_one_is_known_by_what_the_bot_heard() {
+    three_of_which_one_is_refused(r#"{"flood": {"burst": 100}}"#).await;
+}
+
+#[tokio::test]
+async fn p3_who_was_put_out_unheard_says_all_of_it_again_in_order() {
+    let scene = Scene::start().await;
+    let alice = scene.puppet("alice").await;
+    scene.say(&alice, "hello").await.unwrap();
+    scene.ircd.remove("#lobby", "alice");
+    let lines = ["one", "two", "three"].into_iter().enumerate().flat_map(|(number, text)| {
+        let ops = scene.ops(MatrixKind::Message { body: Body::plain(text), reply_to: None });
+        ops.into_iter().map(move |op| (op, IdempotencyKey([number as u8; 16])))
+    });
+    let results = alice.deliver_all(&lines.collect::<Vec<_>>()).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let heard: Vec<String> = scene.bob.lines().into_iter().filter(|line| line.contains("PRIVMSG #lobby")).collect();
+    let said = ["hello", "one", "two", "three"].map(|text| format!(":alice!~alice@127.0.0.1 PRIVMSG #lobby :{text}"));
+    assert_eq!(heard, said);
+}
+
 #[tokio::test]
 async fn p4_lines_actions_topics_and_joins_keep_their_order() {
     let scene = Scene::start().await;

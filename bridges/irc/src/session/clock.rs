@@ -22,7 +22,7 @@ impl Session {
         let mut deadlines = [phase, keepalive, quit, None, None, None, None];
         if matches!(self.phase, Phase::Online(_)) && self.quit.as_ref().is_none_or(|quit| !quit.sent) {
             deadlines[3] = self.queue.ready_at(now, &self.policy.flood);
-            deadlines[4] = self.flights.fence_at(!self.queue.is_empty());
+            deadlines[4] = self.flights.fence_at(self.fencing());
             deadlines[5] = self.flights.expires_at(self.clock.deaf_until, timing.confirm);
             deadlines[6] = self.clock.regain;
         }

@@ -110,6 +110,9 @@ pub enum Outcome {
     NotSent(NotSent),
     /// It was written, and nobody knows what became of it: the connection broke before the server confirmed it.
     Unknown(&'static str),
+    /// It was one of several lines that the server's complaints could have been about: so many of them were refused as have the
+    /// complaint here, but not necessarily those.
+    Suspected(Option<Rejection>),
 }
 
 /// How we know that a command was taken.

@@ -2,7 +2,10 @@
 //!
 //! "Written" is not "taken": a server may answer with an error, or be gone. Three kinds of evidence count, the best that
 //! the server offers: its answer under our label, our message come back, or its PONG to a PING that we sent right behind
-//! the line. Servers work a connection's lines in order, so whatever they complain of stands before that PONG.
+//! the line. Servers work a connection's lines in order, so whatever they complain of stands before that PONG. Where PINGs
+//! cost nothing each line has its own, and nobody waits for the PONG before the next line. Where they count against the
+//! limits of speed, several lines share one; a complaint is then about a line that was written before it came, and where
+//! that leaves more than one, what became of them is unknown to us (the bot, who hears the channel, may know).
 
 use std::{
     collections::VecDeque,
@@ -19,10 +22,22 @@ use crate::{message::ServerTime, numerics};
 pub struct CommandId(pub u64);
 
 /// Lines that share a PING while more lines wait.
-const FENCED_TOGETHER: usize = 4;
+const FENCED_TOGETHER: usize = 8;
 
 /// How long a written line waits for others to share its PING.
-const FENCE_WAIT: Duration = Duration::from_secs(2);
+const FENCE_WAIT: Duration = Duration::from_secs(5);
+
+/// Whether several lines may share one PING.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fencing {
+    /// Each has its own.
+    Each,
+    /// The next line need not wait for one; `more` says whether lines wait that could share it.
+    Shared {
+        /// Whether lines wait.
+        more: bool,
+    },
+}
 
 /// How long a label or an echo may be missing before we ask with a PING.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
@@ -46,11 +61,34 @@ pub(super) struct Flight {
     /// The PING behind it.
     fence: Option<u64>,
     error: Option<Rejection>,
+    /// What is known of the complaints that came so far.
+    guilt: Guilt,
+}
+
+/// Whether a complaint was about a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guilt {
+    /// None came that could have been.
+    None,
+    /// One came that could have been, or about another.
+    Suspected,
+    /// One came that could have been about no other.
+    Proven,
 }
 
 impl Flight {
     pub(super) fn new(id: CommandId, verb: &str, keys: Keys, written: Instant) -> Self {
-        Self { id, verb: verb.into(), keys, label: None, echo: None, written, fence: None, error: None }
+        Self {
+            id,
+            verb: verb.into(),
+            keys,
+            label: None,
+            echo: None,
+            written,
+            fence: None,
+            error: None,
+            guilt: Guilt::None,
+        }
     }
 
     /// Whether the server answers by itself.
@@ -66,7 +104,7 @@ impl Flight {
 
     /// Whether a complaint about the one could be about the other.
     fn is_like(&self, other: &Self) -> bool {
-        self.fence == other.fence && self.verb == other.verb && self.keys == other.keys
+        self.fence == other.fence && self.keys == other.keys
     }
 }
 
@@ -107,12 +145,11 @@ impl Flights {
         self.flying.iter().any(|flight| &*flight.verb == "NICK" && flight.label.as_deref() == Some(label))
     }
 
-    /// When a PING should follow what was written; `None` when nothing waits for one. `more` says whether lines wait
-    /// that could share it.
-    pub(super) fn fence_at(&self, more: bool) -> Option<Instant> {
+    /// When a PING should follow what was written; `None` when nothing waits for one.
+    pub(super) fn fence_at(&self, fencing: Fencing) -> Option<Instant> {
         let unfenced = || self.flying.iter().filter(|flight| flight.fence.is_none());
         let silent = unfenced().filter(|flight| !flight.is_answered());
-        let together = if more { silent.clone().count() < FENCED_TOGETHER } else { false };
+        let together = fencing == Fencing::Shared { more: true } && silent.clone().count() < FENCED_TOGETHER;
         let asked = silent.map(|flight| if together { flight.written + FENCE_WAIT } else { flight.written }).min();
         let answered =
             unfenced().filter(|flight| flight.is_answered()).map(|flight| flight.written + ANSWER_WAIT).min();
@@ -135,11 +172,15 @@ impl Flights {
             .partition(|flight| flight.fence.is_some_and(|fence| fence <= number));
         self.flying = kept;
         let outcome = |flight: &Flight| {
-            let mut alike = passed.iter().filter(|other| other.is_like(flight));
-            match &flight.error {
-                Some(error) if alike.all(|other| other.error.is_some()) => Outcome::Rejected(error.clone()),
-                None if alike.all(|other| other.error.is_none()) => Outcome::Accepted(receipt(Evidence::Fence)),
-                _ => Outcome::Unknown(AMBIGUOUS),
+            let mut suspects = passed.iter().filter(|other| other.guilt == Guilt::Suspected && other.is_like(flight));
+            match (flight.guilt, &flight.error) {
+                (Guilt::Proven, Some(error)) => Outcome::Rejected(error.clone()),
+                // As many complaints as suspects.
+                (Guilt::Suspected, Some(error)) if suspects.all(|other| other.error.is_some()) => {
+                    Outcome::Rejected(error.clone())
+                }
+                (Guilt::Suspected, error) => Outcome::Suspected(error.clone()),
+                (Guilt::None | Guilt::Proven, _) => Outcome::Accepted(receipt(Evidence::Fence)),
             }
         };
         passed.iter().map(|flight| (flight.id, outcome(flight))).collect()
@@ -191,6 +232,16 @@ impl Flights {
                 flight.map(|flight| (flight.id, Outcome::Rejected(complaint.rejection))).into_iter().collect(),
             );
         }
+        // What stands before one PING's PONG is not about a line behind that PING.
+        let fence = self.flying[index].fence;
+        let could_be = |flight: &Flight| flight.fence == fence && !flight.is_answered();
+        let alone = !self.flying.iter().skip(index + 1).any(|flight| meant(flight) && could_be(flight));
+        if alone && self.flying[index].guilt == Guilt::None {
+            self.flying[index].guilt = Guilt::Proven;
+        } else {
+            let suspects = self.flying.iter_mut().filter(|flight| flight.is_about(&complaint) && could_be(flight));
+            suspects.filter(|flight| flight.guilt == Guilt::None).for_each(|flight| flight.guilt = Guilt::Suspected);
+        }
         self.flying[index].error = Some(complaint.rejection);
         (true, Done::new())
     }
@@ -222,8 +273,6 @@ impl Flights {
         self.flying.remove(index)
     }
 }
-
-const AMBIGUOUS: &str = "the server refused one of several lines and did not say which";
 
 /// A message of ours come back.
 #[derive(Debug)]
@@ -293,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn one_complaint_about_two_lines_leaves_both_unknown_and_two_leave_none() {
+    fn one_complaint_about_two_lines_leaves_both_in_doubt_and_two_leave_none() {
         let now = Instant::now();
         for (complaints, certain) in [(1, false), (2, true)] {
             let mut flights = Flights::default();
@@ -305,20 +354,50 @@ mod tests {
             }
             let done = flights.passed(fence);
             assert_eq!(done.iter().all(|(_, outcome)| matches!(outcome, Outcome::Rejected(_))), certain);
-            assert_eq!(done.iter().all(|(_, outcome)| matches!(outcome, Outcome::Unknown(_))), !certain);
+            assert_eq!(done.iter().all(|(_, outcome)| matches!(outcome, Outcome::Suspected(_))), !certain);
         }
     }
 
     #[test]
-    fn lines_share_a_ping_while_more_wait() {
+    fn a_complaint_is_about_a_line_that_was_written_before_it_came() {
         let now = Instant::now();
         let mut flights = Flights::default();
         said(&mut flights, 1, "#a", now);
-        assert_eq!(flights.fence_at(false), Some(now));
-        assert_eq!(flights.fence_at(true), Some(now + FENCE_WAIT));
-        (2..5).for_each(|id| said(&mut flights, id, "#a", now));
-        assert_eq!(flights.fence_at(true), Some(now));
+        complain(&mut flights, "#a");
+        said(&mut flights, 2, "#a", now);
+        complain(&mut flights, "#a");
+        said(&mut flights, 3, "#a", now);
+        let fence = flights.fence();
+        let outcomes: Vec<_> = flights.passed(fence).into_iter().map(|(_, outcome)| outcome).collect();
+        let taken = Outcome::Accepted(receipt(Evidence::Fence));
+        assert_eq!(outcomes, [Outcome::Rejected(rejection()), Outcome::Rejected(rejection()), taken]);
+    }
+
+    #[test]
+    fn what_was_said_after_a_doubtful_complaint_is_not_in_doubt() {
+        let now = Instant::now();
+        let mut flights = Flights::default();
+        (1..3).for_each(|id| said(&mut flights, id, "#a", now));
+        complain(&mut flights, "#a");
+        said(&mut flights, 3, "#a", now);
+        let fence = flights.fence();
+        let doubtful: Vec<_> =
+            flights.passed(fence).iter().map(|(_, outcome)| matches!(outcome, Outcome::Suspected(_))).collect();
+        assert_eq!(doubtful, [true, true, false]);
+    }
+
+    #[test]
+    fn lines_share_a_ping_while_more_wait_where_pings_cost() {
+        let now = Instant::now();
+        let mut flights = Flights::default();
+        let more = Fencing::Shared { more: true };
+        said(&mut flights, 1, "#a", now);
+        assert_eq!(flights.fence_at(Fencing::Shared { more: false }), Some(now));
+        assert_eq!(flights.fence_at(Fencing::Each), Some(now));
+        assert_eq!(flights.fence_at(more), Some(now + FENCE_WAIT));
+        (2..=FENCED_TOGETHER as u64).for_each(|id| said(&mut flights, id, "#a", now));
+        assert_eq!(flights.fence_at(more), Some(now));
         flights.fence();
-        assert_eq!(flights.fence_at(false), None);
+        assert_eq!(flights.fence_at(more), None);
     }
 }

@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{
     Cap, Command, CommandId, NotSent, Outcome, Outgoing, Phase, Quit, SendKind, Session,
-    confirm::{Flight, Keys},
+    confirm::{Fencing, Flight, Keys},
     flood::Class,
 };
 use crate::{
@@ -80,8 +80,7 @@ impl Session {
         if !online {
             return self.next_goodbye(now);
         }
-        let more = !self.queue.is_empty();
-        if self.flights.fence_at(more).is_some_and(|at| at <= now) {
+        if self.flights.fence_at(self.fencing()).is_some_and(|at| at <= now) {
             return Some(self.ping(now));
         }
         while let Some(waiting) = self.queue.pop(now, &self.policy.flood) {
@@ -90,6 +89,28 @@ impl Session {
             }
         }
         self.next_goodbye(now)
+    }
+
+    /// Takes commands that belong together: their order is kept, and after one that finds the queue full none is taken.
+    pub fn commands(&mut self, commands: impl IntoIterator<Item = (CommandId, Command)>, now: Instant) {
+        let mut full = None;
+        for (id, command) in commands {
+            if let Some(full) = &full {
+                self.outcomes.push_back((id, Outcome::NotSent(*full)));
+                continue;
+            }
+            self.command(id, command, now);
+            if let Some((last, Outcome::NotSent(why @ NotSent::QueueFull { .. }))) = self.outcomes.back()
+                && *last == id
+            {
+                full = Some(*why);
+            }
+        }
+    }
+
+    /// Whether lines share their PINGs.
+    pub(super) fn fencing(&self) -> Fencing {
+        if self.policy.flood.enabled { Fencing::Shared { more: !self.queue.is_empty() } } else { Fencing::Each }
     }
 
     /// Puts a line before all others: registration, PONG.

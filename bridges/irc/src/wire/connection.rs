@@ -39,7 +39,7 @@ pub struct Pending(oneshot::Receiver<Outcome>);
 
 #[derive(Debug)]
 pub(super) enum Request {
-    Run(Box<Command>, oneshot::Sender<Outcome>),
+    Run(Vec<(Command, oneshot::Sender<Outcome>)>),
     Cancel(Target),
     Members(Channel, oneshot::Sender<Option<Vec<Member>>>),
 }
@@ -96,9 +96,25 @@ impl Handle {
     /// [`NotSent::NotConnected`] if the connection has ended.
     pub async fn submit(&self, command: Command) -> Result<Pending, NotSent> {
         let (done, outcome) = oneshot::channel();
-        let request = Request::Run(Box::new(command), done);
-        self.requests.send(request).await.map_err(|_| NotSent::NotConnected)?;
+        self.requests.send(Request::Run(vec![(command, done)])).await.map_err(|_| NotSent::NotConnected)?;
         Ok(Pending(outcome))
+    }
+
+    /// Hands several commands over that belong together: their order is kept, and after one that finds the send queue full
+    /// none is taken.
+    ///
+    /// # Errors
+    /// [`NotSent::NotConnected`] if the connection has ended.
+    pub async fn submit_all(&self, commands: Vec<Command>) -> Result<Vec<Pending>, NotSent> {
+        let (asked, pending) = commands
+            .into_iter()
+            .map(|command| {
+                let (done, outcome) = oneshot::channel();
+                ((command, done), Pending(outcome))
+            })
+            .unzip();
+        self.requests.send(Request::Run(asked)).await.map_err(|_| NotSent::NotConnected)?;
+        Ok(pending)
     }
 
     /// Calls back every message to a target that still waits in the send queue: each ends as

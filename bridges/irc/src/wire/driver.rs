@@ -209,11 +209,15 @@ impl Driver {
 
     fn ask(&mut self, request: Request) {
         match request {
-            Request::Run(command, done) => {
-                self.commands += 1;
-                let id = CommandId(self.commands);
-                self.waiting.insert(id, done);
-                self.session.command(id, *command, now().into_std());
+            Request::Run(commands) => {
+                let mut numbered = Vec::with_capacity(commands.len());
+                for (command, done) in commands {
+                    self.commands += 1;
+                    let id = CommandId(self.commands);
+                    self.waiting.insert(id, done);
+                    numbered.push((id, command));
+                }
+                self.session.commands(numbered, now().into_std());
             }
             Request::Cancel(target) => self.session.cancel(&target),
             Request::Members(channel, done) => {

@@ -26,6 +26,8 @@ struct State {
     topics: HashMap<String, String>,
     /// Channels that send one on to another.
     forwards: HashMap<String, String>,
+    /// Words that may not be said.
+    forbidden: Vec<String>,
     /// Every line that clients sent, as `nick: line`.
     lines: Vec<String>,
 }
@@ -63,7 +65,9 @@ impl Ircd {
     pub(super) fn config(&self, settings: &str) -> String {
         let mut config: serde_json::Value = serde_json::from_str(settings).unwrap();
         config["servers"] = serde_json::json!([format!("irc://127.0.0.1:{}", self.state.lock().port)]);
-        config["flood"] = serde_json::json!({ "enabled": false });
+        if config.get("flood").is_none() {
+            config["flood"] = serde_json::json!({ "enabled": false });
+        }
         config.to_string()
     }
 
@@ -114,6 +118,18 @@ impl Ircd {
     /// Makes a channel send people on.
     pub(super) fn forward(&self, from: &str, to: &str) {
         self.state.lock().forwards.insert(from.to_owned(), to.to_owned());
+    }
+
+    /// Takes somebody out of a channel and tells nobody.
+    pub(super) fn remove(&self, channel: &str, nick: &str) {
+        let mut state = self.state.lock();
+        let id = state.id_of(nick).unwrap();
+        state.channels.get_mut(channel).unwrap().retain(|(member, _)| *member != id);
+    }
+
+    /// Refuses messages with this in them.
+    pub(super) fn forbid(&self, words: &str) {
+        self.state.lock().forbidden.push(words.to_owned());
     }
 
     /// Changes somebody's nick against their will.
@@ -189,6 +205,11 @@ impl Person {
     /// Waits until such a line came.
     pub(super) async fn hears(&self, line: &str) {
         self.ircd.wait(line, || self.heard.lock().iter().any(|heard| heard == line)).await;
+    }
+
+    /// Every line that came.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.heard.lock().clone()
     }
 
     /// How often such a line came.
@@ -362,7 +383,7 @@ impl State {
         let line = format!(":{} {verb} {target} :{text}", self.source(id));
         if target.starts_with('#') {
             let members = self.members(target);
-            if !members.contains(&id) {
+            if !members.contains(&id) || self.forbidden.iter().any(|words| text.contains(words.as_str())) {
                 return self.reply(id, "404", &format!("{target} :cannot send"));
             }
             members.into_iter().filter(|member| *member != id).for_each(|member| self.tell(member, &line));

@@ -110,11 +110,11 @@ fn a_complaint_about_something_else_leaves_a_message_alone() {
     irc.asks(privmsg("#c", "hi"));
     irc.asks(Command::Topic { channel: channel("#c"), topic: text("new") });
     irc.asks(privmsg("alice", "hi"));
-    assert_eq!(irc.said().last().unwrap(), "PING :landbridge-1");
+    assert_eq!(irc.said().last().unwrap(), "PING :landbridge-3");
     irc.all_say(&[
         ":s 482 bot #c :You're not a channel operator",
         ":s 401 bot ALICE :No such nick",
-        ":s PONG s landbridge-1",
+        ":s PONG s landbridge-3",
     ]);
     let outcomes = irc.outcomes();
     assert!(outcomes.contains(&(1, accepted(Evidence::Fence))));
@@ -122,15 +122,51 @@ fn a_complaint_about_something_else_leaves_a_message_alone() {
     assert!(outcomes.contains(&(3, rejected(401, RefusedBecause::NoSuchNick, "No such nick"))));
 }
 
+/// Where the PINGs are in what is said.
+fn pings(said: &[String]) -> Vec<usize> {
+    (0..said.len()).filter(|index| said[*index].starts_with("PING")).collect()
+}
+
 #[test]
-fn lines_to_several_channels_share_one_ping() {
+fn without_limits_of_speed_each_line_has_its_ping_and_none_waits_for_the_answer() {
     let mut irc = Dialogue::online("", "");
-    for name in ["#a", "#b", "#c", "#d", "#e"] {
-        irc.asks(privmsg(name, "x"));
+    for words in ["a", "b", "c"] {
+        irc.asks(privmsg("#c", words));
     }
-    let said = irc.said();
-    let pings: Vec<usize> = (0..said.len()).filter(|index| said[*index].starts_with("PING")).collect();
-    assert_eq!(pings, [4, 6]);
+    assert_eq!(pings(&irc.said()), [1, 3, 5]);
+    irc.all_say(&[":s PONG s landbridge-1", ":s 404 bot #c :no", ":s PONG s landbridge-2", ":s PONG s landbridge-3"]);
+    let outcomes: Vec<_> = irc.outcomes().into_iter().map(|(_, outcome)| outcome).collect();
+    let refused = rejected(404, RefusedBecause::CannotSend, "no");
+    assert_eq!(outcomes, [accepted(Evidence::Fence), refused, accepted(Evidence::Fence)]);
+}
+
+#[test]
+fn p9_within_limits_of_speed_several_lines_share_one_ping() {
+    let mut irc = Dialogue::with(identity("bot"), Policy::new(Timing::default(), Flood::default()));
+    irc.register("", "");
+    (0..12).for_each(|_| irc.asks(privmsg("#c", "x")));
+    let mut said = irc.said();
+    while irc.session.outcomes.is_empty() {
+        irc.wait_for_deadline();
+        let now = irc.said();
+        if let Some(ping) = now.iter().find_map(|line| line.strip_prefix("PING :")) {
+            irc.says(&format!(":s PONG s :{ping}"));
+        }
+        said.extend(now);
+    }
+    assert_eq!(pings(&said).len(), 1, "{said:?}");
+    assert!(irc.outcomes().len() >= 6, "one answer confirms them all: {said:?}");
+}
+
+#[test]
+fn what_belongs_together_is_refused_together() {
+    let flood = Flood { capacity: 2, ..Flood::default() };
+    let mut irc = Dialogue::with(identity("bot"), Policy::new(Timing::default(), flood));
+    irc.register("", "");
+    let lines = (1..=4).map(|id| (CommandId(id), privmsg("#c", "x")));
+    irc.session.commands(lines, irc.now);
+    let full: Vec<u64> = irc.outcomes().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(full, [3, 4]);
 }
 
 #[test]
