@@ -204,11 +204,14 @@ pub struct LineOptions {
     pub max: usize,
     /// What becomes of the rest.
     pub overflow: Overflow,
+    /// The most bytes of a message that are repeated in an answer to it, where the network has no other way to show what is
+    /// answered; 0: none.
+    pub quote: usize,
 }
 
 impl Default for LineOptions {
     fn default() -> Self {
-        Self { max: 5, overflow: Overflow::Link }
+        Self { max: 5, overflow: Overflow::Link, quote: 32 }
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Isupport {
     pub network: Option<Box<str>>,
     /// `WHOX`.
     pub whox: bool,
+    /// `CHATHISTORY`: most messages that one question brings; 0: no limit.
+    pub chathistory: Option<usize>,
     /// `CLIENTTAGDENY`: client-only tags the server drops; `*` is all, `-name` an exception.
     pub client_tag_deny: Box<str>,
 }
@@ -81,6 +83,7 @@ impl Default for Isupport {
             bot_mode: None,
             network: None,
             whox: false,
+            chathistory: None,
             client_tag_deny: "".into(),
         }
     }
@@ -157,6 +160,7 @@ impl Isupport {
             "BOT" => self.bot_mode = value.and_then(|value| value.chars().next()).filter(char::is_ascii_alphabetic),
             "NETWORK" => self.network = value.filter(|value| !value.is_empty()).map(|value| shorten(value, 100).into()),
             "WHOX" => self.whox = value.is_some(),
+            "CHATHISTORY" => self.chathistory = value.and_then(|value| bounded(value, 0, 10_000)),
             "CLIENTTAGDENY" => self.client_tag_deny = value.map_or("".into(), |value| shorten(value, 500).into()),
             _ => {}
         }

@@ -40,7 +40,7 @@ numerics! {
     ERR_USERSDONTMATCH = 502, ERR_GHOSTEDCLIENT = 503, ERR_NOTEXTTOSEND_SILENCED = 511, ERR_LISTFULL = 512,
     ERR_OPERONLY = 520, ERR_MAXMODE_CANTSENDTOUSER = 531, ERR_NOSWEAR = 573, ERR_DISABLED = 517,
     ERR_WHOTRUNC = 416, RPL_STARTTLS = 670, ERR_STARTTLS = 691, ERR_INVALIDMODEPARAM = 696,
-    ERR_TARGUMODEG = 716, RPL_TARGNOTIFY = 717, ERR_NOPRIVS = 723, ERR_MONLISTFULL = 734, ERR_MLOCKRESTRICTED = 742,
+    ERR_TARGUMODEG = 716, RPL_TARGNOTIFY = 717, ERR_NOPRIVS = 723, RPL_MONOFFLINE = 731, ERR_MONLISTFULL = 734, ERR_MLOCKRESTRICTED = 742,
     RPL_LOGGEDIN = 900, RPL_LOGGEDOUT = 901, ERR_NICKLOCKED = 902, RPL_SASLSUCCESS = 903, ERR_SASLFAIL = 904,
     ERR_SASLTOOLONG = 905, ERR_SASLABORTED = 906, ERR_SASLALREADY = 907, RPL_SASLMECHS = 908,
     ERR_CANNOTDOCOMMAND = 972,
@@ -149,6 +149,8 @@ pub enum EndClass {
     Banned,
     /// Password, account or certificate is wrong: stop until somebody changes it.
     BadCredentials,
+    /// The server is to be reached over TLS, at this port, and no other way.
+    TlsOnly(u16),
     /// What we were told to do cannot work, such as a host name that is none: stop until somebody changes it.
     Config,
 }

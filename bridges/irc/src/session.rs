@@ -23,6 +23,7 @@ mod registration;
 mod sasl;
 mod send;
 mod settings;
+mod sts;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -84,6 +85,8 @@ pub struct Session {
     verdict: Option<(EndClass, String)>,
     ending: Option<Ending>,
     changed: bool,
+    /// Whether there is TLS below.
+    over_tls: bool,
 }
 
 /// Most urgent lines that wait; PONGs beyond are not sent.
@@ -109,6 +112,8 @@ struct Me {
     renamed_by_force: bool,
     /// The nick we asked for in order to get the wanted one back.
     regaining: bool,
+    /// The server tells us when the wanted nick is free.
+    watching: bool,
 }
 
 #[derive(Debug, Default)]
@@ -145,6 +150,7 @@ impl Session {
             account: None,
             renamed_by_force: false,
             regaining: false,
+            watching: false,
         };
         Self {
             policy,
@@ -167,7 +173,14 @@ impl Session {
             verdict: None,
             ending: None,
             changed: false,
+            over_tls: false,
         }
+    }
+
+    /// Says whether there is TLS below: what the server demands of the transport depends on it.
+    #[must_use]
+    pub fn over_tls(self, over_tls: bool) -> Self {
+        Self { over_tls, ..self }
     }
 
     /// The next thing that happened.

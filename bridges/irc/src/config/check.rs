@@ -169,6 +169,7 @@ impl IrcConfig {
         range("flood.burst", self.flood.burst.into(), 1, 1000);
         range("flood.line_milliseconds", self.flood.line_milliseconds.into(), 1, 60_000);
         range("lines.max", self.lines.max as u64, 1, 200);
+        range("lines.quote", self.lines.quote as u64, 0, 200);
         range("mentions.min_length", self.mentions.min_length as u64, 1, 100);
         range("mentions.max", self.mentions.max as u64, 0, 100);
     }

@@ -18,6 +18,13 @@ pub enum Wire {
     },
     /// Send tags alone (`TAGMSG`).
     Tags(Vec<(String, String)>),
+    /// Take a message back.
+    Redact {
+        /// The server's id of it.
+        id: String,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Set the topic.
     Topic(String),
     /// Leave the channel.

@@ -35,7 +35,7 @@ pub fn to_irc(event: &Event, context: &Context<IrcUser>, options: &LineOptions) 
     match &event.kind {
         MatrixKind::Message { body, reply_to } => convert.message(body, reply_to.as_ref()),
         MatrixKind::Edit { target, body } => convert.edit(target, body),
-        MatrixKind::Redact { .. } => Ok(Vec::new()),
+        MatrixKind::Redact { target, reason } => Ok(convert.redact(target, reason.as_deref())),
         MatrixKind::React { target, key } => Ok(convert.react(target, key, true)),
         MatrixKind::Unreact { target, key } => Ok(convert.react(target, key, false)),
         MatrixKind::Topic(topic) => Ok(convert.topic(topic)),
@@ -55,6 +55,14 @@ pub fn to_irc(event: &Event, context: &Context<IrcUser>, options: &LineOptions) 
     }
 }
 
+/// Whom a message answers.
+struct Address {
+    /// By what name.
+    name: String,
+    /// The first words of what is answered, where nothing else shows them.
+    quote: Option<String>,
+}
+
 struct Convert<'a> {
     event: &'a Event,
     context: &'a Context<IrcUser>,
@@ -64,8 +72,12 @@ struct Convert<'a> {
 impl Convert<'_> {
     fn message(&self, body: &Body, reply_to: Option<&Target<IrcUser, String>>) -> Result<Vec<Op>, Reject> {
         let tags = reply_to.map(|target| self.reply_tags(target)).unwrap_or_default();
-        let address = reply_to.map(|target| self.name_of(target));
-        self.say(body, address.as_deref(), None, &tags)
+        let address = reply_to.map(|target| Address {
+            name: self.name_of(target),
+            // A client that knows the tag shows what is answered.
+            quote: target.excerpt.as_deref().filter(|_| tags.is_empty()).and_then(|words| self.quote(words)),
+        });
+        self.say(body, address.as_ref(), None, &tags)
     }
 
     /// The whole new text, with the asterisk that IRC users put before a correction.
@@ -80,7 +92,7 @@ impl Convert<'_> {
     fn say(
         &self,
         body: &Body,
-        address: Option<&str>,
+        address: Option<&Address>,
         mark: Option<&str>,
         tags: &[(String, String)],
     ) -> Result<Vec<Op>, Reject> {
@@ -143,6 +155,26 @@ impl Convert<'_> {
         let tags = vec![(name.to_owned(), key), ("draft/reply".to_owned(), message.clone())];
         let kind = if on { OpKind::React(message.clone()) } else { OpKind::Control };
         vec![Op { room: self.event.room.clone(), kind, wire: Wire::Tags(tags).encode(), upload: None }]
+    }
+
+    /// The first words of what is answered.
+    fn quote(&self, words: &str) -> Option<String> {
+        let quote = lines::one_line(words, self.options.quote);
+        (self.options.quote > 0 && !quote.is_empty()).then_some(quote)
+    }
+
+    fn redact(&self, target: &Target<IrcUser, String>, reason: Option<&str>) -> Vec<Op> {
+        if self.context.caps.redact < Level::Partial {
+            return Vec::new();
+        }
+        let reason = reason.map(|reason| lines::one_line(reason, 200)).filter(|reason| !reason.is_empty());
+        let redact = |id: &String| Op {
+            room: self.event.room.clone(),
+            kind: OpKind::Redact(id.clone()),
+            wire: Wire::Redact { id: id.clone(), reason: reason.clone() }.encode(),
+            upload: None,
+        };
+        target.messages.iter().map(redact).collect()
     }
 
     fn topic(&self, topic: &str) -> Vec<Op> {

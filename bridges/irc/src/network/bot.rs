@@ -50,8 +50,18 @@ impl IrcSession {
                 self.refuse_forward(to).await;
                 self.notice(from, format!("{from} sends us on to {to}, which is not bridged here ({text})")).await
             }
+            EventKind::Redacted { to: Recipient::Channel { channel, status: None }, by, msgid, reason } => {
+                self.hear_redaction(channel, by, msgid, reason.as_deref()).await
+            }
+            EventKind::Invited { channel, own: true, .. } => {
+                self.come_in(channel).await;
+                Ok(())
+            }
             EventKind::Online(_)
             | EventKind::Changed(_)
+            | EventKind::Redacted { .. }
+            | EventKind::IsAway { .. }
+            | EventKind::TlsOnly(_)
             | EventKind::ChannelModes { .. }
             | EventKind::TopicSetBy { .. }
             | EventKind::UserModes(_)
@@ -164,6 +174,41 @@ impl IrcSession {
                 media: Vec::new(),
             },
             reply_to: answered(event),
+        }
+    }
+
+    async fn hear_redaction(
+        &self,
+        channel: &Channel,
+        by: &Source,
+        msgid: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Closed> {
+        let ours = self.is_me(&by.name) || self.shared.own.lock().owner(by).is_some();
+        let Some(room) = self.shared.room(channel.as_str()).filter(|_| !ours) else { return Ok(()) };
+        self.redacted(room, by, msgid, reason).await
+    }
+
+    /// Tells the framework that a message was taken back.
+    pub(super) async fn redacted(
+        &self,
+        room: IrcRoom,
+        by: &Source,
+        msgid: &str,
+        reason: Option<&str>,
+    ) -> Result<(), Closed> {
+        let by = (!by.is_server()).then(|| self.shared.user(&by.name));
+        let reason = reason.filter(|reason| !reason.is_empty()).map(plain);
+        self.tell(RemoteEvent::<IrcNetwork>::Redact { room, by, target: msgid.to_owned(), reason }, Dedupe::Never).await
+    }
+
+    /// Enters a bridged channel into which we were invited, and which may have shut us out before.
+    async fn come_in(&self, channel: &Channel) {
+        let wanted = self.shared.with_channel(channel.as_str(), |state| state.room.is_some() && !state.joined);
+        if let (true, Ok(handle)) = (wanted, self.link.handle()) {
+            let key = self.shared.channel_key(channel);
+            // Its success and its failure are told as events.
+            let _ = handle.submit(Command::Join { channel: channel.clone(), key }).await;
         }
     }
 
@@ -449,7 +494,7 @@ fn answered(event: &Event) -> Option<String> {
 }
 
 /// A topic or a reason without formatting and control characters.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut text = formatting::decode(text).to_plain();
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text

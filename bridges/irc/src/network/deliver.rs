@@ -7,7 +7,7 @@ use landbridge::network::{Delivered, IdempotencyKey, Reject, RemoteOp, SendError
 use super::{
     IrcNetwork,
     say::Line,
-    session::{IrcSession, channel},
+    session::{IrcSession, channel, target},
 };
 use crate::{
     convert::{ids::IrcRoom, outgoing::Wire},
@@ -44,6 +44,7 @@ impl IrcSession {
                 }
                 Ok(Delivered::unnamed())
             }
+            Wire::Redact { id, reason } => self.redact(op, &id, reason.as_deref()).await,
             Wire::Expel { user_id, reason } => self.expel(op, &user_id, reason).await,
             control => self.control(op, control).await,
         }
@@ -103,6 +104,36 @@ impl IrcSession {
         }
     }
 
+    /// Takes a message back: by ourselves, or by the bot where that may do more.
+    async fn redact(
+        &self,
+        op: &RemoteOp<IrcNetwork>,
+        id: &str,
+        reason: Option<&str>,
+    ) -> Result<Delivered<String>, SendError> {
+        let Some(target) = target(&op.room) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
+        self.be_in(&target).await?;
+        let (msgid, reason) = (IrcText::one_line(id), reason.map(IrcText::one_line));
+        let command = Command::Redact { target: target.clone(), msgid, reason };
+        let mut outcome = self.link.handle()?.run(command.clone()).await;
+        if matches!(outcome, Outcome::Rejected(_)) && target.channel().is_some() {
+            outcome = self.by_bot(command).await.unwrap_or(outcome);
+        }
+        match outcome {
+            // Doing it twice is doing it once.
+            Outcome::Unknown(_) | Outcome::Suspected(_) => Err(SendError::Disconnected),
+            outcome => taken(outcome).map(|_| Delivered::unnamed()),
+        }
+    }
+
+    /// Has the bot do what we may not; nothing where it may not either.
+    async fn by_bot(&self, command: Command) -> Option<Outcome> {
+        self.puppet_of()?;
+        let bot = self.shared.link(&SessionId::Relay)?.handle().ok()?;
+        let outcome = bot.run(command).await;
+        matches!(outcome, Outcome::Accepted(_)).then_some(outcome)
+    }
+
     /// Makes another's puppet leave.
     async fn expel(
         &self,
@@ -140,14 +171,8 @@ impl IrcSession {
         let mut outcome = self.link.handle()?.run(command.clone()).await;
         if let Outcome::Rejected(Rejection { why: RejectedBecause::Command(RefusedBecause::NotPrivileged), .. }) =
             &outcome
-            && self.puppet_of().is_some()
-            && let Some(bot) = self.shared.link(&SessionId::Relay)
-            && let Ok(bot) = bot.handle()
         {
-            let by_bot = bot.run(command).await;
-            if matches!(by_bot, Outcome::Accepted(_)) {
-                outcome = by_bot;
-            }
+            outcome = self.by_bot(command).await.unwrap_or(outcome);
         }
         match outcome {
             // Doing it twice is doing it once.
@@ -175,7 +200,12 @@ fn command(wire: Wire, channel: &Channel) -> Result<Command, SendError> {
                 changes: vec![IrcText::one_line(sign), IrcText::one_line(&mask)],
             }
         }
-        Wire::Say { .. } | Wire::Tags(_) | Wire::Part(_) | Wire::Expel { .. } | Wire::Rename(_) => {
+        Wire::Say { .. }
+        | Wire::Tags(_)
+        | Wire::Redact { .. }
+        | Wire::Part(_)
+        | Wire::Expel { .. }
+        | Wire::Rename(_) => {
             return Err(SendError::Bug("this is no control".to_owned()));
         }
     })

@@ -1,9 +1,9 @@
 //! What a puppet hears: private messages to its user, and what happens to itself.
 
-use landbridge::network::host::Closed;
+use landbridge::network::{Dedupe, RemoteEvent, host::Closed};
 use ruma::OwnedUserId;
 
-use super::session::IrcSession;
+use super::{IrcNetwork, bot::plain, session::IrcSession};
 use crate::{
     convert::ids::IrcRoom,
     session::{Event, EventKind, Incoming, MessageKind, Recipient},
@@ -32,13 +32,31 @@ impl IrcSession {
                 self.tell_connected(to.as_str());
             }
             EventKind::Forwarded { to, .. } => self.refuse_forward(to).await,
+            EventKind::Redacted { to: Recipient::Me, by, msgid, reason } => {
+                let room = IrcRoom::query(user_id, shared.user(&by.name));
+                return self.redacted(room, by, msgid, reason.as_deref()).await;
+            }
+            EventKind::IsAway { nick, message } if self.link.is_away(shared.fold(nick.as_str()), message) => {
+                let text = format!("{nick} is away: {}", plain(message));
+                return self.note(user_id, nick.as_str(), text).await;
+            }
+            EventKind::Invited { channel, by, own: true, .. } if self.link.has_talked(&shared.fold(&by.name)) => {
+                return self.note(user_id, &by.name, format!("{} invites you to {channel}", by.name)).await;
+            }
             _ => {}
         }
         Ok(())
     }
 
+    /// Tells our user something in their private conversation with somebody.
+    async fn note(&self, user_id: &OwnedUserId, with: &str, text: String) -> Result<(), Closed> {
+        let room = IrcRoom::query(user_id, self.shared.user(with));
+        self.tell(RemoteEvent::<IrcNetwork>::Notice { room, text }, Dedupe::Never).await
+    }
+
     async fn hear_private(&self, user_id: &OwnedUserId, event: &Event, incoming: &Incoming) -> Result<(), Closed> {
         let from = &incoming.from;
+        self.link.is_back(&self.shared.fold(&from.name));
         // Servers talk to everybody who connects; nobody wants a room for that.
         if from.is_server() || event.meta.in_history && event.meta.msgid.is_none() {
             return Ok(());

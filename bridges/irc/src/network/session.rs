@@ -1,7 +1,7 @@
 //! One connection to the network: the bot's, or a puppet's.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -64,6 +64,8 @@ pub struct IrcSession {
     pub(super) link: Arc<Link>,
     /// What became of the last thing that we told the framework.
     told: Mutex<Option<Receipt>>,
+    /// The host of the server that it is connected to, or was.
+    host: Mutex<String>,
     /// How often operators have ended it lately.
     kills: AtomicU32,
 }
@@ -76,6 +78,8 @@ pub(super) struct Link {
     joined: Mutex<HashSet<String>>,
     /// With whom private messages were exchanged, folded.
     talked: Mutex<HashSet<String>>,
+    /// Who is away, folded, and their words, as far as our user was told.
+    away: Mutex<HashMap<String, String>>,
     /// The nick that is wanted but not yet asked for.
     wanted_nick: Mutex<Option<Nick>>,
     nick_wanted: Notify,
@@ -126,6 +130,20 @@ impl Link {
         talked.insert(with);
     }
 
+    /// Somebody (folded) is away. Whether that is news.
+    pub(super) fn is_away(&self, nick: String, words: &str) -> bool {
+        let mut away = self.away.lock();
+        if away.len() >= MAX_TALKED {
+            away.clear();
+        }
+        away.insert(nick, words.to_owned()).is_none_or(|before| before != words)
+    }
+
+    /// Somebody (folded) says something: they are there.
+    pub(super) fn is_back(&self, nick: &str) {
+        self.away.lock().remove(nick);
+    }
+
     pub(super) fn has_talked(&self, with: &str) -> bool {
         self.talked.lock().contains(with)
     }
@@ -143,11 +161,12 @@ impl IrcSession {
             handle: watch::Sender::default(),
             joined: Mutex::default(),
             talked: Mutex::default(),
+            away: Mutex::default(),
             wanted_nick: Mutex::default(),
             nick_wanted: Notify::new(),
         });
         shared.links.lock().insert(id.clone(), Arc::downgrade(&link));
-        Self { id, identity, shared, link, told: Mutex::default(), kills: AtomicU32::new(0) }
+        Self { id, identity, shared, link, told: Mutex::default(), host: Mutex::default(), kills: AtomicU32::new(0) }
     }
 
     /// The Matrix user whose puppet this is.
@@ -215,10 +234,9 @@ impl IrcSession {
 
     async fn open(&self) -> Result<Connection, ConnectionError> {
         let is_bot = self.puppet_of().is_none();
-        let Some(endpoint) = self.shared.endpoint(is_bot) else {
-            return Err(ConnectionError::Config("no server is configured".to_owned()));
-        };
-        Connection::open(endpoint, Arc::clone(&self.shared.policy), self.irc_identity()?).await.map_err(|error| {
+        let endpoint = self.shared.endpoint(is_bot)?;
+        endpoint.host.clone_into(&mut self.host.lock());
+        Connection::open(&endpoint, Arc::clone(&self.shared.policy), self.irc_identity()?).await.map_err(|error| {
             self.shared.try_next_server();
             open_error(&error)
         })
@@ -250,6 +268,9 @@ impl IrcSession {
                     if let EventKind::Online(online) | EventKind::Changed(online) = &event.kind {
                         self.came_online(online, matches!(event.kind, EventKind::Online(_)));
                     }
+                    if let EventKind::TlsOnly(duration) = event.kind {
+                        self.shared.use_tls_for(&self.host.lock(), duration);
+                    }
                     let heard = match self.puppet_of() {
                         Some(user_id) => self.hear_as_puppet(user_id, event).await,
                         None => self.hear_as_bot(event).await,
@@ -280,6 +301,9 @@ impl IrcSession {
     fn ended(&self, ending: &Ending, lasted: Duration) -> ConnectionError {
         if lasted > FORGIVEN_AFTER {
             self.kills.store(0, Ordering::Relaxed);
+        }
+        if let EndClass::TlsOnly(port) = ending.class {
+            self.shared.use_tls(&self.host.lock(), port);
         }
         if ending.class != EndClass::Killed {
             return connection_error(ending.class, ending.why.clone());
@@ -374,7 +398,7 @@ impl Session<IrcNetwork> for IrcSession {
         if stop.is_cancelled() {
             return Ok(());
         }
-        if !ending.was_online {
+        if !ending.was_online && !matches!(ending.class, EndClass::TlsOnly(_)) {
             self.shared.try_next_server();
         }
         Err(self.ended(&ending, began.elapsed()))
@@ -395,7 +419,7 @@ impl Session<IrcNetwork> for IrcSession {
             media: Level::Fallback,
             reply: if reach("draft/reply") { Level::Full } else { Level::Fallback },
             edit: Level::Fallback,
-            redact: Level::Drop,
+            redact: if has(Cap::MessageRedaction) { Level::Full } else { Level::Drop },
             react: if reach("draft/react") && reach("draft/reply") { Level::Full } else { Level::Drop },
             typing: Level::Drop,
             receipts: Level::Drop,
@@ -542,7 +566,7 @@ fn open_error(error: &OpenError) -> ConnectionError {
 /// What the framework must do about the end of a connection.
 fn connection_error(class: EndClass, why: String) -> ConnectionError {
     match class {
-        EndClass::Requested | EndClass::Transient => ConnectionError::Transient(why),
+        EndClass::Requested | EndClass::Transient | EndClass::TlsOnly(_) => ConnectionError::Transient(why),
         EndClass::Throttled => ConnectionError::Throttled { reason: why, after: Some(Duration::from_secs(120)) },
         EndClass::Killed => ConnectionError::Throttled { reason: why, after: Some(AFTER_A_KILL) },
         EndClass::Banned => ConnectionError::Banned(why),

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use landbridge::network::{ConfigIssue, Host, SessionId};
+use landbridge::network::{ConfigIssue, ConnectionError, Host, SessionId};
 use parking_lot::Mutex;
 
 use super::{
@@ -49,8 +49,18 @@ pub(super) struct Shared {
     /// How the latest session that came online is connected.
     online: Mutex<Option<Arc<Online>>>,
     pub(super) channels: Mutex<HashMap<String, ChannelState>>,
+    /// Hosts that want to be reached over TLS though the configuration does not say so.
+    tls_only: Mutex<HashMap<String, TlsOnly>>,
     /// What the bot has heard of our own.
     pub(super) heard: Heard,
+}
+
+/// How a host is to be reached that wants TLS ([sts](https://ircv3.net/specs/extensions/sts)). Known as long as the process lives.
+#[derive(Debug)]
+struct TlsOnly {
+    port: u16,
+    /// Until when; not said yet, or for ever: `None`.
+    until: Option<tokio::time::Instant>,
 }
 
 /// A channel, as the bot knows it. The key of the map is its name as the server folds it.
@@ -100,6 +110,7 @@ impl Shared {
             links: Mutex::default(),
             online: Mutex::default(),
             channels: Mutex::default(),
+            tls_only: Mutex::default(),
             heard: Heard::default(),
             host,
             config,
@@ -107,10 +118,43 @@ impl Shared {
         Ok(shared)
     }
 
-    /// The server to try now; `None` if the configuration names none.
-    pub(super) fn endpoint(&self, is_bot: bool) -> Option<&Endpoint> {
+    /// The server to try now.
+    ///
+    /// # Errors
+    /// The configuration names none, or one that wants TLS for which the settings do not work.
+    pub(super) fn endpoint(&self, is_bot: bool) -> Result<Endpoint, ConnectionError> {
         let endpoints = &self.endpoints[usize::from(!is_bot)];
-        endpoints.get(self.next_server.load(Ordering::Relaxed) % endpoints.len().max(1))
+        let number = self.next_server.load(Ordering::Relaxed) % endpoints.len().max(1);
+        let (Some(endpoint), Some(server)) = (endpoints.get(number), self.config.servers.get(number)) else {
+            return Err(ConnectionError::Config("no server is configured".to_owned()));
+        };
+        let Some(port) = self.tls_port(&endpoint.host).filter(|_| endpoint.tls.is_none()) else {
+            return Ok(endpoint.clone());
+        };
+        let tls = tls(&server.tls, is_bot, &format!("irc.servers[{number}].tls"));
+        let tls = tls.map_err(|issue| ConnectionError::Config(issue.to_string()))?;
+        Ok(Endpoint { port, ..endpoint.clone() }.with_tls(tls))
+    }
+
+    /// A host is to be reached over TLS, at this port, from now on.
+    pub(super) fn use_tls(&self, host: &str, port: u16) {
+        self.tls_only.lock().insert(host.to_owned(), TlsOnly { port, until: None });
+    }
+
+    /// A host said over TLS for how long it is to be reached no other way.
+    pub(super) fn use_tls_for(&self, host: &str, duration: Duration) {
+        let mut hosts = self.tls_only.lock();
+        if duration.is_zero() {
+            hosts.remove(host);
+        } else if let Some(policy) = hosts.get_mut(host) {
+            policy.until = tokio::time::Instant::now().checked_add(duration);
+        }
+    }
+
+    fn tls_port(&self, host: &str) -> Option<u16> {
+        let hosts = self.tls_only.lock();
+        let policy = hosts.get(host)?;
+        policy.until.is_none_or(|until| until > tokio::time::Instant::now()).then_some(policy.port)
     }
 
     /// The server failed: the next one is tried from now on.

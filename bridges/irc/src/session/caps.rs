@@ -40,11 +40,15 @@ pub enum Cap {
     Sasl,
     /// `FAIL`, `WARN` and `NOTE` instead of numerics.
     StandardReplies,
+    /// Messages can be taken back.
+    MessageRedaction,
+    /// What was said before can be asked for.
+    Chathistory,
 }
 
 impl Cap {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::MessageTags,
         Self::ServerTime,
         Self::Batch,
@@ -62,6 +66,8 @@ impl Cap {
         Self::CapNotify,
         Self::Sasl,
         Self::StandardReplies,
+        Self::MessageRedaction,
+        Self::Chathistory,
     ];
 
     /// Its name on the wire.
@@ -84,6 +90,8 @@ impl Cap {
             Self::CapNotify => "cap-notify",
             Self::Sasl => "sasl",
             Self::StandardReplies => "standard-replies",
+            Self::MessageRedaction => "draft/message-redaction",
+            Self::Chathistory => "draft/chathistory",
         }
     }
 

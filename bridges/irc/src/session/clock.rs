@@ -102,10 +102,36 @@ impl Session {
             return;
         }
         self.clock.regain = None;
-        if self.wants_nick_back() {
+        if self.take_wanted() {
+            self.schedule_regain(now);
+        }
+    }
+
+    /// Asks for the wanted nick, if we want another than we have.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        let wants = self.wants_nick_back() && matches!(self.phase, Phase::Online(_));
+        if wants {
             self.me.regaining = true;
             self.send_own(Message::new("NICK", [self.identity.nick.as_str()]));
-            self.schedule_regain(now);
+        }
+        wants
+    }
+
+    /// Has the server tell when the wanted nick is free ([monitor](https://ircv3.net/specs/extensions/monitor)).
+    pub(super) fn watch_wanted(&mut self) {
+        let wants = self.wants_nick_back() && !self.policy.timing.regain.is_zero() && self.isupport.monitor.is_some();
+        if !wants {
+            return self.watch_no_more();
+        }
+        if !std::mem::replace(&mut self.me.watching, true) {
+            self.send_own(Message::new("MONITOR", ["+", self.identity.nick.as_str()]));
+        }
+    }
+
+    /// The nick that was wanted is not watched any more.
+    pub(super) fn watch_no_more(&mut self) {
+        if std::mem::take(&mut self.me.watching) {
+            self.send_own(Message::new("MONITOR", ["C"]));
         }
     }
 

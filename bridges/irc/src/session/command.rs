@@ -26,6 +26,15 @@ pub enum Command {
         /// Why.
         reason: Option<IrcText>,
     },
+    /// Take a message back; refused ([`NotSent::Unsupported`]) where the server knows no such thing.
+    Redact {
+        /// Where it was said.
+        target: Target,
+        /// The server's id of it.
+        msgid: IrcText,
+        /// Why.
+        reason: Option<IrcText>,
+    },
     /// Change a channel's topic; an empty one takes it away.
     Topic {
         /// Which channel.

@@ -45,6 +45,17 @@ pub enum EventKind {
     Online(Online),
     /// Words from somebody.
     Message(Incoming),
+    /// A message was taken back ([draft/message-redaction](https://ircv3.net/specs/extensions/message-redaction)).
+    Redacted {
+        /// To whom it had been said.
+        to: Recipient,
+        /// By whom.
+        by: Source,
+        /// The server's id of it.
+        msgid: String,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Somebody joined a channel.
     Joined {
         /// Where.
@@ -172,6 +183,15 @@ pub enum EventKind {
         /// The new one.
         realname: String,
     },
+    /// Somebody to whom we said something is away (`301`).
+    IsAway {
+        /// Who.
+        nick: Nick,
+        /// Their words.
+        message: String,
+    },
+    /// The server wants to be reached over TLS only, for this long from now.
+    TlsOnly(std::time::Duration),
     /// Somebody went away (with words), or came back (`None`).
     Away {
         /// Who.

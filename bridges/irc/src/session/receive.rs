@@ -59,6 +59,7 @@ impl Session {
             }
             "ERROR" => self.receive_error(message),
             "PRIVMSG" | "NOTICE" | "TAGMSG" => self.receive_talk(message, &context),
+            "REDACT" => self.receive_redact(message, &context),
             "JOIN" => self.receive_join(message, &context),
             "PART" => self.receive_part(message, &context),
             "QUIT" => self.receive_quit(message, &context),
@@ -150,6 +151,7 @@ impl Session {
             self.me.nick = to.clone();
             self.changed = true;
             self.schedule_regain(now);
+            self.watch_wanted();
         }
         self.tell(message, context, EventKind::NickChanged { who, to, own, channels });
     }

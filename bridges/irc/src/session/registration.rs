@@ -6,6 +6,7 @@ use super::{
     Cap, CapSet, EventKind, Phase, Role, Session,
     nick::Ladder,
     sasl::{self, Exchange},
+    sts::Sts,
 };
 use crate::{
     message::{Message, Nick},
@@ -89,6 +90,9 @@ impl Session {
         match message.param(1).unwrap_or_default().to_ascii_uppercase().as_str() {
             "LS" => {
                 self.offer(&list);
+                if self.ending.is_some() {
+                    return;
+                }
                 if message.params.len() < 4 || message.param(2) != Some("*") {
                     self.request(now);
                 }
@@ -108,15 +112,27 @@ impl Session {
     }
 
     fn offer(&mut self, list: &str) {
+        let mut sts = None;
         let Phase::Registering(registration) = &mut self.phase else { return };
         for entry in list.split_ascii_whitespace() {
             let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
             if let Some(cap) = Cap::of(name) {
                 registration.offered.insert(cap);
             }
-            if name == "sasl" {
-                registration.mechanisms = Some(value.into());
+            match name {
+                "sasl" => registration.mechanisms = Some(value.into()),
+                "sts" => sts = Some(Sts::parse(value)),
+                _ => {}
             }
+        }
+        match sts {
+            Some(Sts { port: Some(port), .. }) if !self.over_tls => {
+                self.end(EndClass::TlsOnly(port), "the server wants to be reached over TLS");
+            }
+            Some(Sts { duration: Some(duration), .. }) if self.over_tls => {
+                self.tell_plain(EventKind::TlsOnly(duration))
+            }
+            _ => {}
         }
     }
 
@@ -355,6 +371,7 @@ impl Session {
         self.share_isupport();
         self.changed = true;
         self.schedule_regain(now);
+        self.watch_wanted();
         if let Some(online) = self.online() {
             self.tell_plain(EventKind::Online(online));
         }
@@ -369,6 +386,7 @@ impl Session {
             | Cap::ExtendedJoin
             | Cap::MultiPrefix
             | Cap::UserhostInNames
+            | Cap::Chathistory
             | Cap::InviteNotify
             | Cap::AwayNotify => self.identity.role == Role::Observer,
             _ => true,

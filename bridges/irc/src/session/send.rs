@@ -207,6 +207,12 @@ impl Session {
                 message.params.extend(reason.map(String::from));
                 (Class::Talk, message, key(channel.as_str()))
             }
+            Command::Redact { .. } if !self.caps.has(Cap::MessageRedaction) => return Err(NotSent::Unsupported),
+            Command::Redact { target, msgid, reason } => {
+                let mut message = Message::new("REDACT", [target.as_str(), msgid.as_str()]);
+                message.params.extend(reason.map(String::from));
+                (Class::Talk, message, key(target.as_str()))
+            }
             Command::Topic { channel, topic } => {
                 (Class::Control, Message::new("TOPIC", [channel.as_str(), topic.as_str()]), key(channel.as_str()))
             }
@@ -227,6 +233,7 @@ impl Session {
             Command::Nick(nick) => {
                 let message = Message::new("NICK", [nick.as_str()]);
                 let keys = key(nick.as_str());
+                self.watch_no_more();
                 self.identity.nick = nick;
                 self.me.renamed_by_force = false;
                 (Class::Control, message, keys)

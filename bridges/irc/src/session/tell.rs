@@ -56,6 +56,7 @@ fn concerns_puppet(kind: &EventKind, meta: &Meta) -> bool {
             }
             Recipient::Everyone => false,
         },
+        EventKind::Redacted { to, .. } => *to == Recipient::Me,
         EventKind::Joined { own, .. }
         | EventKind::Parted { own, .. }
         | EventKind::Kicked { own, .. }
@@ -66,6 +67,8 @@ fn concerns_puppet(kind: &EventKind, meta: &Meta) -> bool {
         | EventKind::UserModes(_)
         | EventKind::JoinFailed { .. }
         | EventKind::Forwarded { .. }
+        | EventKind::IsAway { .. }
+        | EventKind::TlsOnly(_)
         | EventKind::Refused { .. }
         | EventKind::LoginFailed { .. }
         | EventKind::ServerSays(_)

@@ -76,7 +76,7 @@ impl Connection {
         let (status_end, status) = watch::channel(Status::default());
         let (event_end, events) = mpsc::channel(tells);
         let ends = Ends { requests: request_ends, events: event_end, status: status_end };
-        let driver = Driver::new(io, Session::new(policy, identity), ends);
+        let driver = Driver::new(io, Session::new(policy, identity).over_tls(endpoint.tls.is_some()), ends);
         Ok(Self { handle: Handle { requests, status }, events: Events(events), driver })
     }
 }

@@ -11,7 +11,7 @@ use landbridge::{
 
 use crate::{
     config::{LineOptions, Overflow},
-    convert::{formatting, ids::IrcUser, mentions, outgoing::How},
+    convert::{formatting, ids::IrcUser, mentions, outgoing::How, to_irc::Address},
 };
 
 /// How much text a line surely takes: 512 bytes without the longest source and target of stock servers.
@@ -28,7 +28,7 @@ pub(super) struct Speech<'a> {
     pub(super) body: &'a Body,
     pub(super) how: How,
     /// Whom it answers.
-    pub(super) address: Option<&'a str>,
+    pub(super) address: Option<&'a Address>,
     /// What marks the first line.
     pub(super) mark: Option<&'a str>,
     /// Who says it, where the bot says it for them.
@@ -80,10 +80,13 @@ impl Speech<'_> {
             lines.push(Line::new());
         }
         let shown: String = lines[0].iter().map(Span::visible).collect();
-        let said_already = shown.get(..address.len()).is_some_and(|start| start.eq_ignore_ascii_case(address));
-        if !said_already && self.how != How::Action {
-            lines[0].insert(0, Span::text(format!("{address}: ")));
+        let Address { name, quote } = address;
+        let said_already = shown.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        if said_already || self.how == How::Action {
+            return;
         }
+        let quote = quote.as_ref().map(|quote| format!("\"{quote}\" ← ")).unwrap_or_default();
+        lines[0].insert(0, Span::text(format!("{name}: {quote}")));
     }
 
     /// Who says it: `<name> `, or `* name ` for what they do.

@@ -116,10 +116,15 @@ fn users_without_a_connection_are_named_by_the_bot() {
 #[test]
 fn replies_name_whom_they_answer_and_carry_a_tag_where_tags_work() {
     let reply = event(MatrixKind::Message { body: Body::plain("yes"), reply_to: Some(target()) });
-    check(&reply, How::Message, &["Bob: yes"]);
+    check(&reply, How::Message, &["Bob: \"what?\" ← yes"]);
+    let mut long = target();
+    long.excerpt = Some("a question that\nis so long that nobody reads it twice".into());
+    let long = event(MatrixKind::Message { body: Body::plain("yes"), reply_to: Some(long) });
+    check(&long, How::Message, &["Bob: \"a question that is so long th…\" ← yes"]);
     let named = event(MatrixKind::Message { body: Body::plain("bob: yes"), reply_to: Some(target()) });
     check(&named, How::Message, &["bob: yes"]);
-    let [Wire::Say { tags, .. }] = &wires(&reply, &context(true))[..] else { panic!() };
+    let [Wire::Say { text, tags, .. }] = &wires(&reply, &context(true))[..] else { panic!() };
+    assert_eq!(text, "Bob: yes", "whoever sees the tag sees the question");
     assert_eq!(*tags, [("reply".to_owned(), "m0".to_owned()), ("draft/reply".to_owned(), "m0".to_owned())]);
 }
 
@@ -140,7 +145,18 @@ fn edits_are_said_again_in_full() {
     let edit = |text: &str| event(MatrixKind::Edit { target: target(), body: Body::plain(text) });
     check(&edit("what now?"), How::Message, &["* what now?"]);
     check(&edit("what?"), How::Message, &[]);
-    check(&event(MatrixKind::Redact { target: target(), reason: None }), How::Message, &[]);
+}
+
+#[test]
+fn what_is_taken_back_is_taken_back_where_the_network_knows_how() {
+    let redact = event(MatrixKind::Redact { target: target(), reason: Some("a\nslip".into()) });
+    check(&redact, How::Message, &[]);
+    let mut context = context(true);
+    context.caps.redact = Level::Full;
+    let taken = |id: &str| Wire::Redact { id: id.into(), reason: Some("a slip".into()) };
+    let expected: Vec<_> = target().messages.iter().map(|id| taken(id)).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(wires(&redact, &context), expected);
 }
 
 #[test]
@@ -194,7 +210,7 @@ proptest! {
         event.sender.display_name = name;
         let mut context = context(false);
         context.caps.text_max_bytes = Some(max);
-        let options = LineOptions { max: 1000, overflow: Overflow::Reject };
+        let options = LineOptions { max: 1000, overflow: Overflow::Reject, quote: 32 };
         for op in to_irc(&event, &context, &options).unwrap() {
             let Wire::Say { text, how, .. } = Wire::decode(&op.wire).unwrap() else { panic!() };
             prop_assert!(!text.contains(['\r', '\n', '\0', '\x01']));

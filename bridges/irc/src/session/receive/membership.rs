@@ -4,10 +4,13 @@
 //! [netsplit batches]: https://ircv3.net/specs/batches/netsplit
 
 use super::{
-    super::{EventKind, Session, batch::Context},
+    super::{Cap, EventKind, Role, Session, batch::Context},
     channel_at, nick_at,
 };
 use crate::message::{Channel, Message};
+
+/// How many messages are asked for that were said before we came.
+const HISTORY: usize = 100;
 
 impl Session {
     pub(super) fn receive_join(&mut self, message: &Message, context: &Context) {
@@ -20,6 +23,7 @@ impl Session {
                 if own {
                     self.channels.enter(&channel);
                     self.learn_me(who);
+                    self.ask_for_history(&channel);
                 }
                 self.channels.add(channel.as_str(), who, account.or(message.tags.get("account")));
             }
@@ -75,6 +79,15 @@ impl Session {
         };
         let own = self.is_me(who.as_str());
         self.tell(message, context, EventKind::Invited { channel, who, own, by: by.clone() });
+    }
+
+    /// Asks what was said before we came: what was heard already is known by its id.
+    fn ask_for_history(&mut self, channel: &Channel) {
+        let told_apart = self.caps.has(Cap::Batch) && self.caps.has(Cap::MessageTags);
+        if self.identity.role == Role::Observer && self.caps.has(Cap::Chathistory) && told_apart {
+            let most = self.isupport.chathistory.filter(|most| *most > 0).unwrap_or(HISTORY).min(HISTORY);
+            self.send_own(Message::new("CHATHISTORY", ["LATEST", channel.as_str(), "*", &most.to_string()]));
+        }
     }
 
     fn gone(&mut self, channel: &Channel, nick: &str, own: bool) {

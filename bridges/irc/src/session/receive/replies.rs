@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     super::{EventKind, RejectedBecause, Rejection, Session, batch::Context, confirm::Complaint},
-    channel_at,
+    channel_at, nick_at,
 };
 use crate::{
     message::{Message, Source},
@@ -23,6 +23,8 @@ impl Session {
             numerics::RPL_TOPICWHOTIME => self.receive_topic_set_by(message, context),
             numerics::RPL_NAMREPLY => self.receive_names(message),
             numerics::RPL_ENDOFNAMES => self.receive_end_of_names(message, context),
+            numerics::RPL_AWAY => self.receive_is_away(message, context),
+            numerics::RPL_MONOFFLINE => self.receive_offline(message),
             numerics::RPL_VISIBLEHOST => self.receive_visible_host(message),
             numerics::RPL_LOGGEDIN..=numerics::RPL_SASLMECHS => self.receive_sasl(number, message),
             numerics::ERR_LINKCHANNEL => return self.receive_forward(message, context),
@@ -85,6 +87,23 @@ impl Session {
         if let Some(members) = self.channels.list_ends(channel.as_str()) {
             let channel = self.spelled(channel);
             self.tell(message, context, EventKind::Names { channel, members });
+        }
+    }
+
+    /// `301 me nick :words`: whom we said something to is away.
+    fn receive_is_away(&mut self, message: &Message, context: &Context) {
+        if let (Some(nick), Some(words)) = (nick_at(message, 1), message.param(2)) {
+            self.tell(message, context, EventKind::IsAway { nick, message: words.to_owned() });
+        }
+    }
+
+    /// `731 me :nick,nick`: the nick that we want is free.
+    fn receive_offline(&mut self, message: &Message) {
+        let wanted = self.identity.nick.clone();
+        let nicks = message.last().unwrap_or_default().split(',');
+        let mut nicks = nicks.map(|target| target.split('!').next().unwrap_or_default());
+        if nicks.any(|nick| self.isupport.casemapping.eq(nick, wanted.as_str())) {
+            self.take_wanted();
         }
     }
 

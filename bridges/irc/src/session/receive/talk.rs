@@ -24,6 +24,16 @@ impl Session {
         self.tell(message, context, EventKind::Message(incoming));
     }
 
+    /// `REDACT target msgid [:reason]`
+    pub(super) fn receive_redact(&mut self, message: &Message, context: &Context) {
+        let (Some(by), Some(target), Some(msgid)) = (&message.source, message.param(0), message.param(1)) else {
+            return;
+        };
+        let Some(to) = self.recipient(target).filter(|_| !msgid.is_empty()) else { return };
+        let reason = message.param(2).map(str::to_owned);
+        self.tell(message, context, EventKind::Redacted { to, by: by.clone(), msgid: msgid.to_owned(), reason });
+    }
+
     /// Words of the server for those who run the bridge.
     pub(super) fn server_says(&mut self, message: &Message, context: &Context) {
         if let Some(words) = message.last().filter(|words| !words.is_empty()) {
