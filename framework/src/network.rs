@@ -161,15 +161,15 @@ pub trait Session<N: Network>: Send + Sync + 'static {
     }
 
     /// [`Session::deliver`] for first attempts at several operations of one room: the order is kept, and there is one result for each.
-    /// What follows one that is to be tried again should not be said; then its result is one that means "not yet", too.
+    /// What follows one that is to be tried again, or found out about, should not be said; its result then means "not yet", too.
     async fn deliver_all(
         &self,
         ops: &[(RemoteOp<N>, IdempotencyKey)],
     ) -> Vec<Result<Delivered<N::Message>, SendError>> {
-        let mut results = Vec::with_capacity(ops.len());
+        let mut results: Vec<Result<_, SendError>> = Vec::with_capacity(ops.len());
         for (op, key) in ops {
             match results.last() {
-                Some(Err(error)) if SendError::is_not_yet(error) => results.push(Err(SendError::Disconnected)),
+                Some(Err(error)) if !error.is_final() => results.push(Err(SendError::Disconnected)),
                 _ => results.push(self.deliver(op, key, 1).await),
             }
         }

@@ -81,6 +81,8 @@ pub struct Puppets {
     pub nick: String,
     /// How real names are made: `{user_id}` and `{name}` are filled in. Operators want to see whom they deal with.
     pub realname: String,
+    /// Whether a user who is not there is away on IRC.
+    pub away: bool,
     /// Whether a nick follows its user's display name.
     pub follow_display_name: bool,
     /// The shortest time between two changes of a nick, in seconds; changes in between are left out, but the last.
@@ -93,6 +95,7 @@ impl Default for Puppets {
         Self {
             nick: "{name}".to_owned(),
             realname: "{user_id}".to_owned(),
+            away: true,
             follow_display_name: true,
             nick_interval: Duration::from_secs(60),
         }

@@ -6,8 +6,10 @@
 
 mod bot;
 mod deliver;
+mod ephemeral;
 mod heard;
 mod own;
+mod power;
 mod puppet;
 mod say;
 mod session;

@@ -502,8 +502,11 @@ fn ready<N: Network>(row: &OutboxRow) -> Option<(RemoteOp<N>, IdempotencyKey)> {
     op.upload.is_none().then_some((op, key))
 }
 
+/// What a panic leaves behind.
+type Panic = Box<dyn Any + Send>;
+
 /// What a delivery came to, however it ended.
-fn answered<T>(said: Result<Result<Result<T, SendError>, Box<dyn Any + Send>>, Elapsed>) -> Result<T, SendError> {
+fn answered<T>(said: Result<Result<Result<T, SendError>, Panic>, Elapsed>) -> Result<T, SendError> {
     match said {
         Ok(Ok(said)) => said,
         Ok(Err(panic)) => Err(SendError::Bug(message(&*panic))),

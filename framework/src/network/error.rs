@@ -66,6 +66,11 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// Whether it will not be tried again.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Unsupported | Self::Rejected(_) | Self::Bug(_))
+    }
+
     /// Whether it was certainly not said, and is to be tried again.
     pub fn is_not_yet(&self) -> bool {
         matches!(self, Self::RetryAfter(_) | Self::Disconnected | Self::LoggedOut)

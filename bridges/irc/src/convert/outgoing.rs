@@ -36,6 +36,13 @@ pub enum Wire {
         /// Why.
         reason: Option<String>,
     },
+    /// Give somebody the rank of a level.
+    Power {
+        /// Whom.
+        who: Who,
+        /// The level, on Matrix's scale.
+        level: i64,
+    },
     /// Set or take off a ban on a nick.
     Ban {
         /// The nick.
@@ -54,6 +61,26 @@ pub enum Wire {
     },
     /// Go by another name: a display name, from which the nick is made.
     Rename(String),
+}
+
+/// Somebody in a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// Somebody on IRC.
+    Nick(String),
+    /// The puppet of a Matrix user, whatever its nick is then.
+    Puppet(ruma::OwnedUserId),
+}
+
+/// The rank that a level of Matrix amounts to.
+pub fn rank_for(level: i64) -> Option<char> {
+    match level {
+        50.. => Some('o'),
+        25.. => Some('h'),
+        1.. => Some('v'),
+        _ => None,
+    }
 }
 
 /// How a line is said.

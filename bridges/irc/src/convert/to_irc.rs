@@ -7,14 +7,14 @@
 mod lines;
 
 use landbridge::network::{
-    Level, MatrixKind, Membership, OpKind, Reject, Target,
+    Level, MatrixKind, Membership, OpKind, Power, Reject, Target, Whom,
     event::{Body, MatrixEvent},
     op::{Context, RemoteOp},
 };
 
 use super::{
     ids::{IrcRoom, IrcUser},
-    outgoing::{How, Wire, facts},
+    outgoing::{How, Who, Wire, facts, rank_for},
 };
 use crate::config::LineOptions;
 
@@ -49,9 +49,9 @@ pub fn to_irc(event: &Event, context: &Context<IrcUser>, options: &LineOptions) 
         MatrixKind::DisplayName(name) if event.sender.own_session => {
             Ok(vec![convert.control(&Wire::Rename(name.clone()))])
         }
-        MatrixKind::DisplayName(_) | MatrixKind::Pardon { .. } | MatrixKind::Power(_) | MatrixKind::Upgrade { .. } => {
-            Ok(Vec::new())
-        }
+        MatrixKind::Power(powers) => Ok(powers.iter().filter_map(|power| convert.power(power)).collect()),
+        // IRC keeps no ban of a Matrix user that could be lifted, and the channel stays the same when its room moves.
+        MatrixKind::DisplayName(_) | MatrixKind::Pardon { .. } | MatrixKind::Upgrade { .. } => Ok(Vec::new()),
     }
 }
 
@@ -177,6 +177,24 @@ impl Convert<'_> {
         target.messages.iter().map(redact).collect()
     }
 
+    /// A change of power that is one of rank.
+    fn power(&self, power: &Power<IrcUser>) -> Option<Op> {
+        if !matches!(self.event.room, IrcRoom::Channel(_)) || rank_for(power.level) == rank_for(power.before) {
+            return None;
+        }
+        let who = match &power.who {
+            Whom::Remote(user) => Who::Nick(self.nick_of(user)?),
+            Whom::Matrix(user_id) => Who::Puppet(user_id.clone()),
+        };
+        Some(self.control(&Wire::Power { who, level: power.level }))
+    }
+
+    /// The nick of a member, as it is written.
+    fn nick_of(&self, user: &IrcUser) -> Option<String> {
+        let member = self.context.members.iter().find(|(member, ..)| member == user).map(|(_, name, _)| name.as_str());
+        member.or_else(|| user.nick()).map(str::to_owned)
+    }
+
     fn topic(&self, topic: &str) -> Vec<Op> {
         if !matches!(self.event.room, IrcRoom::Channel(_)) {
             return Vec::new();
@@ -204,8 +222,7 @@ impl Convert<'_> {
         if !matches!(self.event.room, IrcRoom::Channel(_)) {
             return Ok(Vec::new());
         }
-        let member = self.context.members.iter().find(|(user, ..)| user == on).map(|(_, name, _)| name.as_str());
-        let Some(nick) = member.or_else(|| on.nick()).map(str::to_owned) else { return Err(Reject::UnknownTarget) };
+        let Some(nick) = self.nick_of(on) else { return Err(Reject::UnknownTarget) };
         let reason = reason.map(|reason| lines::one_line(reason, 200));
         let wires = match membership {
             Membership::Kick => vec![Wire::Kick { nick, reason }],

@@ -8,7 +8,7 @@ use landbridge::{
 use ruma::UserId;
 use tokio::time::Instant;
 
-use super::{IrcNetwork, deliver::explain, session::IrcSession};
+use super::{IrcNetwork, deliver::explain, power::level, session::IrcSession};
 use crate::{
     config::MembershipSync,
     convert::{
@@ -16,7 +16,7 @@ use crate::{
         ids::{IrcRoom, IrcUser},
     },
     message::{Channel, IrcText, Message, Nick, Source},
-    modes::{ModeChange, ModeType, Ranks},
+    modes::{ModeChange, ModeType},
     session::{Command, Event, EventKind, Incoming, Member, MessageKind, Recipient},
 };
 
@@ -41,7 +41,8 @@ impl IrcSession {
             }
             EventKind::NickChanged { who, to, own, channels } => self.hear_nick(who, to, *own, channels).await,
             EventKind::Topic { channel, topic, by } => self.hear_topic(channel, topic, by.as_ref()).await,
-            EventKind::ChannelModes { channel, changes, by: Some(_) } => self.hear_modes(channel, changes).await,
+            EventKind::ChannelModes { channel, changes, by: Some(by) } => self.hear_modes(channel, changes, by).await,
+            EventKind::Away { who, message } => self.hear_away(who, message.as_deref()),
             EventKind::Names { channel, members } => self.hear_names(channel, members).await,
             EventKind::JoinFailed { channel, problem, text } => {
                 self.notice(channel, format!("cannot enter {channel}: {} ({text})", explain(*problem))).await
@@ -69,7 +70,6 @@ impl IrcSession {
             | EventKind::Account { .. }
             | EventKind::HostChanged { .. }
             | EventKind::Realname { .. }
-            | EventKind::Away { .. }
             | EventKind::ChannelRenamed { .. }
             | EventKind::Refused { .. } => Ok(()),
             EventKind::LoginFailed { text } | EventKind::ServerSays(text) => {
@@ -369,7 +369,11 @@ impl IrcSession {
         self.tell(event, Dedupe::Never).await
     }
 
-    async fn hear_modes(&self, channel: &Channel, changes: &[ModeChange]) -> Result<(), Closed> {
+    async fn hear_modes(&self, channel: &Channel, changes: &[ModeChange], by: &Source) -> Result<(), Closed> {
+        // What our side did came from Matrix: told back, it would undo what was set there in the meantime.
+        if self.is_me(&by.name) || self.shared.own.lock().owner(by).is_some() {
+            return Ok(());
+        }
         let mut nicks: Vec<&str> = changes
             .iter()
             .filter(|change| change.kind == ModeType::Rank)
@@ -394,11 +398,12 @@ impl IrcSession {
     async fn power(&self, channel: &Channel, member: &Member) -> Result<(), Closed> {
         let ours = self.is_me(&member.who.name) || self.shared.own.lock().owner_of_nick(&member.who.name).is_some();
         let Some(room) = self.shared.room(channel.as_str()).filter(|_| !ours) else { return Ok(()) };
-        let event = RemoteEvent::<IrcNetwork>::Power {
-            room,
-            who: self.shared.user(&member.who.name),
-            level: level(member.ranks),
-        };
+        let (who, level) = (self.shared.user(&member.who.name), level(member.ranks));
+        let known = self.shared.with_channel(channel.as_str(), |state| state.has_power(&who, level));
+        if known {
+            return Ok(());
+        }
+        let event = RemoteEvent::<IrcNetwork>::Power { room, who, level };
         self.tell(event, Dedupe::Never).await
     }
 
@@ -419,7 +424,7 @@ impl IrcSession {
             others.iter().map(|member| (self.shared.user(&member.who.name), Some(member.who.name.clone()))).collect();
         let event = RemoteEvent::<IrcNetwork>::Members { room, members: list };
         self.tell(event, Dedupe::Never).await?;
-        for member in others.into_iter().filter(|member| level(member.ranks) > 0) {
+        for member in others {
             self.power(channel, member).await?;
         }
         Ok(())
@@ -498,12 +503,4 @@ pub(super) fn plain(text: &str) -> String {
     let mut text = formatting::decode(text).to_plain();
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
-}
-
-/// What the ranks amount to on Matrix's scale. Below 100, which is the bridge's own.
-fn level(ranks: Ranks) -> i64 {
-    [('q', 95), ('a', 75), ('o', 50), ('h', 25), ('v', 1)]
-        .into_iter()
-        .find(|(letter, _)| ranks.has(*letter))
-        .map_or(0, |(_, level)| level)
 }

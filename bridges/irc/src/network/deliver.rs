@@ -44,6 +44,7 @@ impl IrcSession {
                 }
                 Ok(Delivered::unnamed())
             }
+            Wire::Power { who, level } => self.empower(op, who, level).await,
             Wire::Redact { id, reason } => self.redact(op, &id, reason.as_deref()).await,
             Wire::Expel { user_id, reason } => self.expel(op, &user_id, reason).await,
             control => self.control(op, control).await,
@@ -203,6 +204,7 @@ fn command(wire: Wire, channel: &Channel) -> Result<Command, SendError> {
         Wire::Say { .. }
         | Wire::Tags(_)
         | Wire::Redact { .. }
+        | Wire::Power { .. }
         | Wire::Part(_)
         | Wire::Expel { .. }
         | Wire::Rename(_) => {

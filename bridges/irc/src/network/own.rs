@@ -39,6 +39,11 @@ impl PuppetTable {
         }
     }
 
+    /// The nick of a puppet that is there.
+    pub(super) fn nick(&self, user_id: &UserId) -> Option<String> {
+        self.0.get(user_id).filter(|puppet| !puppet.ended).map(|puppet| puppet.nick.clone())
+    }
+
     /// A puppet saw itself join.
     pub(super) fn seen(&mut self, user_id: &UserId, who: &Source) {
         if let (Some(puppet), Some(host)) = (self.0.get_mut(user_id), &who.host) {

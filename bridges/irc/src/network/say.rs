@@ -94,7 +94,7 @@ impl IrcSession {
             _ => Vec::new(),
         };
         for (op, key) in ops.iter().skip(lines.len()) {
-            let waits = results.last().is_some_and(|last| last.as_ref().is_err_and(SendError::is_not_yet));
+            let waits = results.last().is_some_and(|last| last.as_ref().is_err_and(|error| !error.is_final()));
             results.push(if waits { Err(SendError::Disconnected) } else { self.do_op(op, key, 1).await });
         }
         results

@@ -11,8 +11,9 @@ use std::{
 
 use async_trait::async_trait;
 use landbridge::network::{
-    Caps, ConnectionError, ConnectionState, Dedupe, Delivered, Found, Idempotency, IdempotencyKey, Identity, Landed,
-    Level, Profile, Receipt, Reject, RemoteEvent, RemoteOp, RoomInfo, SendError, Session, SessionId, host::Closed,
+    Caps, ConnectionError, ConnectionState, Dedupe, Delivered, Ephemeral, Found, Idempotency, IdempotencyKey, Identity,
+    Landed, Level, Profile, Receipt, Reject, RemoteEvent, RemoteOp, RoomInfo, SendError, Session, SessionId,
+    host::Closed,
 };
 use parking_lot::Mutex;
 use ruma::OwnedUserId;
@@ -22,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{IrcNetwork, shared::Shared};
+use super::{IrcNetwork, ephemeral::Shown, shared::Shared};
 use crate::{
     convert::{
         ids::{IrcRoom, IrcUser},
@@ -78,6 +79,8 @@ pub(super) struct Link {
     joined: Mutex<HashSet<String>>,
     /// With whom private messages were exchanged, folded.
     talked: Mutex<HashSet<String>>,
+    /// What the network was told last of our user's typing and absence.
+    pub(super) shown: Mutex<Shown>,
     /// Who is away, folded, and their words, as far as our user was told.
     away: Mutex<HashMap<String, String>>,
     /// The nick that is wanted but not yet asked for.
@@ -161,6 +164,7 @@ impl IrcSession {
             handle: watch::Sender::default(),
             joined: Mutex::default(),
             talked: Mutex::default(),
+            shown: Mutex::default(),
             away: Mutex::default(),
             wanted_nick: Mutex::default(),
             nick_wanted: Notify::new(),
@@ -369,6 +373,7 @@ impl IrcSession {
     }
 
     fn went_offline(&self) {
+        *self.link.shown.lock() = Shown::default();
         self.link.handle.send_replace(None);
         self.link.joined.lock().clear();
         match self.puppet_of() {
@@ -421,7 +426,7 @@ impl Session<IrcNetwork> for IrcSession {
             edit: Level::Fallback,
             redact: if has(Cap::MessageRedaction) { Level::Full } else { Level::Drop },
             react: if reach("draft/react") && reach("draft/reply") { Level::Full } else { Level::Drop },
-            typing: Level::Drop,
+            typing: if self.shows_typing() { Level::Full } else { Level::Drop },
             receipts: Level::Drop,
             topic: Level::Full,
             name: Level::Drop,
@@ -481,6 +486,10 @@ impl Session<IrcNetwork> for IrcSession {
             // Whichever comes first: more is heard, all was repeated, or the time is over.
             let _ = tokio::time::timeout_at(replayed.unwrap_or(until).min(until), more).await;
         }
+    }
+
+    async fn ephemeral(&self, event: &Ephemeral<IrcNetwork>) {
+        self.show(event).await;
     }
 
     async fn enter(&self, room: &IrcRoom) -> Result<(), SendError> {

@@ -78,6 +78,7 @@ struct State {
     forgetful: bool,
     closed: bool,
     panics: bool,
+    window: usize,
     next: u64,
 }
 
@@ -229,6 +230,16 @@ impl Script {
     /// From now on nobody can tell whether something landed.
     pub fn cannot_tell(&self) {
         self.change(|state| state.forgetful = true);
+    }
+
+    /// How many operations of one room are told at once from now on.
+    pub fn takes_at_once(&self, window: usize) {
+        self.change(|state| state.window = window);
+    }
+
+    /// How many are.
+    pub(super) fn window(&self) -> usize {
+        self.0.state.lock().window.max(1)
     }
 
     /// The network is down: every session's connection ends, and none can be made.

@@ -84,6 +84,10 @@ impl Session<ScriptedNetwork> for ScriptedSession {
         }
     }
 
+    fn window(&self) -> usize {
+        self.script.window()
+    }
+
     async fn reconcile(&self, _: &RemoteOp<ScriptedNetwork>, key: &IdempotencyKey) -> Landed<String> {
         match self.script.landed(key) {
             None => Landed::CannotTell,

@@ -160,6 +160,18 @@ fn what_is_taken_back_is_taken_back_where_the_network_knows_how() {
 }
 
 #[test]
+fn power_is_told_where_it_is_another_rank() {
+    let power = |who, before, level| event(MatrixKind::Power(vec![Power { who, before, level }]));
+    let bob = || Whom::Remote(IrcUser::new("bob", Casemapping::Ascii));
+    let alice = || Whom::Matrix(user_id!("@alice:here").to_owned());
+    let context = context(false);
+    let wire = |who, level| Wire::Power { who, level };
+    assert_eq!(wires(&power(bob(), 0, 50), &context), [wire(Who::Nick("Bob".into()), 50)]);
+    assert_eq!(wires(&power(alice(), 50, 0), &context), [wire(Who::Puppet(user_id!("@alice:here").to_owned()), 0)]);
+    assert_eq!(wires(&power(bob(), 50, 100), &context), [], "an operator already");
+}
+
+#[test]
 fn files_are_links() {
     let media = Media {
         mxc: None,

@@ -26,6 +26,10 @@ struct State {
     topics: HashMap<String, String>,
     /// Channels that send one on to another.
     forwards: HashMap<String, String>,
+    /// What it offers, in one line.
+    caps: String,
+    /// Channels by invitation only.
+    shut: Vec<String>,
     /// Words that may not be said.
     forbidden: Vec<String>,
     /// Every line that clients sent, as `nick: line`.
@@ -49,7 +53,13 @@ pub(super) struct Person {
 impl Ircd {
     /// Starts it on a free port.
     pub(super) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts it with these capabilities on offer.
+    pub(super) async fn start_with(caps: &str) -> Self {
         let ircd = Self::default();
+        caps.clone_into(&mut ircd.state.lock().caps);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         ircd.state.lock().port = listener.local_addr().unwrap().port();
         let accepting = ircd.clone();
@@ -118,6 +128,15 @@ impl Ircd {
     /// Makes a channel send people on.
     pub(super) fn forward(&self, from: &str, to: &str) {
         self.state.lock().forwards.insert(from.to_owned(), to.to_owned());
+    }
+
+    /// Lets nobody into a channel, or everybody again.
+    pub(super) fn shut(&self, channel: &str, shut: bool) {
+        let mut state = self.state.lock();
+        state.shut.retain(|name| name != channel);
+        if shut {
+            state.shut.push(channel.to_owned());
+        }
     }
 
     /// Takes somebody out of a channel and tells nobody.
@@ -292,6 +311,10 @@ impl State {
         let Some(client) = self.clients.get(&id) else { return };
         let nick = client.nick.clone();
         self.lines.push(format!("{nick}: {line}"));
+        let (tags, line) = match line.strip_prefix('@').and_then(|line| line.split_once(' ')) {
+            Some((tags, line)) => (format!("@{tags} "), line),
+            None => (String::new(), line),
+        };
         let (head, trailing) = line.split_once(" :").map_or((line, None), |(head, text)| (head, Some(text)));
         let mut words: Vec<&str> = head.split(' ').collect();
         words.extend(trailing);
@@ -334,7 +357,17 @@ impl State {
             }
             "NAMES" => self.names(id, word(1)),
             "QUIT" => self.quit(id, word(1)),
-            "CAP" if word(1) == "LS" => self.tell(id, ":ircd.test CAP * LS :"),
+            "TAGMSG" => {
+                let line = format!("{tags}:{source} TAGMSG {}", word(1));
+                let others = self.members(word(1)).into_iter().filter(|member| *member != id);
+                others.for_each(|member| self.tell(member, &line));
+            }
+            "MODE" if words.len() > 2 => {
+                let line = format!(":{source} {line}");
+                self.members(word(1)).into_iter().for_each(|member| self.tell(member, &line));
+            }
+            "CAP" if word(1) == "LS" => self.tell(id, &format!(":ircd.test CAP * LS :{}", self.caps)),
+            "CAP" if word(1) == "REQ" => self.tell(id, &format!(":ircd.test CAP * ACK :{}", word(2))),
             _ => {}
         }
     }
@@ -358,6 +391,9 @@ impl State {
         if let Some(to) = self.forwards.get(channel).cloned() {
             self.reply(id, "470", &format!("{channel} {to} :forwarded"));
             return self.join(id, &to);
+        }
+        if self.shut.iter().any(|shut| shut == channel) {
+            return self.reply(id, "473", &format!("{channel} :by invitation only"));
         }
         let members = self.channels.entry(channel.to_owned()).or_default();
         if members.iter().any(|(member, _)| *member == id) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use landbridge::network::{
-    ConnectionState, Dedupe, Host, Ingested, Network as _, RemoteEvent, SessionId,
+    ConnectionState, Dedupe, Host, Ingested, Network as _, Presence, RemoteEvent, SessionId,
     host::{Backend, Closed},
 };
 use parking_lot::Mutex;
@@ -24,6 +24,8 @@ type Heard = (SessionId, RemoteEvent<IrcNetwork>, Dedupe<String>);
 pub(super) struct Recorder {
     pub(super) events: Mutex<Vec<Heard>>,
     pub(super) states: Mutex<Vec<(SessionId, ConnectionState)>>,
+    /// What is kept nowhere, in words.
+    pub(super) ephemeral: Mutex<Vec<String>>,
     changed: Notify,
 }
 
@@ -81,7 +83,16 @@ impl Backend<IrcNetwork> for Recorder {
         self.changed.notify_waiters();
     }
 
-    fn typing(&self, _: &SessionId, _: IrcRoom, _: IrcUser, _: bool) {}
+    fn typing(&self, _: &SessionId, _: IrcRoom, who: IrcUser, typing: bool) {
+        self.ephemeral.lock().push(format!("{who:?} types: {typing}"));
+        self.changed.notify_waiters();
+    }
+
+    fn presence(&self, _: &SessionId, who: IrcUser, presence: Presence, status: Option<String>) {
+        let status = status.map(|status| format!(": {status}")).unwrap_or_default();
+        self.ephemeral.lock().push(format!("{who:?} is {presence:?}{status}"));
+        self.changed.notify_waiters();
+    }
 
     async fn rooms(&self) -> Result<Vec<IrcRoom>, Closed> {
         Ok(Vec::new())

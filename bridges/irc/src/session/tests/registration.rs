@@ -308,3 +308,44 @@ fn p11_no_tag_goes_out_before_the_server_agreed() {
     irc.says(":s CAP bot DEL :message-tags");
     irc.said().iter().for_each(|line| assert!(!line.starts_with('@'), "{line}"));
 }
+
+#[test]
+fn a_server_that_wants_tls_is_left_before_anything_is_said() {
+    let mut irc = Dialogue::new(plain(true));
+    irc.said();
+    irc.says(":s CAP * LS :multi-prefix sts=duration=0,port=6697 sasl=PLAIN");
+    assert_eq!(irc.ended().0, EndClass::TlsOnly(6697));
+    irc.expect_silence();
+    let mut irc = Dialogue::new(identity("bot"));
+    irc.said();
+    irc.says(":s CAP * LS :sts=duration=60");
+    irc.expect("CAP END");
+    assert!(irc.session.ending().is_none(), "without a port it is no policy");
+}
+
+#[test]
+fn over_tls_a_server_says_for_how_long() {
+    let mut irc = Dialogue::new(identity("bot"));
+    irc.session = std::mem::replace(&mut irc.session, Dialogue::new(identity("x")).session).over_tls(true);
+    irc.said();
+    irc.says(":s CAP * LS :sts=duration=3600,port=6697");
+    irc.expect("CAP END");
+    assert!(matches!(irc.heard()[..], [EventKind::TlsOnly(duration)] if duration == Duration::from_secs(3600)));
+}
+
+#[test]
+fn the_wanted_nick_is_taken_as_soon_as_it_is_free() {
+    let mut irc = Dialogue::new(identity("bot"));
+    irc.all_say(&[":s CAP * LS :", ":s 433 * bot :in use"]);
+    irc.said();
+    irc.all_say(&[":s 001 bot_ :Hi", ":s 005 bot_ MONITOR=30 :are supported", ":s 376 bot_ :End"]);
+    irc.expect("MONITOR + bot");
+    irc.says(":s 730 bot_ :bot!a@h");
+    irc.expect_silence();
+    irc.says(":s 731 bot_ :somebody,BOT");
+    irc.expect("NICK bot");
+    irc.says(":bot_!u@h NICK bot");
+    irc.expect("MONITOR C");
+    irc.says(":s 731 bot :bot");
+    irc.expect_silence();
+}

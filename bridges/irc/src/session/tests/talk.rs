@@ -136,3 +136,52 @@ fn lines_that_cannot_be_used_are_reported_and_passed_over() {
     }
     assert!(irc.session.ending().is_none());
 }
+
+#[test]
+fn what_is_taken_back_is_told_and_asked_for() {
+    let mut irc = Dialogue::online("draft/message-redaction message-tags", "");
+    irc.says(":alice!a@h REDACT #c m1 :a slip");
+    let to = Recipient::Channel { channel: channel("#c"), status: None };
+    let (by, reason) = (source("alice!a@h"), Some("a slip".to_owned()));
+    assert_eq!(irc.heard(), [EventKind::Redacted { to, by, msgid: "m1".into(), reason }]);
+    for odd in ["REDACT", ":alice!a@h REDACT #c", ":alice!a@h REDACT #c :", "REDACT #c m1"] {
+        irc.says(odd);
+    }
+    assert_eq!(irc.heard(), []);
+    let redact = || Command::Redact { target: Target::Channel(channel("#c")), msgid: text("m2"), reason: None };
+    irc.asks(redact());
+    irc.expect("REDACT #c m2");
+    irc.said();
+    irc.says("FAIL REDACT REDACT_FORBIDDEN #c m2 :You may not");
+    irc.says(":s PONG s :landbridge-1");
+    assert!(matches!(irc.outcome(), Outcome::Rejected(_)));
+    let mut irc = Dialogue::online("message-tags", "");
+    irc.asks(redact());
+    assert_eq!(irc.outcome(), Outcome::NotSent(NotSent::Unsupported));
+}
+
+#[test]
+fn the_observer_asks_what_was_said_before_it_came() {
+    let caps = "draft/chathistory batch message-tags server-time";
+    let mut irc = Dialogue::online(caps, "CHATHISTORY=50");
+    irc.says(":bot!u@h JOIN #c");
+    irc.expect("CHATHISTORY LATEST #c * 50");
+    let mut irc = Dialogue::online(caps, "");
+    irc.says(":bot!u@h JOIN #c");
+    irc.expect("CHATHISTORY LATEST #c * 100");
+    let puppet = Identity { role: Role::Puppet, ..identity("bot") };
+    let mut irc = Dialogue::online_as(puppet, caps, "");
+    irc.says(":bot!u@h JOIN #c");
+    irc.expect_silence();
+    let mut irc = Dialogue::online("draft/chathistory", "");
+    irc.says(":bot!u@h JOIN #c");
+    irc.expect_silence();
+}
+
+#[test]
+fn whom_we_say_something_to_may_be_away() {
+    let mut irc = Dialogue::online("", "");
+    irc.says(":s 301 bot alice :at lunch");
+    let nick = Nick::new("alice").unwrap();
+    assert_eq!(irc.heard(), [EventKind::IsAway { nick, message: "at lunch".into() }]);
+}

@@ -6,6 +6,7 @@ use super::stage::{Stage, by};
 use crate::{
     bridge::DeadLetters,
     network::{Reject, SendError},
+    testing::Script,
 };
 
 const BOT: &str = "@testbot:localhost";
@@ -67,6 +68,38 @@ async fn a_lost_answer_is_found_out_about() {
     stage.settles().await;
     assert_eq!(stage.lines(), ["#lobby alice: landed", "#lobby alice: next", "#lobby alice: did not"]);
     assert!(by(&room, BOT).is_empty());
+}
+
+/// Twenty lines that waited for the network, of which these fail on the way.
+async fn a_burst_told_at_once(fails: impl FnOnce(&Script)) -> Vec<String> {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.takes_at_once(8);
+    alice.says(&room, "first");
+    stage.script.expects("#lobby", "alice: first").await;
+    stage.script.goes_down();
+    (0..20).for_each(|number| drop(alice.says(&room, &number.to_string())));
+    alice.says(&room, "last");
+    fails(&stage.script);
+    stage.script.comes_up();
+    stage.script.expects("#lobby", "alice: last").await;
+    stage.settles().await;
+    let lines = stage.lines().into_iter().skip(1);
+    lines.map(|line| line.trim_start_matches("#lobby alice: ").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_is_told_at_once_crosses_once_and_in_order() {
+    let wanted: Vec<String> = (0..20).map(|number| number.to_string()).chain(["last".to_owned()]).collect();
+    assert_eq!(a_burst_told_at_once(|_| {}).await, wanted);
+    // The first is told alone or with others: wherever it breaks, all the rest waits for that one.
+    for error in [SendError::RetryAfter(Duration::ZERO), SendError::Disconnected] {
+        let broken = a_burst_told_at_once(|script| (0..3).for_each(|_| script.refuses_next(error.clone()))).await;
+        assert_eq!(broken, wanted);
+    }
+    for landed in [true, false] {
+        let lost = a_burst_told_at_once(|script| (0..3).for_each(|_| script.loses_next_answer(landed))).await;
+        assert_eq!(lost, wanted, "landed: {landed}");
+    }
 }
 
 #[tokio::test]
