@@ -1,6 +1,6 @@
 //! What people say crosses once, in order, and looks as it should on the other side.
 
-use landbridge_tests::Deployment;
+use landbridge_tests::{Deployment, Inspircd, Irc, On, With, eventually};
 use serde_json::json;
 
 use crate::everywhere::{LOBBY, everywhere, said};
@@ -11,7 +11,11 @@ everywhere! {
     actions_and_notices_stay_what_they_are,
     the_order_of_a_burst_is_kept_p4,
     a_long_line_is_split_and_nothing_is_cut_p10,
+    a_text_without_spaces_is_cut_between_characters_p10,
     a_very_long_text_becomes_a_link,
+    formatting_survives_what_is_unknown_p18,
+    mentions_cross_both_ways,
+    what_a_channel_refuses_is_told_for_each_line,
     several_lines_are_several_messages,
     a_reply_names_whom_it_answers,
     an_edit_is_told,
@@ -145,6 +149,145 @@ async fn a_long_line_is_split_and_nothing_is_cut_p10(d: Deployment) {
     assert!(heard.len() > 1, "it takes more than one line");
     assert!(heard.iter().all(|line| line.len() < 500), "each fits");
     assert_eq!(heard.join(" ").split_whitespace().collect::<Vec<_>>(), words);
+}
+
+async fn a_text_without_spaces_is_cut_between_characters_p10(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    // One, two, three and four bytes, so that every limit falls into the middle of some character.
+    let text: String = (0..320).map(|n| ['a', 'é', '€', '😀'][n % 4]).collect();
+    lobby.says(&text).await;
+    lobby.says("the end").await;
+    bob.sees(LOBBY, "alice", "the end").await;
+    let mut heard: Vec<_> = bob.heard(LOBBY).into_iter().map(|(_, text)| text).collect();
+    heard.pop();
+    assert!(heard.len() > 1, "it takes more than one line");
+    assert_eq!(heard.concat(), text, "nothing is cut, nothing is broken");
+    // As much as fits: 512 bytes less what the server puts around it.
+    let longest = heard.iter().map(String::len).max().unwrap_or_default();
+    assert!((350..=480).contains(&longest), "{longest} bytes in the longest line");
+}
+
+async fn formatting_survives_what_is_unknown_p18(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+
+    let html = "<p>Tom &amp; <b>Jerry</b> <blink>blink</blink> <a href=\"https://example.org/x\">there</a></p>\
+                <ul><li>one</li><li><del>two</del></li></ul>";
+    lobby.says_html("a plain text that nobody needs", html).await;
+    lobby.says("the end").await;
+    bob.sees(LOBBY, "alice", "the end").await;
+    let all = bob.heard(LOBBY).into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("\n");
+    for wanted in ["Tom & \u{2}Jerry", "blink", "https://example.org/x", "one", "\u{1e}two"] {
+        assert!(all.contains(wanted), "{wanted:?} in {all:?}");
+    }
+    for unwanted in ["&amp;", "<", "nobody needs"] {
+        assert!(!all.contains(unwanted), "{unwanted:?} in {all:?}");
+    }
+}
+
+async fn mentions_cross_both_ways(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "Bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let ghost = d.ghost("bob");
+    d.until_member(&lobby, "bob").await;
+
+    let pill = format!("<a href=\"https://matrix.to/#/{ghost}\">somebody</a>: are you there?");
+    let mentions = json!({ "user_ids": [ghost] });
+    lobby
+        .sends(json!({
+            "msgtype": "m.text", "body": "somebody: are you there?", "format": "org.matrix.custom.html",
+            "formatted_body": pill, "m.mentions": mentions,
+        }))
+        .await;
+    bob.sees(LOBBY, "alice", "Bob: are you there?").await;
+    bob.says(LOBBY, "alice: I am, and malice is not");
+    let event = lobby.sees(&ghost, "alice: I am, and malice is not").await;
+    assert_eq!(event.content()["m.mentions"]["user_ids"], json!([alice.id]), "her, once: {event:?}");
+    bob.says(LOBBY, "@room everybody");
+    let event = lobby.sees(&ghost, "@room everybody").await;
+    assert_ne!(event.content()["m.mentions"]["room"], json!(true), "nobody pings a whole room from there");
+}
+
+async fn what_a_channel_refuses_is_told_for_each_line(d: Deployment) {
+    let bob = d.irc_in("#ops", "bob").await;
+    let alice = d.matrix("alice").await;
+    let ops = d.join(&alice, "#ops").await;
+    ops.says("hello").await;
+    bob.sees("#ops", "alice", "hello").await;
+    bob.sets_mode("#ops", &["+m"]).await;
+    for n in 0..6 {
+        ops.says(&format!("refused {n}")).await;
+    }
+    let refusals = || {
+        let events = alice.events().into_iter();
+        let told = |event: &landbridge_tests::RoomEvent| {
+            event.part == "timeline" && event.content()["msgtype"] == "m.notice" && event.sender() != alice.id
+        };
+        events.filter(|event| told(event) && event.body().contains("Not delivered")).count()
+    };
+    eventually("each of the six is told", || async { (refusals() == 6).then_some(()) }).await;
+    bob.sets_mode("#ops", &["-m"]).await;
+    ops.says("heard again").await;
+    bob.sees("#ops", "alice", "heard again").await;
+    assert_eq!(bob.heard("#ops"), said([("alice", "hello"), ("alice", "heard again")]));
+    assert_eq!(refusals(), 6, "what was heard is not told as refused");
+}
+
+/// Typing needs a server that lets tags through.
+mod typing {
+    crate::everywhere::on!(embedded_inspircd, Embedded, Inspircd, Sqlite, typing_is_shown_both_ways,);
+    crate::everywhere::on!(synapse_inspircd, Synapse, Inspircd, Sqlite, typing_is_shown_both_ways,);
+
+    use landbridge_tests::Deployment;
+
+    use crate::everywhere::LOBBY;
+
+    async fn typing_is_shown_both_ways(d: Deployment) {
+        let bob = d.irc_in(LOBBY, "bob").await;
+        bob.can_see_tags().await;
+        let alice = d.matrix("alice").await;
+        let lobby = d.join(&alice, LOBBY).await;
+        lobby.says("hello").await;
+        bob.sees(LOBBY, "alice", "hello").await;
+        lobby.types().await;
+        bob.sees_line("alice types", |line| line.command == "TAGMSG" && line.nick == "alice").await;
+        bob.says(LOBBY, "go on");
+        lobby.sees(&d.ghost("bob"), "go on").await;
+        bob.types(LOBBY);
+        let ghost = d.ghost("bob");
+        lobby
+            .sees_event("bob types", |event| {
+                let users = event.content()["user_ids"].as_array();
+                event.kind() == "m.typing" && users.is_some_and(|users| users.iter().any(|user| *user == *ghost))
+            })
+            .await;
+    }
+}
+
+/// A server with the limits that it comes with ends the connection of who says too much.
+#[tokio::test]
+async fn a_burst_stays_within_the_limits_of_the_server_p9() {
+    const LINES: usize = 24;
+    let server = Inspircd::start_limited().await;
+    let d = Deployment::beside(Irc::Inspircd(server), On::Embedded, With::Sqlite, &[LOBBY]).await;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    let wanted: Vec<_> = (0..LINES).map(|n| format!("line {n}")).collect();
+    for line in &wanted {
+        lobby.says(line).await;
+    }
+    for line in &wanted {
+        bob.sees(LOBBY, "alice", line).await;
+    }
+    assert_eq!(bob.heard(LOBBY).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), wanted);
+    let quits: Vec<_> = bob.lines().into_iter().filter(|line| line.command == "QUIT").collect();
+    assert_eq!(quits, [], "nobody was put out");
 }
 
 async fn a_very_long_text_becomes_a_link(d: Deployment) {

@@ -2,6 +2,8 @@
 
 use landbridge_tests::{Deployment, Inspircd, Irc, IrcUser, On, With, eventually};
 
+use serde_json::json;
+
 use crate::everywhere::{LOBBY, everywhere, said};
 
 everywhere! {
@@ -10,6 +12,9 @@ everywhere! {
     a_nick_change_does_not_show_two_people,
     who_leaves_on_matrix_leaves_on_irc,
     a_kick_on_irc_reaches_matrix,
+    who_was_put_out_comes_back_once_p3,
+    ranks_on_irc_are_power_in_matrix_p7,
+    a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways,
     a_taken_nick_is_left_to_its_owner_p2,
     a_name_longer_than_nicks_may_be_p12,
     renaming_oneself_often_is_no_nick_flood_p16,
@@ -96,6 +101,112 @@ async fn a_kick_on_irc_reaches_matrix(d: Deployment) {
     ops.sees_membership(&d.ghost("carol"), "leave").await;
     bob.kicks("#ops", "alice", "you too");
     ops.sees_membership(&alice.id, "leave").await;
+}
+
+async fn who_was_put_out_comes_back_once_p3(d: Deployment) {
+    let bob = d.irc_in("#ops", "bob").await;
+    let carol = d.irc_in("#ops", "carol").await;
+    let alice = d.matrix("alice").await;
+    let ops = d.join(&alice, "#ops").await;
+    ops.says("hello").await;
+    bob.sees("#ops", "alice", "hello").await;
+    bob.kicks("#ops", "alice", "out");
+    ops.sees_membership(&alice.id, "leave").await;
+    let ops = d.join(&alice, "#ops").await;
+    ops.says("back").await;
+    bob.sees("#ops", "alice", "back").await;
+
+    // Whoever comes, goes and changes names in a row is there once in the end.
+    for n in 0..3 {
+        carol.parts("#ops", "");
+        carol.joins("#ops").await;
+        carol.is_now(&format!("carol{n}")).await;
+    }
+    bob.names("#ops").await;
+    carol.says("#ops", "that was all");
+    ops.sees_event("her line", |event| event.body() == "that was all").await;
+    let on_irc = bob.names("#ops").await;
+    assert_eq!(on_irc, ["alice", "bob", "carol2", "landbridge"]);
+    eventually("the same people are on both sides", || async {
+        let mut ghosts: Vec<_> = ops.members().await.into_keys().filter(|id| id.starts_with("@irc_")).collect();
+        ghosts.sort();
+        (ghosts == [d.ghost("bob"), d.ghost("carol2")]).then_some(())
+    })
+    .await;
+}
+
+/// Waits until somebody has this power in the room.
+async fn has_power(room: &landbridge_tests::Room<'_>, user: &str, level: i64) {
+    eventually(&format!("{user} has the power {level}"), || async {
+        let levels = room.reads_state("m.room.power_levels", "").await.ok()?;
+        (levels["users"][user].as_i64().unwrap_or(0) == level).then_some(())
+    })
+    .await;
+}
+
+async fn ranks_on_irc_are_power_in_matrix_p7(d: Deployment) {
+    let bob = d.irc_in("#ops", "bob").await;
+    let _carol = d.irc_in("#ops", "carol").await;
+    let alice = d.matrix("alice").await;
+    let ops = d.join(&alice, "#ops").await;
+    d.until_member(&ops, "carol").await;
+    let carol = d.ghost("carol");
+    has_power(&ops, &d.ghost("bob"), 50).await;
+    for (change, level) in [("+v", 1), ("+o", 50), ("-o", 1), ("-v", 0)] {
+        bob.sets_mode("#ops", &[change, "carol"]).await;
+        has_power(&ops, &carol, level).await;
+    }
+    has_power(&ops, &d.ghost("bob"), 50).await;
+}
+
+async fn a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways(d: Deployment) {
+    const CHANNEL: &str = "#own";
+    let alice = d.matrix("alice").await;
+    let room = alice.creates_room(json!({ "name": "Her room", "preset": "public_chat" })).await;
+    room.invites(&d.bot()).await;
+    room.sees_membership(&d.bot(), "join").await;
+    let (bot, bob_in_matrix) = (d.bot(), d.ghost("bob"));
+    let sets_power = async |user: &str, level: i64| {
+        let mut levels = room.reads_state("m.room.power_levels", "").await.expect("levels");
+        levels["users"][user] = level.into();
+        room.sets_state("m.room.power_levels", "", levels).await;
+    };
+    sets_power(&bot, 90).await;
+    room.says(&format!("!irc plumb {CHANNEL}")).await;
+    room.sees_some(&bot, "that it is joined", |event| event.body().contains("now joined")).await;
+
+    // The bot came first: it is the operator.
+    let bob = d.irc_in(CHANNEL, "bob").await;
+    let carol = d.irc_in(CHANNEL, "carol").await;
+    d.until_member(&room, "bob").await;
+    d.until_member(&room, "carol").await;
+    room.sets_topic("from Matrix").await;
+    bob.sees_topic(CHANNEL, "from Matrix").await;
+    sets_power(&bob_in_matrix, 50).await;
+    let is_mode = |modes: &'static str| {
+        move |line: &landbridge_tests::Line| line.command == "MODE" && line.params.get(1).is_some_and(|is| is == modes)
+    };
+    bob.sees_line("+o bob", is_mode("+o")).await;
+    bob.sets_topic(CHANNEL, "from IRC");
+    room.sees_topic("from IRC").await;
+    room.kicks(&d.ghost("carol"), "enough").await;
+    carol.sees_line("the kick", |line| line.command == "KICK" && line.params.contains(&"carol".to_owned())).await;
+
+    let dora = d.matrix("dora").await;
+    let hers = dora.joins(&room.id).await;
+    hers.says("hello").await;
+    bob.sees(CHANNEL, "dora", "hello").await;
+    // Her puppet has the rank of her power, too.
+    sets_power(&dora.id, 1).await;
+    bob.sees_line("+v dora", is_mode("+v")).await;
+    bob.kicks(CHANNEL, "dora", "out");
+    hers.sees_membership(&dora.id, "leave").await;
+    sets_power(&bob_in_matrix, 1).await;
+    bob.sees_line("-o+v bob", is_mode("-o+v")).await;
+    // What came from Matrix was not told back to it.
+    has_power(&room, &bob_in_matrix, 1).await;
+    let topics = bob.lines().iter().filter(|line| line.command == "TOPIC").count();
+    assert_eq!(topics, 2, "a topic does not go back and forth");
 }
 
 async fn a_taken_nick_is_left_to_its_owner_p2(d: Deployment) {

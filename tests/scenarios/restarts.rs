@@ -7,7 +7,9 @@ use crate::everywhere::{LOBBY, everywhere, on, said, start};
 everywhere! {
     a_restart_in_the_middle_loses_and_doubles_nothing,
     the_irc_server_restarts,
+    after_a_restart_everybody_is_heard_at_once_p6,
 }
+on!(budget_synapse_inspircd, Synapse, Inspircd, Sqlite, who_is_over_the_budget_is_relayed_and_nobody_is_cycled_p6,);
 on!(bridge_synapse_inspircd, Synapse, Inspircd, Sqlite, matrix_talks_while_the_bridge_is_down, the_homeserver_restarts,);
 on!(
     bridge_synapse_ngircd_postgres,
@@ -63,6 +65,60 @@ async fn the_irc_server_restarts(mut d: Deployment) {
     bob.says(LOBBY, "welcome back");
     lobby.sees(&d.ghost("bob"), "welcome back").await;
     assert_eq!(bob.heard(LOBBY).len(), 1);
+}
+
+/// No queue of hours at the start, nobody put out because their turn did not come, nobody who comes and goes.
+async fn after_a_restart_everybody_is_heard_at_once_p6(mut d: Deployment) {
+    const PEOPLE: [&str; 4] = ["alice", "carol", "dora", "erin"];
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let mut users = Vec::new();
+    for name in PEOPLE {
+        users.push(d.matrix(name).await);
+    }
+    let mut rooms = Vec::new();
+    for user in &users {
+        let room = d.join(user, LOBBY).await;
+        room.says("before").await;
+        bob.sees(LOBBY, &user.id[1..].split(':').next().unwrap_or_default().to_owned(), "before").await;
+        rooms.push(room);
+    }
+    d.bridge.kill();
+    for name in PEOPLE {
+        bob.sees_quit(name).await;
+    }
+    let began = std::time::Instant::now();
+    d.start_again().await;
+    for room in &rooms {
+        room.says("after").await;
+    }
+    for name in PEOPLE {
+        bob.sees(LOBBY, name, "after").await;
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    for name in PEOPLE {
+        let joins = bob.lines().iter().filter(|line| line.command == "JOIN" && line.nick == name).count();
+        assert_eq!(joins, 2, "{name} came once before and once after");
+    }
+    let members = rooms[0].members().await;
+    assert!(users.iter().all(|user| members.contains_key(&user.id)), "nobody was put out: {members:?}");
+}
+
+async fn who_is_over_the_budget_is_relayed_and_nobody_is_cycled_p6(mut d: Deployment) {
+    d.reconfigure(|config| config["bridge"] = serde_json::json!({ "puppets": { "max": 1 } })).await;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let carol = d.matrix("carol").await;
+    let (hers, carols) = (d.join(&alice, LOBBY).await, d.join(&carol, LOBBY).await);
+    hers.says("I am first").await;
+    bob.sees(LOBBY, "alice", "I am first").await;
+    for n in 0..3 {
+        carols.says(&format!("relayed {n}")).await;
+        bob.sees(LOBBY, "landbridge", &format!("<carol> relayed {n}")).await;
+        hers.says(&format!("still me {n}")).await;
+        bob.sees(LOBBY, "alice", &format!("still me {n}")).await;
+    }
+    let gone = bob.lines().into_iter().filter(|line| ["QUIT", "PART"].contains(&line.command.as_str()));
+    assert_eq!(gone.collect::<Vec<_>>(), [], "nobody gave way to another");
 }
 
 async fn matrix_talks_while_the_bridge_is_down(mut d: Deployment) {

@@ -1,6 +1,6 @@
 //! Rooms: portals by alias, plumbed rooms, topics.
 
-use landbridge_tests::{Atheme, Deployment, Inspircd, Irc, IrcUser, On, With};
+use landbridge_tests::{Atheme, Certificates, Deployment, Inspircd, Irc, IrcUser, On, With};
 use serde_json::json;
 
 use crate::everywhere::{LOBBY, everywhere, on};
@@ -16,6 +16,8 @@ everywhere! {
 }
 on!(plumbed_synapse_ngircd, Synapse, Ngircd, Sqlite, a_plumbed_room_carries_talk_and_topics,);
 on!(plumbed_synapse_inspircd, Synapse, Inspircd, Postgres, a_plumbed_room_carries_talk_and_topics,);
+on!(tls_ngircd, Synapse, Ngircd, Sqlite, the_way_to_the_server_is_tls_with_a_given_authority,);
+on!(tls_inspircd, Synapse, Inspircd, Sqlite, the_way_to_the_server_is_tls_with_a_given_authority,);
 on!(forward_inspircd, Embedded, Inspircd, Sqlite, a_forward_to_another_channel_carries_nothing_there_p13,);
 
 async fn an_alias_opens_a_portal(d: Deployment) {
@@ -173,6 +175,69 @@ async fn a_forward_to_another_channel_carries_nothing_there_p13(d: Deployment) {
     lobby.says("the end").await;
     bob.sees_line("the end", |line| line.params.get(1).is_some_and(|text| text == "the end")).await;
     assert_eq!(bob.heard("#overflow"), [], "nothing of hers is there");
+}
+
+async fn the_way_to_the_server_is_tls_with_a_given_authority(mut d: Deployment) {
+    let server = d.irc.real().expect("a real server");
+    let (address, authority) = (server.tls_address(), server.authority());
+    d.reconfigure(|config| {
+        let tls = json!({ "ca": authority });
+        config["irc"]["servers"] = json!([{ "host": "127.0.0.1", "port": address.port(), "tls": tls }]);
+    })
+    .await;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("under cover").await;
+    bob.sees(LOBBY, "alice", "under cover").await;
+    bob.says(LOBBY, "so I see");
+    lobby.sees(&d.ghost("bob"), "so I see").await;
+    for nick in ["alice", "landbridge"] {
+        bob.sends("WHOIS", &[nick]);
+        let secure = |line: &landbridge_tests::Line| line.command == "671" && line.params.iter().any(|is| is == nick);
+        bob.sees_line("671, a secure connection", secure).await;
+    }
+}
+
+/// The bot's certificate logs it in: SASL EXTERNAL.
+#[tokio::test]
+async fn the_bot_logs_in_with_its_certificate_on_synapse() {
+    let server = Inspircd::start().await;
+    let _services = Atheme::start(&server).await;
+    let certificate = Certificates::new();
+    let owner = IrcUser::connect(server.address(), "bridgebot").await;
+    owner.says("NickServ", "REGISTER correct-horse bot@example.org");
+    owner.sees_line("900, logged in", |line| line.command == "900").await;
+    owner.says("NickServ", &format!("CERT ADD {}", certificate.fingerprint()));
+    owner.sees_line("that it is added", |line| line.nick == "NickServ" && line.params[1].contains("ingerprint")).await;
+
+    let (address, authority) = (server.tls_address(), server.authority());
+    let mut d = Deployment::beside(Irc::Inspircd(server), On::Synapse, With::Sqlite, &[LOBBY]).await;
+    let file = d.folder().join("bot.pem");
+    std::fs::write(&file, format!("{}{}", certificate.certificate, certificate.key)).expect("a file");
+    d.reconfigure(|config| {
+        let tls = json!({ "ca": authority, "certificate": file });
+        config["irc"]["servers"] = json!([{ "host": "127.0.0.1", "port": address.port(), "tls": tls }]);
+        config["irc"]["bot"] = json!({ "nick": "bridge", "sasl": { "mechanism": "external" } });
+    })
+    .await;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    d.until_on_irc("bridge").await;
+    bob.sends("WHOIS", &["bridge"]);
+    bob.sees_line("330, its account", |line| line.command == "330" && line.params.contains(&"bridgebot".to_owned()))
+        .await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    bob.says(LOBBY, "by certificate");
+    lobby.sees(&d.ghost("bob"), "by certificate").await;
+    // The certificate is the bot's alone.
+    lobby.says("I have none").await;
+    bob.sees(LOBBY, "alice", "I have none").await;
+    bob.sends("WHOIS", &["alice"]);
+    bob.sees_line("318, the end", |line| line.command == "318" && line.params.contains(&"alice".to_owned())).await;
+    let accounts =
+        bob.lines().into_iter().filter(|line| line.command == "330" && line.params.contains(&"alice".to_owned()));
+    assert_eq!(accounts.count(), 0);
 }
 
 /// TLS with a given authority, and a login of the bot to a services account.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    HostileIrcd, Inspircd, IrcUser, Landbridge, MatrixUser, Ngircd, Port, Postgres, Room, Synapse, Workdir, http,
+    HostileIrcd, Inspircd, IrcUser, Ircd, Landbridge, MatrixUser, Ngircd, Port, Postgres, Room, Synapse, Workdir, http,
     transcript::eventually,
 };
 
@@ -58,6 +58,15 @@ impl Irc {
         }
     }
 
+    /// The server, if it is a real one.
+    pub fn real(&mut self) -> Option<&mut Ircd> {
+        match self {
+            Self::Ngircd(server) => Some(server),
+            Self::Inspircd(server) => Some(server),
+            Self::Hostile(_) => None,
+        }
+    }
+
     /// The bridge's `irc:` section. The real servers are set up without flood limits, as for a bridge that is trusted, so the
     /// bridge needs none there.
     fn config(&self, channels: &[&str]) -> Value {
@@ -72,24 +81,24 @@ impl Irc {
 
     /// Whether it lets the bridge say as much as it likes.
     fn is_unlimited(&self) -> bool {
-        !matches!(self, Self::Hostile(_))
+        match self {
+            Self::Ngircd(_) => true,
+            Self::Inspircd(server) => !server.is_limited(),
+            Self::Hostile(_) => false,
+        }
     }
 
     /// Kills the server.
     pub fn kill(&mut self) {
-        match self {
-            Self::Ngircd(server) => server.kill(),
-            Self::Inspircd(server) => server.kill(),
-            Self::Hostile(_) => {}
+        if let Some(server) = self.real() {
+            server.kill();
         }
     }
 
     /// Starts it again on the same port.
     pub async fn start_again(&mut self) {
-        match self {
-            Self::Ngircd(server) => server.start_again().await,
-            Self::Inspircd(server) => server.start_again().await,
-            Self::Hostile(_) => {}
+        if let Some(server) = self.real() {
+            server.start_again().await;
         }
     }
 }

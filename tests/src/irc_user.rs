@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use futures_util::StreamExt;
 use irc::{
     client::{Client, Sender, data::Config},
-    proto::{Command, Message},
+    proto::{Command, Message, message::Tag},
 };
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
@@ -164,6 +164,19 @@ impl IrcUser {
     /// Says what one does (`/me`).
     pub fn does(&self, target: &str, text: &str) {
         self.says(target, &format!("\u{1}ACTION {text}\u{1}"));
+    }
+
+    /// Has the server show the tags of others.
+    pub async fn can_see_tags(&self) {
+        self.sends("CAP", &["REQ", "message-tags"]);
+        self.sees_line("CAP ACK", |line| line.command == "CAP" && line.param(1) == "ACK").await;
+    }
+
+    /// Shows that one types.
+    pub fn types(&self, target: &str) {
+        let tags = Some(vec![Tag("+typing".to_owned(), Some("active".to_owned()))]);
+        let command = Command::Raw("TAGMSG".to_owned(), vec![target.to_owned()]);
+        self.sender.send(Message { tags, prefix: None, command }).expect("connected");
     }
 
     /// Sends a notice.

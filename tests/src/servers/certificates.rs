@@ -1,6 +1,11 @@
 //! A certificate authority of the test's own.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
@@ -27,6 +32,17 @@ impl Certificates {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned(), "irc.insp.test".to_owned()];
         let certificate = CertificateParams::new(names).expect("plain names").signed_by(&key, &issuer).expect("signed");
         Self { authority: authority_certificate.pem(), certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The SHA-256 of the certificate in hexadecimal: what services know it by.
+    pub fn fingerprint(&self) -> String {
+        let mut command = Command::new("openssl");
+        command.args(["x509", "-noout", "-fingerprint", "-sha256"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("openssl");
+        child.stdin.take().expect("piped").write_all(self.certificate.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends").stdout;
+        let text = String::from_utf8(output).expect("a fingerprint");
+        text.split('=').next_back().unwrap_or_default().trim().replace(':', "").to_ascii_lowercase()
     }
 
     /// Writes `ca.pem`, `cert.pem` and `key.pem` into a folder.

@@ -2,34 +2,37 @@
 
 use std::{
     net::SocketAddr,
+    ops::{Deref, DerefMut},
     os::unix::fs::chown,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
-use crate::{
-    files::{self, Workdir},
-    ports::Port,
-    process::{self, Process},
-    servers::Certificates,
-};
+use super::ircd::Ircd;
+use crate::{files::Workdir, ports::Port, process};
 
 /// A running InspIRCd.
 #[derive(Debug)]
 pub struct Inspircd {
-    process: Process,
-    port: Port,
-    tls_port: Port,
+    server: Ircd,
     link_port: Port,
-    dir: Workdir,
+    limited: bool,
 }
 
+/// Lets everybody say as much as they like.
+const UNLIMITED: &str = r#"threshold="100000" commandrate="100000000" fakelag="no""#;
+/// The limits that the server comes with; who exceeds them is put out for `Excess Flood` at once.
+const LIMITED: &str = r#"threshold="10" commandrate="1000" fakelag="no""#;
+
 impl Inspircd {
-    /// Starts it and waits until it accepts clients.
+    /// Starts it without limits of speed and waits until it accepts clients.
     pub async fn start() -> Self {
-        let accepts =
-            r#"<link name="irc2.insp.test" ipaddr="127.0.0.1" allowmask="127.0.0.1/8" sendpass="s2s" recvpass="s2s">"#;
-        Self::start_as("irc.insp.test", "97K", accepts).await
+        Self::start_first(UNLIMITED).await
+    }
+
+    /// Starts it with the limits that it comes with.
+    pub async fn start_limited() -> Self {
+        Self { limited: true, ..Self::start_first(LIMITED).await }
     }
 
     /// Starts a second server of the network, which links to this one by itself.
@@ -39,44 +42,30 @@ impl Inspircd {
 <autoconnect period="2s" server="irc.insp.test">"#,
             self.link_port.number()
         );
-        Self::start_as("irc2.insp.test", "98K", &link).await
+        Self::start_as("irc2.insp.test", "98K", &link, UNLIMITED).await
     }
 
-    async fn start_as(name: &str, id: &str, link: &str) -> Self {
-        let dir = Workdir::new("inspircd");
-        let (port, tls_port, link_port) = (Port::free(), Port::free(), Port::free());
+    async fn start_first(limits: &str) -> Self {
+        let accepts =
+            r#"<link name="irc2.insp.test" ipaddr="127.0.0.1" allowmask="127.0.0.1/8" sendpass="s2s" recvpass="s2s">"#;
+        Self::start_as("irc.insp.test", "97K", accepts, limits).await
+    }
+
+    async fn start_as(name: &str, id: &str, link: &str, limits: &str) -> Self {
+        let (dir, link_port) = (Workdir::new("inspircd"), Port::free());
         for folder in ["data", "logs", "run"] {
-            let folder = dir.folder(folder);
-            give(&folder);
+            give(&dir.folder(folder));
         }
-        Certificates::new().write(dir.path());
-        let folder = dir.path().display().to_string();
-        let (plain, tls, server) = (port.text(), tls_port.text(), link_port.text());
+        let port = link_port.text();
         let values = [
-            ("DIR", folder.as_str()),
-            ("PORT", plain.as_str()),
-            ("TLS_PORT", tls.as_str()),
-            ("LINK_PORT", server.as_str()),
+            ("LINK_PORT", port.as_str()),
             ("MODULES", modules()),
             ("NAME", name),
             ("ID", id),
             ("LINK", link),
+            ("LIMITS", limits),
         ];
-        dir.write("inspircd.conf", &files::template("servers/inspircd.conf", &values));
-        let process = spawn(&dir);
-        let mut server = Self { process, port, tls_port, link_port, dir };
-        server.ready().await;
-        server
-    }
-
-    /// Where clients connect.
-    pub fn address(&self) -> SocketAddr {
-        self.port.address()
-    }
-
-    /// Where clients connect with TLS.
-    pub fn tls_address(&self) -> SocketAddr {
-        self.tls_port.address()
+        Self { server: Ircd::start("inspircd", dir, &values, command).await, link_port, limited: false }
     }
 
     /// Where services and other servers link.
@@ -84,31 +73,29 @@ impl Inspircd {
         self.link_port.address()
     }
 
-    /// The certificate authority to trust for [`Inspircd::tls_address`].
-    pub fn authority(&self) -> PathBuf {
-        self.dir.path().join("ca.pem")
-    }
-
-    /// Kills it: every connection breaks, and the channels are gone.
-    pub fn kill(&mut self) {
-        self.process.kill();
-    }
-
-    /// Starts it again on the same ports after [`Inspircd::kill`].
-    pub async fn start_again(&mut self) {
-        self.process = spawn(&self.dir);
-        self.ready().await;
-    }
-
-    async fn ready(&mut self) {
-        self.process.accepts(self.port.address()).await;
+    /// Whether it puts out who says too much.
+    pub fn is_limited(&self) -> bool {
+        self.limited
     }
 }
 
-fn spawn(dir: &Workdir) -> Process {
+fn command(config: &Path) -> Command {
     let mut command = Command::new("/usr/sbin/inspircd");
-    command.args(["--nofork", "--runasroot", "--config"]).arg(dir.path().join("inspircd.conf"));
-    Process::start("inspircd", command, &dir.path().join("inspircd.log"))
+    command.args(["--nofork", "--runasroot", "--config"]).arg(config);
+    command
+}
+
+impl Deref for Inspircd {
+    type Target = Ircd;
+    fn deref(&self) -> &Ircd {
+        &self.server
+    }
+}
+
+impl DerefMut for Inspircd {
+    fn deref_mut(&mut self) -> &mut Ircd {
+        &mut self.server
+    }
 }
 
 fn give(folder: &Path) {
