@@ -370,10 +370,7 @@ impl IrcSession {
     }
 
     async fn hear_modes(&self, channel: &Channel, changes: &[ModeChange], by: &Source) -> Result<(), Closed> {
-        // What our side did came from Matrix: told back, it would undo what was set there in the meantime.
-        if self.is_me(&by.name) || self.shared.own.lock().owner(by).is_some() {
-            return Ok(());
-        }
+        let by_us = self.is_me(&by.name) || self.shared.own.lock().owner(by).is_some();
         let mut nicks: Vec<&str> = changes
             .iter()
             .filter(|change| change.kind == ModeType::Rank)
@@ -389,7 +386,13 @@ impl IrcSession {
         for nick in nicks {
             let casemapping = self.shared.casemapping();
             if let Some(member) = members.iter().find(|member| casemapping.eq(&member.who.name, nick)) {
-                self.power(channel, member).await?;
+                if by_us {
+                    // It came from Matrix: told back, it would undo what was set there in the meantime.
+                    let (who, level) = (self.shared.user(&member.who.name), level(member.ranks));
+                    self.shared.with_channel(channel.as_str(), |state| state.has_power(who, level));
+                } else {
+                    self.power(channel, member).await?;
+                }
             }
         }
         Ok(())
@@ -399,12 +402,16 @@ impl IrcSession {
         let ours = self.is_me(&member.who.name) || self.shared.own.lock().owner_of_nick(&member.who.name).is_some();
         let Some(room) = self.shared.room(channel.as_str()).filter(|_| !ours) else { return Ok(()) };
         let (who, level) = (self.shared.user(&member.who.name), level(member.ranks));
-        let known = self.shared.with_channel(channel.as_str(), |state| state.has_power(&who, level));
-        if known {
+        // What was told before is not told again, so that what was changed in Matrix since stays (P7).
+        let before = self.shared.with_channel(channel.as_str(), |state| state.powers.get(&who).copied());
+        if before.unwrap_or(0) == level {
             return Ok(());
         }
-        let event = RemoteEvent::<IrcNetwork>::Power { room, who, level };
-        self.tell(event, Dedupe::Never).await
+        let event = RemoteEvent::<IrcNetwork>::Power { room, who: who.clone(), level };
+        if self.shared.host.ingest(&self.id, event, Dedupe::Never).await? != Ingested::NotMapped {
+            self.shared.with_channel(channel.as_str(), |state| state.has_power(who, level));
+        }
+        Ok(())
     }
 
     async fn hear_names(&self, channel: &Channel, members: &[Member]) -> Result<(), Closed> {

@@ -75,23 +75,19 @@ pub(super) struct ChannelState {
     /// Who has spoken, for those who become members only then.
     pub(super) spoken: HashSet<IrcUser>,
     /// The power of those who have, or had, any: as the framework was told.
-    powers: HashMap<IrcUser, i64>,
+    pub(super) powers: HashMap<IrcUser, i64>,
     /// When the server last repeated a line that had been heard before the bot came in this time: the history reaches back to what
     /// was heard, so one of our own messages that is not in it was never said.
     pub(super) overlaps: Option<tokio::time::Instant>,
 }
 
 impl ChannelState {
-    /// Somebody has this power. Whether that was told before: then it is not told again, and what was changed in Matrix since
-    /// stays (P7).
-    pub(super) fn has_power(&mut self, user: &IrcUser, level: i64) -> bool {
-        if level == 0 && !self.powers.contains_key(user) {
-            return true;
-        }
+    /// The framework was told that somebody has this power.
+    pub(super) fn has_power(&mut self, user: IrcUser, level: i64) {
         if self.powers.len() >= MAX_SPOKEN {
             self.powers.clear();
         }
-        self.powers.insert(user.clone(), level) == Some(level)
+        self.powers.insert(user, level);
     }
 
     /// Somebody speaks.

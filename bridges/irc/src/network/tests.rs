@@ -346,7 +346,7 @@ async fn p7_power_is_told_once_and_what_matrix_says_does_not_come_back() {
         events.iter().filter(|(_, event, _)| matches!(event, RemoteEvent::<IrcNetwork>::Power { .. })).count()
     };
     assert_eq!(told(&scene.told), 0, "it came from Matrix");
-    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby +o Bob");
+    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby +o-o+o Bob Bob Bob");
     told_power(&scene, 50).await;
     // Everything in force is told again whenever the bot enters; what is known is not news.
     scene.bot.enter(&scene.lobby).await.unwrap();
@@ -611,4 +611,17 @@ async fn aliases_and_localparts_name_rooms_and_users_of_irc() {
     let direct = network.direct_room(user_id!("@alice:here"), &bob).unwrap();
     assert_eq!(network.room_kind(&direct), RoomKind::Direct { owner: user_id!("@alice:here").to_owned(), with: bob });
     assert_eq!(network.room_alias(&direct), None);
+}
+
+#[tokio::test]
+async fn p7_who_was_given_a_rank_from_matrix_can_lose_it_on_irc() {
+    let scene = Scene::start().await;
+    let bob = Whom::Remote(IrcUser::new("bob", crate::casemapping::Casemapping::Ascii));
+    for op in scene.ops(MatrixKind::Power(vec![Power { who: bob, before: 0, level: 50 }])) {
+        scene.bot.deliver(&op, &IdempotencyKey([6; 16]), 1).await.unwrap();
+    }
+    scene.bob.hears(":landbridge!~landbrdge@127.0.0.1 MODE #lobby +o Bob").await;
+    scene.caught_up().await;
+    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby -o Bob");
+    told_power(&scene, 0).await;
 }

@@ -130,7 +130,7 @@ impl Session {
                 self.end(EndClass::TlsOnly(port), "the server wants to be reached over TLS");
             }
             Some(Sts { duration: Some(duration), .. }) if self.over_tls => {
-                self.tell_plain(EventKind::TlsOnly(duration))
+                self.tell_plain(EventKind::TlsOnly(duration));
             }
             _ => {}
         }
