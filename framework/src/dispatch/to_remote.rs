@@ -431,7 +431,7 @@ impl<N: Network> ToRemote<N> {
         &self,
         row: &OutboxRow,
         op: &mut RemoteOp<N>,
-        held: &mut Held,
+        held: &mut Held<N>,
         deadline: Millis,
     ) -> Result<(), End<N>> {
         let Some(upload) = op.upload.clone() else { return Ok(()) };
