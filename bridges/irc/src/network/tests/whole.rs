@@ -48,6 +48,10 @@ async fn start(
         sessions: SessionOptions { mode: IdentityMode::AutoPuppet, ..SessionOptions::default() },
         dispatch: DispatchOptions { first_wait: Duration::from_millis(20), ..DispatchOptions::default() },
         plumbed: Vec::new(),
+        display_name: None,
+        permissions: Default::default(),
+        retention: Default::default(),
+        chance: landbridge::chance::Chance::from_seed(1),
         metrics: landbridge::metrics::Metrics::default(),
         kill: Kill::default(),
     };
