@@ -34,7 +34,9 @@ pub use landbridge::Landbridge;
 pub use matrix_user::{MatrixUser, Room, RoomEvent};
 pub use ports::Port;
 pub use process::Process;
-pub use servers::{Atheme, Certificates, Ejabberd, HostileIrcd, Inspircd, Ircd, Ngircd, Postgres, Prosody, Synapse, Xmppd};
+pub use servers::{
+    Atheme, Certificates, Ejabberd, HostileIrcd, Inspircd, Ircd, Ngircd, Postgres, Prosody, Synapse, Xmppd,
+};
 pub use transcript::{PATIENCE, Transcript, eventually};
 pub use xmpp_deployment::XmppDeployment;
 pub use xmpp_user::{Stanza, XmppUser};
