@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use ruma::OwnedServerName;
 
+use crate::admin::AdminArgs;
+
 /// Bridges IRC into Matrix; loses nothing and doubles nothing.
 ///
 /// `landbridge up` is all that a first look needs: a homeserver and a bridge in one process, without any configuration.
@@ -49,6 +51,10 @@ pub(crate) enum Command {
     /// Make and check registrations, by which a homeserver and a bridge know each other.
     #[command(subcommand)]
     Registration(RegistrationCommand),
+    /// Do an operator's work on the homeserver: users, rooms, registration tokens, application services, files.
+    ///
+    /// Example: landbridge admin --data landbridge-data users list
+    Admin(AdminArgs),
     /// See and settle what could not be delivered. Nothing is thrown away before you say so.
     #[command(subcommand, name = "deadletters")]
     DeadLetters(DeadLettersCommand),

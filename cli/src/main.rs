@@ -1,5 +1,6 @@
 //! The `landbridge` command. It joins the parts and holds no logic.
 
+mod admin;
 mod args;
 mod check;
 mod connections;
@@ -46,6 +47,10 @@ fn execute(Cli { command, log }: Cli) -> anyhow::Result<()> {
             check::main(&args)
         }
         Command::Registration(command) => registration::main(command),
+        Command::Admin(args) => {
+            log::start(&log, "warn", false)?;
+            admin::main(args)
+        }
         Command::DeadLetters(command) => {
             log::start(&log, "warn", false)?;
             deadletters::main(command)

@@ -38,7 +38,12 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
     let own = settings.is_some().then(|| irc::registration(data.path(), &server_name)).transpose()?;
     let others = registrations(&args, own.as_ref(), &server_name)?;
 
-    let config = Config { public_url: public_url(listen), ..Config::new(server_name.clone(), data.path()) };
+    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
+    let config = Config {
+        public_url: public_url(listen),
+        client: Some(client.clone()),
+        ..Config::new(server_name.clone(), data.path())
+    };
     let homeserver = Homeserver::open(config, Arc::new(SystemClock)).await.context("the homeserver cannot start")?;
     let irc = match (settings, own) {
         (Some(settings), Some(own)) => {
@@ -46,7 +51,6 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
     for registration in others {
         homeserver.add_appservice(registration, &client).await?;
     }

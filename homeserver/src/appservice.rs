@@ -17,15 +17,19 @@ mod legacy;
 pub mod ping;
 pub mod query;
 mod queue;
+mod registrations;
 mod registry;
 pub mod thirdparty;
 mod transaction;
 mod transport;
 
-pub(crate) use self::folder::Folder;
 pub use self::{
     backoff::Backoff,
     deliveries::Deliveries,
     registry::{AddError, Appservice, Appservices, DeliveryStatus},
     transport::{AppserviceTransport, HttpTransport, InProcess, TransportError},
+};
+pub(crate) use self::{
+    folder::Folder,
+    registrations::{Registrations, RegistrationsError},
 };

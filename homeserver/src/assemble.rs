@@ -6,9 +6,10 @@ use axum::Router;
 use landbridge_registration::Registration;
 
 use crate::{
-    Config, Homeserver,
+    Config, Homeserver, OpenError,
+    admin::Operator,
     appservice::{
-        AddError, Appservice, AppserviceTransport, Appservices, Deliveries, Folder, HttpTransport,
+        AddError, Appservice, AppserviceTransport, Appservices, Deliveries, Folder, HttpTransport, Registrations,
         thirdparty::Thirdparty,
     },
     clock::Clock,
@@ -21,7 +22,7 @@ use crate::{
     store::{Store, local::Local},
     stream::Stream,
     sync::{Presences, Receipts, Sources, Sync, Typing, Typists},
-    users::{AccountData, Grants, PasswordError, Users},
+    users::{AccountData, Grants, Users},
 };
 
 /// Makes every service once, from the bottom up.
@@ -32,7 +33,7 @@ pub(crate) fn api(
     stream: &Stream,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-) -> Result<ApiState, PasswordError> {
+) -> Result<ApiState, OpenError> {
     let local = Local::new(store.clone());
     let users = Users::new(local.clone(), &config.server_name, clock.clone(), entropy.clone())?;
     let grants = Grants::new(local.clone(), clock.clone(), entropy.clone());
@@ -71,6 +72,9 @@ pub(crate) fn api(
         clock.clone(),
         entropy.clone(),
     );
+    let registrations =
+        Registrations::new(Local::new(store.clone()), config.server_name.clone(), config.client.clone(), clock.clone());
+    let operator = Operator::open(&config.data_dir, users.clone(), &*entropy)?;
     let parts = Parts {
         config: Arc::new(ApiConfig {
             server_name: config.server_name.clone(),
@@ -100,6 +104,8 @@ pub(crate) fn api(
         thirdparty: Thirdparty::new(appservices.clone()),
         appservices,
         deliveries,
+        registrations,
+        operator,
         entropy,
         clock,
     };

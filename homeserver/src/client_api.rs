@@ -35,6 +35,7 @@ mod voip;
 
 use axum::Router;
 
+pub(crate) use self::account::free_name;
 pub use self::voip::Turn;
 
 use crate::http::ApiState;

@@ -18,13 +18,13 @@ pub use self::{
     state::{ApiConfig, ApiState, Registering},
     uia::Terms,
 };
-use crate::client_api;
+use crate::{admin, client_api};
 
 /// The largest request body but for media, in bytes.
 pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// The whole homeserver as a router: the client-server API, `/health` and `/metrics`.
 pub fn router(state: ApiState) -> Router {
-    let router = ops::routes(client_api::routes(Router::new()));
+    let router = ops::routes(admin::routes(client_api::routes(Router::new())));
     cors(guard::guard(finish(router, MAX_BODY_BYTES))).with_state(state)
 }

@@ -3,6 +3,7 @@
 //! [`Homeserver`] puts the parts together. [`rooms::Rooms`] is what happens in rooms, [`stream::Stream`] the one log that
 //! everybody who waits for news follows, [`store::Store`] the only SQL.
 
+mod admin;
 pub mod appservice;
 mod assemble;
 mod client_api;
@@ -24,7 +25,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ruma::OwnedServerName;
 
-pub use crate::client_api::Turn;
+pub use crate::{
+    admin::{OPERATOR_TOKEN_FILE, OperatorError, Role},
+    client_api::Turn,
+};
 use crate::{
     clock::Clock,
     entropy::SystemEntropy,
@@ -58,8 +62,13 @@ pub struct Config {
     pub max_upload_bytes: u64,
     /// How long a file is kept that nobody asks for; `None`: for ever.
     pub media_retention: Option<Duration>,
+    /// A file with the signing key, as Synapse writes it: taken if it is there, written if it is not. `None`: only the database
+    /// has the key.
+    pub signing_key: Option<PathBuf>,
     /// A relay for calls.
     pub turn: Option<Turn>,
+    /// With what application services are reached that operators add while the server runs; `None`: they are not called.
+    pub client: Option<reqwest::Client>,
 }
 
 impl Config {
@@ -76,7 +85,9 @@ impl Config {
             access_token_lifetime: Duration::from_secs(3600),
             max_upload_bytes: 50 * 1024 * 1024,
             media_retention: None,
+            signing_key: None,
             turn: None,
+            client: None,
         }
     }
 }
@@ -98,6 +109,9 @@ pub enum OpenError {
     /// There is no key to sign with.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The operator token cannot be kept.
+    #[error(transparent)]
+    Operator(#[from] admin::OperatorError),
     /// Passwords cannot be hashed.
     #[error(transparent)]
     Password(#[from] users::PasswordError),
@@ -124,12 +138,13 @@ impl Homeserver {
         let address =
             config.database.clone().unwrap_or_else(|| Store::sqlite_address(&config.data_dir.join("homeserver.db")));
         let store = Store::open(&address).await?;
-        let key = ServerKey::load_or_make(&store, clock.now()).await?;
+        let key = ServerKey::open(&store, config.signing_key.as_deref(), clock.now()).await?;
         let rooms = Rooms::new(config.server_name.clone(), key, clock.clone(), store.clone());
         let stream = Stream::new(store.clone());
         let api = assemble::api(&config, &store, &rooms, &stream, clock.clone(), Arc::new(SystemEntropy))?;
         api.parts.users.load().await?;
         upkeep::start(&config, &api, clock);
+        api.parts.registrations.load(&api.parts.deliveries).await?;
         Ok(Self { store, rooms, stream, api })
     }
 

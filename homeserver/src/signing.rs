@@ -1,6 +1,8 @@
-//! The server's signing key: made once, kept in the database.
+//! The server's signing key: made once, kept in the database; a file can bring one along, or keep a copy.
 
-use std::sync::Arc;
+mod file;
+
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use landbridge_sql::{SqlError, Tx, Value};
@@ -29,6 +31,14 @@ pub enum KeyError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key's file cannot be read or written.
+    #[error("the signing key {path}: {source}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The stored key cannot be read.
     #[error("the stored signing key {id} cannot be read: {message}")]
     Bad {
@@ -58,16 +68,49 @@ impl Write for AddKey {
 }
 
 impl ServerKey {
-    /// Reads the newest key, or makes the first.
+    /// Reads the newest key, or makes the first. With a file the key in it is taken, as that of a server that moves; where the file
+    /// is not there yet, the key is written to it.
     ///
     /// # Errors
-    /// [`KeyError`] where the database fails or what it holds is no key.
-    pub async fn load_or_make(store: &Store, now: MilliSecondsSinceUnixEpoch) -> Result<Self, KeyError> {
+    /// [`KeyError`] where the database or the file fails, or what they hold is no key.
+    pub async fn open(store: &Store, file: Option<&Path>, now: MilliSecondsSinceUnixEpoch) -> Result<Self, KeyError> {
+        let Some(path) = file else { return Ok(Self::load_or_make(store, now).await?.0) };
+        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        if let Some(given) = file::read(path).map_err(failed)? {
+            return Self::adopt(store, given, now).await;
+        }
+        let (key, der) = Self::load_or_make(store, now).await?;
+        file::write(path, key.pair.version(), &der).map_err(failed)?;
+        Ok(key)
+    }
+
+    /// Takes a key of a file, and keeps it as the newest.
+    async fn adopt(store: &Store, given: file::FileKey, now: MilliSecondsSinceUnixEpoch) -> Result<Self, KeyError> {
+        let key = Self::from_der(&given.der, &given.version)?;
+        if let Some((known, _)) = Self::newest(store).await?
+            && known.id() == key.id()
+        {
+            let same = known.pair.public_key() == key.pair.public_key();
+            let message = "the file holds another key of the same name".to_owned();
+            return if same { Ok(known) } else { Err(KeyError::Bad { id: key.id(), message }) };
+        }
+        let add = AddKey { key_id: given.version, der: given.der, at: i64::from(now.0) };
+        store.write(Box::new(add)).await?;
+        Ok(key)
+    }
+
+    async fn newest(store: &Store) -> Result<Option<(Self, Vec<u8>)>, KeyError> {
         const NEWEST: &str = "SELECT key_id, der FROM server_key ORDER BY created_at DESC, key_id LIMIT 1";
         let row = store.db().fetch_optional(NEWEST, &[]).await.map_err(StoreError::from)?;
-        if let Some(row) = row {
-            let id = row.text(0).map_err(StoreError::from)?;
-            return Self::from_der(&row.bytes(1).map_err(StoreError::from)?, &id);
+        let Some(row) = row else { return Ok(None) };
+        let id = row.text(0).map_err(StoreError::from)?;
+        let der = row.bytes(1).map_err(StoreError::from)?;
+        Ok(Some((Self::from_der(&der, &id)?, der)))
+    }
+
+    async fn load_or_make(store: &Store, now: MilliSecondsSinceUnixEpoch) -> Result<(Self, Vec<u8>), KeyError> {
+        if let Some(known) = Self::newest(store).await? {
+            return Ok(known);
         }
         let der = Ed25519KeyPair::generate();
         let made = Self::from_der(&der, "1")?;
@@ -75,7 +118,7 @@ impl ServerKey {
         let version = format!("a_{}", crate::store::hex(&made.pair.public_key()[..4]));
         let add = AddKey { key_id: version.clone(), der: der.to_vec(), at: i64::from(now.0) };
         store.write(Box::new(add)).await?;
-        Self::from_der(&der, &version)
+        Ok((Self::from_der(&der, &version)?, der.to_vec()))
     }
 
     fn from_der(der: &[u8], version: &str) -> Result<Self, KeyError> {

@@ -1,6 +1,7 @@
 //! The only SQL of this crate. Reads see snapshots; every write goes through one writer, which groups commits.
 
 pub(crate) mod accounts;
+pub(crate) mod admin;
 pub(crate) mod aliases;
 pub(crate) mod appservices;
 pub(crate) mod backups;

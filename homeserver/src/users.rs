@@ -23,7 +23,11 @@ pub use self::{
 use crate::{
     clock::Clock,
     entropy::Entropy,
-    store::{StoreError, accounts, local::Local},
+    store::{
+        StoreError,
+        accounts::{self, AccountDetails},
+        local::Local,
+    },
 };
 
 /// How many known user ids are kept in memory; at the bound all are forgotten and learnt again.
@@ -56,6 +60,34 @@ pub enum Standing {
     Suspended,
     /// Nothing.
     Locked,
+}
+
+/// What an operator sees of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Whose.
+    pub user_id: OwnedUserId,
+    /// The application service that owns it.
+    pub appservice_id: Option<String>,
+    /// In milliseconds since 1970.
+    pub created_at: i64,
+    /// Whether it was closed.
+    pub deactivated: bool,
+    /// What the user may do of an operator's work.
+    pub role: Option<String>,
+    /// What the user is called.
+    pub displayname: Option<String>,
+}
+
+fn account(row: AccountDetails) -> Option<Account> {
+    Some(Account {
+        user_id: row.user_id.try_into().ok()?,
+        appservice_id: row.appservice_id,
+        created_at: row.created_at,
+        deactivated: row.deactivated_at.is_some(),
+        role: row.role,
+        displayname: row.displayname,
+    })
 }
 
 /// Why a user was not made.
@@ -237,6 +269,37 @@ impl Users {
             Standing::Suspended | Standing::Locked => drop(restricted.insert(user_id.to_owned(), standing)),
         }
         Ok(())
+    }
+
+    /// What an operator sees of an account; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn details(&self, user_id: &UserId) -> Result<Option<Account>, SqlError> {
+        Ok(accounts::details(self.inner.local.db(), user_id.as_str()).await?.and_then(account))
+    }
+
+    /// Accounts after one, by id, whose id contains `search`; those of application services if `services`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn page(&self, after: &str, search: &str, services: bool, limit: u32) -> Result<Vec<Account>, SqlError> {
+        let search = search.to_lowercase();
+        let rows = accounts::page(self.inner.local.db(), after, &search, services, i64::from(limit)).await?;
+        Ok(rows.into_iter().filter_map(account).collect())
+    }
+
+    /// Says what a user may do of an operator's work, by the name of a role.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn set_role(&self, user_id: &UserId, role: Option<&str>) -> Result<(), StoreError> {
+        self.inner.local.write(vec![accounts::set_role(user_id.as_str(), role)]).await.map(drop)
+    }
+
+    /// The database, for reading.
+    pub(crate) fn db(&self) -> &landbridge_sql::Db {
+        self.inner.local.db()
     }
 
     /// The profile of a user of this server; `None` if there is no such user.

@@ -25,10 +25,12 @@ async fn a_bridge_on_mautrix_echoes(on: On) {
     room.says("one").await;
     room.sees(ForeignBridge::GHOST, "echo: one").await;
 
-    // While it is away, what is said waits; so does the homeserver's own restart.
+    // While it is away, what is said waits, even if the homeserver is killed; Synapse forgets what it had not handed out then.
     bridge.kill().await;
     room.says("two").await;
-    homeserver.killed_and_started_again().await;
+    if on == On::Embedded {
+        homeserver.killed_and_started_again().await;
+    }
     room.says("three").await;
     let bridge = ForeignBridge::start(&homeserver.url(), &port).await;
     room.sees(ForeignBridge::GHOST, "echo: two").await;

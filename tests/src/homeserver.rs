@@ -47,7 +47,7 @@ impl Homeserver {
                 let data = dir.path().join("data").display().to_string();
                 let mut args =
                     vec!["up".to_owned(), "--data".to_owned(), data, "--listen".to_owned(), port.address().to_string()];
-                for path in &registration {
+                if let Some(path) = &registration {
                     args.extend(["--appservice".to_owned(), path.display().to_string()]);
                 }
                 let landbridge = Landbridge::start(dir.path(), args);

@@ -230,7 +230,7 @@ pub(super) fn exclusive() -> MatrixError {
 }
 
 /// The id of a name that is well formed, not kept for somebody else, and not taken.
-pub(super) async fn free_name(
+pub(crate) async fn free_name(
     config: &ApiConfig,
     users: &Users,
     appservices: &Appservices,

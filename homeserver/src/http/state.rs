@@ -7,7 +7,8 @@ use ruma::{OwnedServerName, ServerName, UserId};
 
 use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
-    appservice::{Appservices, Deliveries, thirdparty::Thirdparty},
+    admin::Operator,
+    appservice::{Appservices, Deliveries, Registrations, thirdparty::Thirdparty},
     client_api::Turn,
     clock::Clock,
     departure::Departure,
@@ -90,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) sync: Sync,
     pub(crate) appservices: Appservices,
     pub(crate) deliveries: Deliveries,
+    pub(crate) registrations: Registrations,
+    pub(crate) operator: Operator,
     pub(crate) thirdparty: Thirdparty,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -109,6 +112,7 @@ part! {
     config: Arc<ApiConfig>, auth: Auth, uia: Uia, limits: Limits, departure: Departure,
     grants: Grants, users: Users, account_data: AccountData, devices: Devices, backups: Backups, keys: Keys,
     to_device: ToDevice, media: Media, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
-    presences: Presences, sync: Sync, appservices: Appservices, deliveries: Deliveries, thirdparty: Thirdparty,
+    presences: Presences, sync: Sync, appservices: Appservices, deliveries: Deliveries,
+    registrations: Registrations, operator: Operator, thirdparty: Thirdparty,
     entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,
 }

@@ -77,11 +77,11 @@ impl Frame {
 
 /// A smaller picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thumbnail {
+pub(super) struct Thumbnail {
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// What they are.
-    pub content_type: &'static str,
+    pub(super) content_type: &'static str,
 }
 
 /// Why there is no thumbnail.
@@ -99,7 +99,7 @@ pub enum PictureError {
 ///
 /// # Errors
 /// [`PictureError`]. Whatever the bytes say, no more than a bounded amount of memory is taken.
-pub fn shrink(bytes: &[u8], frame: Frame) -> Result<Option<Thumbnail>, PictureError> {
+pub(super) fn shrink(bytes: &[u8], frame: Frame) -> Result<Option<Thumbnail>, PictureError> {
     let format = image::guess_format(bytes).map_err(|_| PictureError::NotAPicture)?;
     if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP) {
         return Err(PictureError::NotAPicture);

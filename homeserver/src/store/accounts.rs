@@ -19,15 +19,13 @@ pub(crate) struct AccountDetails {
     pub(crate) appservice_id: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) deactivated_at: Option<i64>,
-    pub(crate) locked_at: Option<i64>,
-    pub(crate) suspended_at: Option<i64>,
     pub(crate) role: Option<String>,
     pub(crate) displayname: Option<String>,
 }
 
-const DETAILS: &str = "SELECT user_id, appservice_id, created_at, deactivated_at, locked_at, suspended_at, role, displayname \
+const DETAILS: &str = "SELECT user_id, appservice_id, created_at, deactivated_at, role, displayname \
                        FROM account WHERE user_id = $1";
-const PAGE: &str = "SELECT user_id, appservice_id, created_at, deactivated_at, locked_at, suspended_at, role, displayname \
+const PAGE: &str = "SELECT user_id, appservice_id, created_at, deactivated_at, role, displayname \
                     FROM account WHERE user_id > $1 AND lower(user_id) LIKE $2 AND (appservice_id IS NULL OR $3 = 1) \
                     ORDER BY user_id LIMIT $4";
 
@@ -37,10 +35,8 @@ fn details_of(row: &Row) -> Result<AccountDetails, SqlError> {
         appservice_id: row.opt_text(1)?,
         created_at: row.int(2)?,
         deactivated_at: row.opt_int(3)?,
-        locked_at: row.opt_int(4)?,
-        suspended_at: row.opt_int(5)?,
-        role: row.opt_text(6)?,
-        displayname: row.opt_text(7)?,
+        role: row.opt_text(4)?,
+        displayname: row.opt_text(5)?,
     })
 }
 

@@ -10,6 +10,7 @@ mod support;
 mod rooms_support;
 
 mod accounts;
+mod admin;
 mod appservices;
 mod bad_input;
 mod devices;

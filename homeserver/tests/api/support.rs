@@ -378,6 +378,11 @@ impl Server {
         Self { router: hs.router(), hs, dir, database: None }
     }
 
+    /// Where everything is kept.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// How many media files are kept.
     pub(crate) fn files(&self) -> usize {
         fn count(dir: &Path) -> usize {

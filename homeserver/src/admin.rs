@@ -1,0 +1,29 @@
+//! The API for operators, `/_landbridge/admin/v1/…`: users, rooms, registration tokens, application services, files.
+//!
+//! Who asks shows the operator token, which lies in the data directory, or the access token of a user with a [`Role`]. What
+//! is changed is logged, with who changed it.
+
+mod access;
+mod files;
+mod rooms;
+mod services;
+mod tokens;
+mod users;
+
+use axum::Router;
+
+pub(crate) use self::access::Operator;
+pub use self::access::{OPERATOR_TOKEN_FILE, OperatorError, Role};
+use crate::http::ApiState;
+
+/// Every endpoint for operators.
+pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    [users::routes, rooms::routes, tokens::routes, services::routes, files::routes]
+        .into_iter()
+        .fold(router, |router, routes| routes(router))
+}
+
+/// The path of an endpoint.
+fn path(rest: &str) -> String {
+    format!("/_landbridge/admin/v1/{rest}")
+}

@@ -1,0 +1,130 @@
+//! Rooms.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
+use landbridge_axum_ruma::{JsonBody, MatrixError};
+use ruma::OwnedRoomId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    access::{AdminCaller, Role},
+    path,
+};
+use crate::{
+    http::{
+        ApiState,
+        error::ApiResult,
+        path::{PathArgs, QueryArgs},
+    },
+    rooms::{Membership, MembershipChange, RoomError, Rooms},
+    store::admin as table,
+    users::Users,
+};
+
+/// The most rooms of one page.
+const MAX_PAGE: u32 = 1000;
+
+pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
+    router
+        .route(&path("rooms"), get(list))
+        .route(&path("rooms/{room_id}"), get(one))
+        .route(&path("rooms/{room_id}/close"), post(close))
+}
+
+#[derive(Deserialize)]
+struct Page {
+    /// The last room id of the page before.
+    #[serde(default)]
+    from: String,
+    limit: Option<u32>,
+}
+
+/// `GET rooms`
+async fn list(
+    State(users): State<Users>,
+    State(rooms): State<Rooms>,
+    by: AdminCaller,
+    QueryArgs(page): QueryArgs<Page>,
+) -> ApiResult<Json<Value>> {
+    by.must_be(Role::Auditor)?;
+    let limit = page.limit.unwrap_or(100).clamp(1, MAX_PAGE);
+    let found = table::rooms(users.db(), &page.from, i64::from(limit)).await?;
+    let next = found.last().filter(|_| found.len() == limit as usize).map(|last| last.room_id.clone());
+    let mut shown = Vec::new();
+    for row in found {
+        let Ok(room_id) = OwnedRoomId::try_from(row.room_id) else { continue };
+        let public = rooms.public_room(&room_id, u64::try_from(row.joined).unwrap_or(0)).await?;
+        shown.push(json!({
+            "room_id": room_id,
+            "version": row.version,
+            "joined_members": row.joined,
+            "name": public.name,
+            "canonical_alias": public.canonical_alias,
+            "join_rule": public.join_rule,
+        }));
+    }
+    Ok(Json(json!({ "rooms": shown, "next": next })))
+}
+
+/// `GET rooms/{roomId}`
+async fn one(
+    State(rooms): State<Rooms>,
+    by: AdminCaller,
+    PathArgs((room_id,)): PathArgs<(OwnedRoomId,)>,
+) -> ApiResult<Json<Value>> {
+    by.must_be(Role::Auditor)?;
+    let version = rooms.version(&room_id).await?.ok_or_else(|| MatrixError::not_found("No such room"))?;
+    let members = rooms.joined_users(&room_id).await?;
+    let public = rooms.public_room(&room_id, members.len() as u64).await?;
+    Ok(Json(json!({
+        "room_id": room_id,
+        "version": version,
+        "name": public.name,
+        "topic": public.topic,
+        "join_rule": public.join_rule,
+        "aliases": rooms.aliases(&room_id).await?,
+        "published": rooms.is_published(&room_id, None).await?,
+        "joined": members,
+    })))
+}
+
+#[derive(Deserialize)]
+struct Closing {
+    /// What the members are told.
+    reason: Option<String>,
+}
+
+/// `POST rooms/{roomId}/close`: all members of this server leave, its aliases and its place in the directory are gone. What was
+/// said stays for those who were there.
+async fn close(
+    State(rooms): State<Rooms>,
+    by: AdminCaller,
+    PathArgs((room_id,)): PathArgs<(OwnedRoomId,)>,
+    JsonBody(closing): JsonBody<Closing>,
+) -> ApiResult<Json<Value>> {
+    by.does(Role::Moderator, "close room", room_id.as_str())?;
+    rooms.version(&room_id).await?.ok_or_else(|| MatrixError::not_found("No such room"))?;
+    let members = rooms.joined_users(&room_id).await?;
+    if let Some(anyone) = members.first() {
+        for alias in rooms.aliases(&room_id).await? {
+            rooms.delete_alias(&alias, anyone, true).await?;
+        }
+    }
+    rooms.set_published(&room_id, None, false).await?;
+    let mut left = 0;
+    for user_id in members {
+        let mut change = MembershipChange::new(room_id.clone(), user_id.clone(), user_id, Membership::Leave);
+        change.reason.clone_from(&closing.reason);
+        match rooms.change_membership(change).await {
+            Ok(_) => left += 1,
+            // Somebody was quicker.
+            Err(RoomError::Forbidden(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Json(json!({ "left": left })))
+}
