@@ -101,11 +101,11 @@ async fn look_at(
     let is_in = joined.contains(&event.room_id);
     match membership {
         Membership::Join if !is_in => {}
-        // A new name in a room that one was in is no news.
         Membership::Join if target == user_id => {
-            if !was_joined(rooms, &event.room_id, user_id, after).await? {
-                seen.came.extend(rooms.joined_users(&event.room_id).await?);
-            }
+            let here = rooms.joined_users(&event.room_id).await?;
+            // A new name in a room that one was in is no news.
+            let was_here = was_joined(rooms, &event.room_id, user_id, after).await?;
+            seen.came.extend(here.into_iter().filter(|_| !was_here));
         }
         Membership::Join => {
             seen.went.remove(target);
