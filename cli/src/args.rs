@@ -86,6 +86,9 @@ pub(crate) struct UpArgs {
     /// The name in all Matrix ids; it cannot be changed later. Without it: localhost, or the name of the first start.
     #[arg(long, value_name = "NAME")]
     pub(crate) server_name: Option<OwnedServerName>,
+    /// How the homeserver behaves: who may register, limits, files, calls; see homeserver.example.yaml.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) homeserver_config: Option<PathBuf>,
     /// The registration of a further application service that the homeserver shall serve; more than one may be given.
     #[arg(long = "appservice", value_name = "FILE")]
     pub(crate) appservices: Vec<PathBuf>,

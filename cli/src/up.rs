@@ -4,6 +4,7 @@ mod address;
 mod banner;
 mod data;
 mod irc;
+mod settings;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use ruma::ServerName;
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use self::{banner::Banner, data::DataDir, irc::Irc};
+use self::{banner::Banner, data::DataDir, irc::Irc, settings::Settings};
 use crate::{
     args::UpArgs,
     connections,
@@ -30,6 +31,7 @@ pub(crate) fn main(args: UpArgs) -> anyhow::Result<()> {
 }
 
 async fn up(args: UpArgs) -> anyhow::Result<()> {
+    let behaviour = Settings::read(args.homeserver_config.as_deref())?;
     let data = DataDir::open(&args.data)?;
     let server_name = data.server_name(args.server_name.as_deref())?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| cannot_listen(&args))?;
@@ -39,11 +41,12 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
     let others = registrations(&args, own.as_ref(), &server_name)?;
 
     let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build()?;
-    let config = Config {
+    let mut config = Config {
         public_url: public_url(listen),
         client: Some(client.clone()),
         ..Config::new(server_name.clone(), data.path())
     };
+    behaviour.apply(&mut config);
     let homeserver = Homeserver::open(config, Arc::new(SystemClock)).await.context("the homeserver cannot start")?;
     let irc = match (settings, own) {
         (Some(settings), Some(own)) => {
@@ -54,6 +57,11 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
     for registration in others {
         homeserver.add_appservice(registration, &client).await?;
     }
+    if let Some(folder) = behaviour.appservices() {
+        let watched = homeserver.watch_appservices(&folder, client).await;
+        watched.with_context(|| format!("the registrations in {} cannot be read", folder.display()))?;
+    }
+    homeserver.serve_added_appservices().await?;
     let router = irc.iter().fold(homeserver.router(), |router, irc| router.nest(irc::PATH, irc.running.open()));
     let server = Server::start(listener, router);
     let told = irc.as_ref().map(|irc| irc.banner(&args.channels, &server_name));

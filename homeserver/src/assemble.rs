@@ -178,6 +178,15 @@ impl Homeserver {
         self.api.parts.deliveries.add(appservice).await
     }
 
+    /// Serves the application services that operators added before while the server ran; after those of the configuration, which
+    /// win over them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn serve_added_appservices(&self) -> Result<(), landbridge_sql::SqlError> {
+        self.api.parts.registrations.load(&self.api.parts.deliveries).await
+    }
+
     /// Takes an application service out; says whether there was one.
     pub fn remove_appservice(&self, id: &str) -> bool {
         self.api.parts.deliveries.remove(id)

@@ -144,7 +144,6 @@ impl Homeserver {
         let api = assemble::api(&config, &store, &rooms, &stream, clock.clone(), Arc::new(SystemEntropy))?;
         api.parts.users.load().await?;
         upkeep::start(&config, &api, clock);
-        api.parts.registrations.load(&api.parts.deliveries).await?;
         Ok(Self { store, rooms, stream, api })
     }
 

@@ -143,6 +143,7 @@ async fn application_services_come_and_go_while_the_server_runs() {
     let whoami = "/_matrix/client/v3/account/whoami";
     server.call("GET", whoami, Some(AS_TOKEN), None).await.ok();
     let server = server.restart().await;
+    server.hs.serve_added_appservices().await.unwrap();
     server.call("GET", whoami, Some(AS_TOKEN), None).await.ok();
     let operator = operator(&server);
     let listed = operator.get("appservices").await.ok();
@@ -152,6 +153,7 @@ async fn application_services_come_and_go_while_the_server_runs() {
     operator.call("DELETE", "appservices/irc", None).await.refused(404, "M_NOT_FOUND");
     server.call("GET", whoami, Some(AS_TOKEN), None).await.refused(401, "M_UNKNOWN_TOKEN");
     let server = server.restart().await;
+    server.hs.serve_added_appservices().await.unwrap();
     server.call("GET", whoami, Some(AS_TOKEN), None).await.refused(401, "M_UNKNOWN_TOKEN");
 }
 

@@ -1,0 +1,214 @@
+//! How the homeserver behaves, by a file: see homeserver.example.yaml.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use landbridge_homeserver::{
+    Config, Turn,
+    http::{Rate, RateLimits, Registering, Terms},
+};
+use serde::Deserialize;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    public_url: Option<String>,
+    registration: RegistrationMode,
+    terms: Vec<TermsEntry>,
+    /// In seconds.
+    access_token_lifetime: Option<u64>,
+    rate_limits: LimitsEntry,
+    media: MediaEntry,
+    turn: Option<TurnEntry>,
+    signing_key: Option<PathBuf>,
+    appservices: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RegistrationMode {
+    #[default]
+    Open,
+    Token,
+    Closed,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TermsEntry {
+    id: String,
+    version: String,
+    language: String,
+    name: String,
+    url: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsEntry {
+    register: Option<RateEntry>,
+    login: Option<RateEntry>,
+    wrong_passwords: Option<RateEntry>,
+    uploads: Option<RateEntry>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RateEntry {
+    burst: u32,
+    per_minute: f64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MediaEntry {
+    max_bytes: Option<u64>,
+    keep_unused_days: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TurnEntry {
+    uris: Vec<String>,
+    secret: String,
+    #[serde(default = "a_day")]
+    lifetime: u64,
+}
+
+const fn a_day() -> u64 {
+    86_400
+}
+
+impl std::fmt::Debug for TurnEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TurnEntry").field("uris", &self.uris).finish_non_exhaustive()
+    }
+}
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    file: File,
+    folder: PathBuf,
+}
+
+impl Settings {
+    /// Reads the file; without one everything is as usual.
+    pub(super) fn read(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        // Without a snippet: what stands beside a fault may be a secret.
+        let file = serde_yaml::from_str_with_options(&text, serde_yaml::options! { with_snippet: false })
+            .map_err(|error| anyhow!("{}: {error}", path.display()))?;
+        Ok(Self { file, folder })
+    }
+
+    /// The folder of registrations to follow.
+    pub(super) fn appservices(&self) -> Option<PathBuf> {
+        self.file.appservices.as_ref().map(|path| self.folder.join(path))
+    }
+
+    /// Changes how the homeserver behaves.
+    pub(super) fn apply(&self, config: &mut Config) {
+        let file = &self.file;
+        if let Some(url) = &file.public_url {
+            config.public_url = Some(url.clone());
+        }
+        config.registering = match file.registration {
+            RegistrationMode::Open => Registering::Open,
+            RegistrationMode::Token => Registering::WithToken,
+            RegistrationMode::Closed => Registering::Closed,
+        };
+        config.terms = file.terms.iter().map(terms).collect();
+        if let Some(seconds) = file.access_token_lifetime {
+            config.access_token_lifetime = Duration::from_secs(seconds);
+        }
+        config.rate_limits = limits(&file.rate_limits, config.rate_limits);
+        if let Some(bytes) = file.media.max_bytes {
+            config.max_upload_bytes = bytes;
+        }
+        let day = Duration::from_secs(a_day());
+        config.media_retention =
+            file.media.keep_unused_days.map(|days| day.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)));
+        config.turn = file.turn.as_ref().map(|turn| Turn {
+            uris: turn.uris.clone(),
+            secret: turn.secret.clone(),
+            lifetime: Duration::from_secs(turn.lifetime),
+        });
+        config.signing_key = file.signing_key.as_ref().map(|path| self.folder.join(path));
+    }
+}
+
+fn terms(entry: &TermsEntry) -> Terms {
+    Terms {
+        id: entry.id.clone(),
+        version: entry.version.clone(),
+        language: entry.language.clone(),
+        name: entry.name.clone(),
+        url: entry.url.clone(),
+    }
+}
+
+fn limits(entry: &LimitsEntry, usual: RateLimits) -> RateLimits {
+    let rate = |entry: Option<RateEntry>, usual: Rate| entry.map_or(usual, |e| Rate::new(e.burst, e.per_minute));
+    RateLimits {
+        register: rate(entry.register, usual.register),
+        login: rate(entry.login, usual.login),
+        wrong_passwords: rate(entry.wrong_passwords, usual.wrong_passwords),
+        uploads: rate(entry.uploads, usual.uploads),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::server_name;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../homeserver.example.yaml");
+
+    fn config(text: &str) -> anyhow::Result<Config> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("homeserver.yaml");
+        fs::write(&path, text)?;
+        let mut config = Config::new(server_name!("localhost").to_owned(), "data");
+        Settings::read(Some(&path))?.apply(&mut config);
+        Ok(config)
+    }
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let plain = Config::new(server_name!("localhost").to_owned(), "data");
+        // What is commented out, as if it were not; the prose stays a comment.
+        let entry =
+            |line: &str| line.strip_prefix('#').is_some_and(|rest| !rest.starts_with(' ') || rest.starts_with("  "));
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|line| if entry(line) { format!("{}\n", &line[1..]) } else { format!("{line}\n") })
+            .collect();
+        let all = config(&uncommented).unwrap();
+        assert_eq!((all.registering, all.rate_limits), (plain.registering, plain.rate_limits));
+        assert_eq!(
+            (all.max_upload_bytes, all.access_token_lifetime),
+            (plain.max_upload_bytes, plain.access_token_lifetime)
+        );
+        assert_eq!(all.terms[0].id, "privacy_policy");
+        assert_eq!(all.media_retention, Some(Duration::from_secs(365 * 86_400)));
+        assert_eq!(all.turn.unwrap().uris.len(), 1);
+        assert!(all.signing_key.unwrap().ends_with("signing.key"));
+        assert!(config(EXAMPLE).unwrap().turn.is_none());
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_and_secrets_are_not_shown() {
+        let error = config("registraton: open").unwrap_err().to_string();
+        assert!(error.contains("registraton"), "{error}");
+        let error = config("turn:\n  uris: 5\n  secret: hush-hush\n").unwrap_err().to_string();
+        assert!(!error.contains("hush-hush"), "{error}");
+    }
+}
