@@ -14,3 +14,4 @@ mod people;
 mod restarts;
 mod rooms;
 mod xmpp;
+mod stores;
