@@ -24,6 +24,7 @@ async fn dead_letters_are_listed_shown_tried_again_and_dropped() {
     let lone = LoneBridge::start(irc.address(), LOBBY, section, drop).await;
     let bob = IrcUser::connect(irc.address(), "bob").await;
     bob.joins(LOBBY).await;
+    lone.joins(&bob, LOBBY).await;
     assert_eq!(lone.pushes("1", said(1, "before")).await, StatusCode::OK);
     bob.sees_line("before", |line| line.params.get(1).is_some_and(|text| text.contains("before"))).await;
     assert_eq!(printed(&lone.dead_letters(&["list"])).trim(), "Everything was delivered.");
@@ -48,6 +49,7 @@ async fn dead_letters_are_listed_shown_tried_again_and_dropped() {
     irc.start_again().await;
     let bob = IrcUser::connect(irc.address(), "bob").await;
     bob.joins(LOBBY).await;
+    lone.joins(&bob, LOBBY).await;
     let retried = lone.dead_letters(&["retry", &number]);
     assert!(retried.status.success() && printed(&retried).starts_with("1 tried again"), "{retried:?}");
     bob.sees_line("poison", |line| line.params.get(1).is_some_and(|text| text.contains("poison"))).await;
@@ -105,6 +107,9 @@ async fn a_full_disk_is_answered_with_5xx_and_loses_nothing() {
         eprintln!("a file system cannot be mounted here: not tested");
         return;
     }
+    let bob = IrcUser::connect(irc.address(), "bob").await;
+    bob.joins(LOBBY).await;
+    lone.joins(&bob, LOBBY).await;
     irc.kill();
     disk.fill();
     let text = |n: usize| format!("{n} {}", "x".repeat(300));

@@ -8,7 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
-use crate::{Landbridge, Port, Process, Workdir, http};
+use crate::{IrcUser, Landbridge, Port, Process, Workdir, http, transcript::eventually};
 
 /// A running `landbridge run`, one of whose channels is plumbed to a room that only exists in what it is told.
 #[derive(Debug)]
@@ -63,6 +63,14 @@ impl LoneBridge {
         // It answers also when the IRC server is away.
         let answers = async |_: &Process| http.get(&health).send().await.is_ok();
         self.bridge.process().until("the bridge answers", answers).await;
+    }
+
+    /// Waits until the bot is in the channel, where `somebody` is: from then on the rooms are joined.
+    pub async fn joins(&self, somebody: &IrcUser, channel: &str) {
+        eventually("the bot is in the channel", || async {
+            somebody.names(channel).await.iter().any(|nick| nick.contains("landbridge")).then_some(())
+        })
+        .await;
     }
 
     /// Pushes a transaction; what it is answered with.
@@ -120,6 +128,8 @@ fn agree(method: &Method, uri: &Uri) -> Value {
         json!({ "versions": ["v1.11"] })
     } else if has("/whoami") || has("/register") {
         json!({ "user_id": "@ircbot:localhost" })
+    } else if has("/ping") {
+        json!({ "duration_ms": 1 })
     } else if has("/joined_members") {
         json!({ "joined": {} })
     } else if has("/members") {
