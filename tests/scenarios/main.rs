@@ -13,5 +13,5 @@ mod messages;
 mod people;
 mod restarts;
 mod rooms;
-mod xmpp;
 mod stores;
+mod xmpp;
