@@ -11,6 +11,7 @@ pub mod muc;
 
 pub mod config;
 pub mod convert;
+pub mod examine;
 pub mod network;
 
 pub use config::XmppConfig;

@@ -8,7 +8,7 @@ mod avatars;
 mod carry;
 mod deliver;
 mod direct;
-mod files;
+pub(crate) mod files;
 mod hear;
 mod link;
 mod session;

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use landbridge::network::{Dedupe, Membership, RemoteEvent, SessionId, host::Closed};
 
+use sha1::{Digest as _, Sha1};
+
 use super::{
     XmppNetwork,
     shared::{RoomState, Shared},
@@ -169,11 +171,14 @@ impl Shared {
             (None, Some(sent)) => Some(XmppMessage::by(&who.user, sent)),
             (None, None) => None,
         };
-        // An id that its sender chose says nothing: many begin with 1 each time.
-        let dedupe = || match archive {
-            Some(archive) => Dedupe::Archived { id: Some(XmppMessage::archived(archive)), at },
-            None => Dedupe::Never,
+        // An id that its sender chose says little (many begin with 1 each time), but where the room gives none it has to do: a room's
+        // history repeats what was said.
+        let mark = match (archive, sent) {
+            (Some(archive), _) => Some(XmppMessage::archived(archive)),
+            (None, Some(sent)) => Some(XmppMessage::by(&who.user, &format!("{sent} {}", hash(stanza)))),
+            (None, None) => None,
         };
+        let dedupe = Dedupe::Archived { id: mark, at };
         let (room, sender) = (room.clone(), who.user.clone());
         let event = match incoming::meaning(stanza) {
             Meaning::Nothing => return Vec::new(),
@@ -197,7 +202,7 @@ impl Shared {
             // Only the room itself can say so; see `Shared::moderated`.
             Meaning::Moderated { .. } => return Vec::new(),
         };
-        vec![(event, dedupe())]
+        vec![(event, dedupe)]
     }
 
     /// A moderator took out a message: the room itself says so.
@@ -384,6 +389,12 @@ impl Shared {
             self.host.typing(&SessionId::Relay, room.clone(), who.user.clone(), typing);
         }
     }
+}
+
+/// What was said, in short.
+fn hash(stanza: &Element) -> String {
+    let body = stanza.own_text("body").unwrap_or_default();
+    Sha1::digest(body.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One page of an archive.

@@ -33,16 +33,16 @@ pub(super) struct Uploads {
 
 /// An upload service.
 #[derive(Debug, Clone)]
-pub(super) struct Service {
-    pub(super) jid: Jid,
-    pub(super) most: Option<u64>,
+pub(crate) struct Service {
+    pub(crate) jid: Jid,
+    pub(crate) most: Option<u64>,
 }
 
 /// A place for one file.
-pub(super) struct Slot {
-    pub(super) put: String,
-    pub(super) get: String,
-    pub(super) headers: Vec<(String, String)>,
+pub(crate) struct Slot {
+    pub(crate) put: String,
+    pub(crate) get: String,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Uploads {
@@ -139,24 +139,13 @@ impl Shared {
         let bot = self.seat_jid(&SeatId::Listener)?;
         let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "get").child(Element::new("query", ns::DISCO_INFO));
         let info = self.ask(iq, super::link::ANSWER).await.ok()?;
-        let query = info.find("query", ns::DISCO_INFO)?;
-        query.find_all("feature", ns::DISCO_INFO).find(|feature| feature.get("var") == Some(ns::UPLOAD))?;
-        let fields = query.find_all("x", ns::DATA).flat_map(|form| form.find_all("field", ns::DATA));
-        let most = fields
-            .filter(|field| field.get("var") == Some("max-file-size"))
-            .find_map(|field| field.own_text("value")?.parse().ok());
-        Some(Service { jid, most })
+        service(&info, jid)
     }
 
     /// Asks for a place for a file.
     pub(super) async fn slot(&self, service: &Service, name: &str, mime: Option<&str>, size: usize) -> Option<Slot> {
         let bot = self.seat_jid(&SeatId::Listener)?;
-        let name: String = name.chars().filter(|c| c.is_alphanumeric() || "._-".contains(*c)).take(80).collect();
-        let name = if name.is_empty() { "file".to_owned() } else { name };
-        let request = Element::new("request", ns::UPLOAD)
-            .attr("filename", name)
-            .attr("size", size.to_string())
-            .attr_some("content-type", mime);
+        let request = slot_request(name, mime, size);
         let iq = Element::stanza("iq", bot.as_str(), service.jid.as_str(), "get").child(request);
         let answer = self
             .ask(iq, super::link::ANSWER)
@@ -165,24 +154,43 @@ impl Shared {
                 tracing::info!(%error, "the upload service refused a file; it is linked to instead");
             })
             .ok()?;
-        let slot = answer.find("slot", ns::UPLOAD)?;
-        let put = slot.own("put")?;
-        // Only these may be set (§5).
-        let allowed = |name: &str| ["authorization", "cookie", "expires"].contains(&name.to_ascii_lowercase().as_str());
-        let headers = put.find_all("header", ns::UPLOAD).filter_map(|header| {
-            let name = header.get("name").filter(|name| allowed(name))?;
-            Some((name.to_owned(), header.text().replace(['\r', '\n'], "")))
-        });
-        Some(Slot {
-            put: put.get("url")?.to_owned(),
-            get: slot.own("get")?.get("url")?.to_owned(),
-            headers: headers.collect(),
-        })
+        slot(&answer)
     }
 }
 
+/// The upload service that an answer to a question for its abilities speaks of.
+pub(crate) fn service(info: &Element, jid: Jid) -> Option<Service> {
+    let query = info.find("query", ns::DISCO_INFO)?;
+    query.find_all("feature", ns::DISCO_INFO).find(|feature| feature.get("var") == Some(ns::UPLOAD))?;
+    let mut fields = query.find_all("x", ns::DATA).flat_map(|form| form.find_all("field", ns::DATA));
+    let most = fields.find(|field| field.get("var") == Some("max-file-size"));
+    Some(Service { jid, most: most.and_then(|field| field.own_text("value")?.parse().ok()) })
+}
+
+/// The question for a place for a file.
+pub(crate) fn slot_request(name: &str, mime: Option<&str>, size: usize) -> Element {
+    let name: String = name.chars().filter(|c| c.is_alphanumeric() || "._-".contains(*c)).take(80).collect();
+    let name = if name.is_empty() { "file".to_owned() } else { name };
+    let request = Element::new("request", ns::UPLOAD).attr("filename", name).attr("size", size.to_string());
+    request.attr_some("content-type", mime)
+}
+
+/// The place that an answer gives.
+pub(crate) fn slot(answer: &Element) -> Option<Slot> {
+    let slot = answer.find("slot", ns::UPLOAD)?;
+    let put = slot.own("put")?;
+    // Only these may be set (§5).
+    let allowed = |name: &str| ["authorization", "cookie", "expires"].contains(&name.to_ascii_lowercase().as_str());
+    let headers = put.find_all("header", ns::UPLOAD).filter_map(|header| {
+        let name = header.get("name").filter(|name| allowed(name))?;
+        Some((name.to_owned(), header.text().replace(['\r', '\n'], "")))
+    });
+    let get = slot.own("get")?.get("url")?.to_owned();
+    Some(Slot { put: put.get("url")?.to_owned(), get, headers: headers.collect() })
+}
+
 /// Fetches a file, at most so large.
-pub(super) async fn fetch(http: &reqwest::Client, url: &str, most: u64) -> Option<Vec<u8>> {
+pub(crate) async fn fetch(http: &reqwest::Client, url: &str, most: u64) -> Option<Vec<u8>> {
     let mut answer = http.get(url).send().await.ok()?.error_for_status().ok()?;
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.ok()? {
@@ -195,7 +203,7 @@ pub(super) async fn fetch(http: &reqwest::Client, url: &str, most: u64) -> Optio
 }
 
 /// Puts a file in its place.
-pub(super) async fn put(
+pub(crate) async fn put(
     http: &reqwest::Client,
     slot: &Slot,
     mime: Option<&str>,

@@ -195,7 +195,9 @@ impl Shared {
     pub(super) async fn since(&self, jid: &Jid) -> Option<String> {
         let room = crate::convert::ids::XmppRoom::Muc(jid.clone());
         let heard = self.host.heard_until(&room).await.ok().flatten()?;
-        Some(incoming::write_stamp(landbridge::Millis(heard.0 - OVERLAP)))
+        // A room's short history repeats everything since then, and not everything in it has an id: it is asked for no more than needed.
+        let archive = self.with_room(jid, |state| state.archive).unwrap_or_default();
+        Some(incoming::write_stamp(landbridge::Millis(heard.0 - if archive { OVERLAP } else { 0 })))
     }
 
     /// Brings the listener back into rooms, and asks in silent ones whether it is still there.
@@ -217,7 +219,7 @@ impl Shared {
                 match seat {
                     SeatState::Out => self.come_back(&jid, turn).await,
                     SeatState::In if turn.is_multiple_of(SELF_PING_EACH) => {
-                        self.check_seat(&jid, &SeatId::Listener).await
+                        self.check_seat(&jid, &SeatId::Listener).await;
                     }
                     SeatState::In | SeatState::Joining { .. } => {}
                 }

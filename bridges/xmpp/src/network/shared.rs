@@ -39,6 +39,9 @@ const MOST_NAMES: usize = 20_000;
 /// Where a room's message of ours is waited for.
 type Landing = oneshot::Sender<Result<Option<String>, StanzaError>>;
 
+/// Where somebody waits for a seat.
+type Seated = oneshot::Sender<Result<(), JoinError>>;
+
 /// What all sessions share.
 pub(super) struct Shared {
     pub(super) config: XmppConfig,
@@ -50,7 +53,7 @@ pub(super) struct Shared {
     /// The way out, while there is a link.
     pub(super) outlet: watch::Sender<Option<Outlet>>,
     pub(super) rooms: Mutex<HashMap<Jid, RoomState>>,
-    waiting: Mutex<HashMap<(Jid, SeatId), Vec<oneshot::Sender<Result<(), JoinError>>>>>,
+    waiting: Mutex<HashMap<(Jid, SeatId), Vec<Seated>>>,
     landing: Mutex<HashMap<String, Landing>>,
     heard: Mutex<Heard>,
     names: Mutex<HashMap<OwnedUserId, String>>,

@@ -89,8 +89,7 @@ impl Default for Reader {
 impl Reader {
     /// At the beginning of a stream.
     pub fn new(bounds: Bounds) -> Self {
-        let mut options = Options::default();
-        options.max_token_length = LONGEST_TOKEN.min(bounds.bytes);
+        let options = Options { max_token_length: LONGEST_TOKEN.min(bounds.bytes), ..Options::default() };
         Self { parser: Parser::with_options(options), bounds, depth: 0, state: State::Between }
     }
 
@@ -398,7 +397,7 @@ mod tests {
                 if text.is_empty() { element } else { element.with_text(text) }
             });
         leaf.prop_recursive(4, 20, 4, |inner| {
-            (("[a-z]{1,8}", prop::collection::vec(inner, 0..4)))
+            ("[a-z]{1,8}", prop::collection::vec(inner, 0..4))
                 .prop_map(|(name, children)| Element::new(name, "urn:x").with_children(children))
         })
     }

@@ -264,8 +264,9 @@ fn our_own_words_come_back_with_the_rooms_id_and_are_not_told_again() {
     enter(&mut room, &ann(), ANN, "Ann");
     let echo = said("Ann", "our-id", "hi").child(stanza_id("evil@muc.test", "no")).child(stanza_id(ROOM, "s1"));
     let reflected = Out::Reflected { id: "our-id".into(), archive: Some("s1".into()) };
-    assert_eq!(room.message_came(&echo, &SeatId::Listener), [reflected.clone()]);
-    assert_eq!(room.message_came(&echo, &ann()), [reflected]);
+    for seat in [SeatId::Listener, ann()] {
+        assert_eq!(room.message_came(&echo, &seat), std::slice::from_ref(&reflected));
+    }
 }
 
 #[test]
