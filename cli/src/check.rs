@@ -36,9 +36,14 @@ fn check<N: Known>(args: &CheckArgs) -> anyhow::Result<()> {
     if args.offline {
         return Ok(());
     }
-    let well = runtime::block_on(homeserver::ask(&config))??;
-    if !well {
-        bail!("homeserver and bridge do not reach each other");
+    let (homeserver, network) = runtime::block_on(async {
+        // Each says what is wrong with its side, whatever is wrong with the other.
+        (homeserver::ask(&config).await, N::try_out(&config).await)
+    })?;
+    match (homeserver?, network) {
+        (true, true) => {}
+        (false, _) => bail!("homeserver and bridge do not reach each other"),
+        (true, false) => bail!("the bridge cannot work with {} as it is", N::INFO.name),
     }
     println!("All is well: `landbridge run --config {}`", path.display());
     Ok(())

@@ -5,6 +5,7 @@ use std::fs;
 use landbridge::config::{Config, Reading};
 use landbridge_irc::IrcNetwork;
 use landbridge_registration::{Builder, Namespace, Overwrite, write};
+use landbridge_xmpp::XmppNetwork;
 use ruma::server_name;
 use tempfile::TempDir;
 
@@ -69,6 +70,45 @@ fn what_the_example_comments_out_is_right_too() {
     assert!(config.network.bot.sasl.is_some() && config.public_url.is_some());
     assert_eq!(config.bridge.rooms.len(), 1);
     assert_eq!(crate::irc::plumbed(&config.network).len(), 2);
+}
+
+const XMPP: &str = include_str!("../../xmpp.example.yaml");
+
+fn xmpp(config: &str) -> Reading<Config<XmppNetwork>> {
+    let folder = tempfile::tempdir().unwrap();
+    let registration = Builder::new("xmpp", "xmppbot")
+        .url("http://127.0.0.1:9001")
+        .user_namespace(Namespace::users_with_prefix("xmpp_", server_name!("example.org")))
+        .alias_namespace(Namespace::aliases_with_prefix("xmpp_", server_name!("example.org")))
+        .build()
+        .unwrap();
+    write(&folder.path().join("xmpp.yaml"), &registration, Overwrite::Never).unwrap();
+    let path = folder.path().join("landbridge.yaml");
+    fs::write(&path, config).unwrap();
+    assert_eq!(crate::networks::kind_of(&path).unwrap(), crate::networks::Kind::Xmpp);
+    Config::read(&path).unwrap()
+}
+
+#[test]
+fn the_example_for_xmpp_is_right_as_it_is_and_with_everything_that_could_be_written() {
+    let opened: String = XMPP
+        .lines()
+        .map(|line| match line.split_once('#') {
+            Some((indent, rest)) if indent.trim().is_empty() && (!rest.starts_with(' ') || rest.starts_with("  ")) => {
+                format!("{indent}{rest}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    for text in [XMPP, &opened] {
+        let reading = xmpp(text);
+        assert_eq!(reading.faults.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new(), "{text}");
+        let config = reading.config.unwrap().network;
+        assert_eq!((config.component.port, config.component.max_stanza_bytes), (5347, 262_144));
+        assert_eq!((config.bot.nick.as_str(), config.rooms.max_members), ("Matrix", 500));
+        assert!(config.media.upload && !config.rooms.create && config.allows("lobby@muc.example.org"));
+    }
+    assert_eq!(xmpp(&opened).config.unwrap().network.rooms.bridged.len(), 1);
 }
 
 /// Whoever comments something out reads there what happens without it.

@@ -7,7 +7,10 @@ use landbridge::{
     config::{Config, PlumbedRoom},
 };
 use landbridge_irc::IrcNetwork;
-use landbridge_xmpp::XmppNetwork;
+use landbridge_xmpp::{
+    XmppNetwork,
+    examine::{Verdict, examine},
+};
 use ruma::OwnedRoomOrAliasId;
 
 /// A network of this binary.
@@ -61,5 +64,16 @@ impl Known for XmppNetwork {
     fn plumbed(config: &Self::Config) -> Vec<PlumbedRoom> {
         let plumb = |(remote, room): (String, &OwnedRoomOrAliasId)| PlumbedRoom { room: room.clone(), remote };
         config.bridged().filter_map(|(remote, room)| Some(plumb((remote, room?)))).collect()
+    }
+
+    async fn try_out(config: &Config<Self>) -> bool {
+        let findings = examine(&config.network).await;
+        for finding in &findings {
+            println!("{}: {}", finding.what, finding.text);
+            for line in finding.fix.iter().flat_map(|fix| fix.lines()) {
+                println!("    {line}");
+            }
+        }
+        findings.iter().all(|finding| finding.verdict != Verdict::Broken)
     }
 }
