@@ -13,5 +13,4 @@ mod messages;
 mod people;
 mod restarts;
 mod rooms;
-mod stores;
 mod xmpp;

@@ -34,7 +34,7 @@ s2s_secure_auth = false
 default_archive_policy = true
 component_tcp_keepalives = true
 component_conflict_resolve = "@CONFLICT@"
-component_stanza_size_limit = 1024*1024
+component_stanza_size_limit = @LIMIT@
 limits = { }                -- no rate limits in tests
 
 VirtualHost "xmpp.test"
@@ -53,7 +53,7 @@ Component "upload.xmpp.test" "http_file_share"
   http_host = "localhost"
   http_external_url = "http://localhost:@HTTP@/"   -- host part must equal http_host, prosody routes by Host: header (404 otherwise)
   http_file_share_size_limit = 16*1024*1024
-  http_file_share_access = { "matrix.xmpp.test", "xmpp.test" }   -- let the component upload too
+  http_file_share_access = { @UPLOADERS@ }   -- let the component upload too
 
 Component "matrix.xmpp.test"
   component_secret = "s3cret"

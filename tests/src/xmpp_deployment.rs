@@ -130,6 +130,11 @@ impl XmppDeployment {
         self.dir.path()
     }
 
+    /// Where the homeserver answers.
+    pub fn url(&self) -> Url {
+        self.homeserver.url()
+    }
+
     /// The address of a room.
     pub fn room(&self, name: &str) -> String {
         self.xmpp.room(name)

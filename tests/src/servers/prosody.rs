@@ -30,7 +30,16 @@ impl Prosody {
         Self::start_with("kick_old", r#""vcard_muc""#).await
     }
 
+    /// Starts it as it comes: it refuses a second link, takes small stanzas only, and lets the component store nothing.
+    pub async fn start_strict() -> Self {
+        Self::start_as("kick_new", r#""muc_mam""#, "16*1024", r#""xmpp.test""#).await
+    }
+
     async fn start_with(conflict: &str, muc_modules: &str) -> Self {
+        Self::start_as(conflict, muc_modules, "1024*1024", r#""matrix.xmpp.test", "xmpp.test""#).await
+    }
+
+    async fn start_as(conflict: &str, muc_modules: &str, limit: &str, may_upload: &str) -> Self {
         let dir = Workdir::new("prosody");
         let (clients, component, http) = (Port::free(), Port::free(), Port::free());
         dir.folder("data");
@@ -45,6 +54,8 @@ impl Prosody {
             ("CONFLICT", conflict),
             ("STORAGE", r#""internal""#),
             ("MUC_MODULES", muc_modules),
+            ("LIMIT", limit),
+            ("UPLOADERS", may_upload),
         ];
         dir.write("prosody.cfg.lua", &files::template("servers/prosody.cfg.lua", &values));
         let process = spawn(&dir);
