@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use axum::Router;
 use landbridge_registration::Registration;
+use landbridge_sql::SqlError;
 
 use crate::{
     Config, Homeserver, OpenError,
@@ -18,11 +19,13 @@ use crate::{
     entropy::Entropy,
     http::{self, ApiConfig, ApiState, auth::Auth, limits::Limits, state::Parts, uia::Uia},
     media::Media,
+    push::{Judge, PushGateway, Pushers, Unread},
     rooms::Rooms,
+    search::Search,
     store::{Store, local::Local},
     stream::Stream,
-    sync::{Presences, Receipts, Sources, Sync, Typing, Typists},
-    users::{AccountData, Grants, Users},
+    sync::{Connections, LazyMembers, Presences, Receipts, Recency, Sources, Sync, Typing, Typists},
+    users::{AccountData, Grants, Reports, Users},
 };
 
 /// Makes every service once, from the bottom up.
@@ -49,6 +52,11 @@ pub(crate) fn api(
     let receipts = Receipts::new(local.clone(), clock.clone());
     let typing = Typing::default();
     let presences = Presences::new(stream.clone());
+    let reports = Reports::new(local.clone(), clock.clone());
+    let judge = Judge::new(rooms.clone(), account_data.clone());
+    let unread = Unread::new(rooms.clone(), receipts.clone(), judge.clone(), local.clone());
+    let pushers =
+        Pushers::new(local.clone(), stream.clone(), rooms.clone(), judge.clone(), unread.clone(), clock.clone());
     let sync = Sync::new(Sources {
         stream: stream.clone(),
         rooms: rooms.clone(),
@@ -58,6 +66,10 @@ pub(crate) fn api(
         presences: presences.clone(),
         keys: keys.clone(),
         to_device: to_device.clone(),
+        unread: unread.clone(),
+        lazy: LazyMembers::default(),
+        recency: Recency::default(),
+        connections: Connections::default(),
     });
     let deliveries = Deliveries::new(
         appservices.clone(),
@@ -100,6 +112,11 @@ pub(crate) fn api(
         receipts,
         typing: Typists::new(typing, stream.clone()),
         presences,
+        reports,
+        search: Search::new(store.clone(), stream.clone()),
+        judge,
+        unread,
+        pushers,
         sync,
         thirdparty: Thirdparty::new(appservices.clone()),
         appservices,
@@ -203,8 +220,22 @@ impl Homeserver {
         Folder::new(folder, server_name, client).watch(&self.api.parts.deliveries).await
     }
 
+    /// Begins to send notifications to push gateways, with what was left when the server stopped.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn start_pushing(&self, gateway: Arc<dyn PushGateway>) -> Result<(), SqlError> {
+        self.api.parts.pushers.start(gateway).await
+    }
+
+    /// The pushers.
+    pub fn pushers(&self) -> &Pushers {
+        &self.api.parts.pushers
+    }
+
     /// Stops what runs by itself, before the store closes.
     pub(crate) fn stop_deliveries(&self) {
         self.api.parts.deliveries.stop();
+        self.api.parts.pushers.stop();
     }
 }

@@ -15,20 +15,30 @@ mod media;
 mod members;
 mod membership;
 mod messages;
+mod mutual_rooms;
 mod openid;
+mod peeking;
 mod profile;
 mod push_rules;
+mod pushers;
 mod registration_tokens;
+mod relations;
 mod reply;
+mod reports;
 mod room_keys;
 mod rooms;
+mod search;
 mod send;
 mod session;
+mod shown;
+mod sliding_sync;
+mod spaces;
 mod state;
 mod sync;
 mod thirdparty;
 mod threepid;
 mod to_device;
+mod upgrade;
 mod user_directory;
 mod versions;
 mod voip;
@@ -43,35 +53,44 @@ use crate::http::ApiState;
 /// Every endpoint. Anything else is answered `M_UNRECOGNIZED`.
 pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     [
-        versions::routes,
-        capabilities::routes,
         account::routes,
-        session::routes,
-        devices::routes,
         account_data::routes,
-        filters::routes,
-        profile::routes,
-        push_rules::routes,
-        rooms::routes,
-        membership::routes,
-        members::routes,
-        send::routes,
-        state::routes,
-        messages::routes,
+        appservice::routes,
+        capabilities::routes,
+        devices::routes,
         directory::routes,
         ephemeral::routes,
+        filters::routes,
         keys::routes,
-        to_device::routes,
         media::routes,
-        sync::routes,
-        user_directory::routes,
-        voip::routes,
+        members::routes,
+        membership::routes,
+        messages::routes,
+        mutual_rooms::routes,
         openid::routes,
+        peeking::routes,
+        profile::routes,
+        push_rules::routes,
+        pushers::routes,
         registration_tokens::routes,
+        relations::routes,
+        reports::routes,
         room_keys::routes,
+        rooms::routes,
+        search::routes,
+        send::routes,
+        session::routes,
+        sliding_sync::routes,
+        spaces::routes,
+        state::routes,
+        sync::routes,
         thirdparty::routes,
         threepid::routes,
-        appservice::routes,
+        to_device::routes,
+        upgrade::routes,
+        user_directory::routes,
+        versions::routes,
+        voip::routes,
     ]
     .into_iter()
     .fold(router, |router, routes| routes(router))

@@ -5,6 +5,7 @@
 //! commit of the one before is still running. What reads a room reads snapshots.
 
 mod actor;
+mod aggregate;
 mod aliases;
 mod authorize;
 mod build;
@@ -19,12 +20,17 @@ mod key_index;
 mod members;
 mod membership;
 mod messages;
+mod push_facts;
 mod receive;
 mod redact;
+mod relations;
 mod resolve;
 mod send;
+mod spaces;
 mod state;
 pub(crate) mod state_tree;
+mod timestamps;
+mod upgrade;
 mod version;
 mod visibility;
 
@@ -37,6 +43,7 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId, RoomVersionId, S
 
 pub(crate) use self::event::EventMeta;
 pub use self::{
+    aggregate::Onlooker,
     client_event::{ClientEventFormat, ClientEventOptions},
     create::NewRoom,
     directory::PublicRoom,
@@ -45,9 +52,13 @@ pub use self::{
     members::{JoinedMember, RoomMembership},
     membership::{MemberProfile, Membership, MembershipChange},
     messages::{Direction, MessagesPage, MessagesQuery, TimelineSlice},
+    push_facts::PushFacts,
     redact::Redaction,
+    relations::{Relation, RelationsPage, RelationsQuery, ThreadsPage, ThreadsQuery},
     send::{Outgoing, Sent, Txn},
+    spaces::Walk,
     state_tree::Root,
+    upgrade::Upgrade,
     version::{DEFAULT_ROOM_VERSION, SUPPORTED_ROOM_VERSIONS},
 };
 use crate::{

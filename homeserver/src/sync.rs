@@ -4,10 +4,13 @@
 
 mod build;
 mod device_lists;
+mod fields;
 mod filter;
+mod lazy;
 mod presence;
 mod receipts;
 mod room;
+mod sliding;
 mod summary;
 mod token;
 mod typing;
@@ -25,14 +28,20 @@ pub(crate) use self::device_lists::device_changes;
 pub use self::{
     filter::EventFilter,
     presence::Presences,
-    receipts::{Receipt, Receipts, by_room, receipt_content},
+    receipts::{Receipt, Receipts, by_room, receipt_content, receipt_events},
+    sliding::{SlidingRequest, SlidingSync},
     token::{BadToken, SyncToken},
     typing::{LONGEST_TYPING, Typing},
     typists::Typists,
 };
+pub(crate) use self::{
+    lazy::LazyMembers,
+    sliding::{Connections, Recency},
+};
 use crate::{
     devices::{Keys, ToDevice},
     http::error::ApiError,
+    push::Unread,
     rooms::{Event, Rooms},
     stream::{Position, Stream},
     users::AccountData,
@@ -61,6 +70,10 @@ pub(crate) struct Sources {
     pub(crate) presences: Presences,
     pub(crate) keys: Keys,
     pub(crate) to_device: ToDevice,
+    pub(crate) unread: Unread,
+    pub(crate) lazy: LazyMembers,
+    pub(crate) recency: Recency,
+    pub(crate) connections: Connections,
 }
 
 /// What a client asks for.

@@ -4,6 +4,8 @@ mod account_data;
 mod grants;
 mod password;
 mod profile;
+mod reports;
+mod settings;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,6 +21,7 @@ pub use self::{
     grants::{Grants, MAX_REGISTRATION_TOKEN_BYTES, OPENID_LIFETIME, RegistrationToken},
     password::{MAX_PASSWORD_BYTES, PasswordError, Passwords},
     profile::Profile,
+    reports::{Reported, Reports},
 };
 use crate::{
     clock::Clock,

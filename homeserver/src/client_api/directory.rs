@@ -22,8 +22,7 @@ use ruma::{
         },
         error::ErrorKind,
     },
-    directory::RoomNetwork,
-    events::StateEventType,
+    directory::{RoomNetwork, RoomTypeFilter},
 };
 use serde_json::{Map, Value, json};
 
@@ -167,6 +166,13 @@ async fn search(
         RoomNetwork::ThirdParty(network) => rooms.public_rooms(Some(network)).await?,
         _ => rooms.public_rooms(None).await?,
     };
+    if body.room_network == RoomNetwork::All {
+        found = rooms.published_anywhere().await?;
+    }
+    if !body.filter.room_types.is_empty() {
+        let is = |wanted: &RoomTypeFilter, room: &PublicRoom| wanted.as_str() == room.room_type.as_deref();
+        found.retain(|room| body.filter.room_types.iter().any(|wanted| is(wanted, room)));
+    }
     if let Some(term) = &body.filter.generic_search_term {
         let term = term.to_lowercase();
         let has = |text: Option<&str>| text.is_some_and(|text| text.to_lowercase().contains(&term));
@@ -200,17 +206,10 @@ async fn put_visibility(
 
 /// Who may name the room's canonical alias may publish it.
 async fn may_publish(rooms: &Rooms, caller: &Caller, room_id: &ruma::RoomId) -> ApiResult<()> {
-    let levels = rooms.state_event(room_id, &StateEventType::RoomPowerLevels, "").await?;
-    let create = rooms.state_event(room_id, &StateEventType::RoomCreate, "").await?;
-    let create = create.ok_or_else(|| MatrixError::not_found("No such room"))?;
-    let is_creator = create.sender == caller.user_id;
-    let levels: Value = levels.and_then(|levels| serde_json::from_str(levels.content.get()).ok()).unwrap_or_default();
-    let number = |value: &Value, default: i64| {
-        value.as_i64().or_else(|| value.as_str().and_then(|text| text.parse().ok())).unwrap_or(default)
-    };
-    let needed = number(&levels["events"]["m.room.canonical_alias"], number(&levels["state_default"], 50));
-    let has = number(&levels["users"][caller.user_id.as_str()], number(&levels["users_default"], 0));
-    if is_creator || has >= needed {
+    if rooms.version(room_id).await?.is_none() {
+        return Err(MatrixError::not_found("No such room").into());
+    }
+    if rooms.may_send_state(room_id, &caller.user_id, "m.room.canonical_alias").await? {
         return Ok(());
     }
     Err(MatrixError::forbidden("You may not change the room's place in the directory").into())

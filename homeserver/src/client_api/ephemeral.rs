@@ -28,8 +28,10 @@ use crate::{
         error::ApiResult,
         path::PathArgs,
     },
+    push::Unread,
     rooms::{Membership, Rooms},
-    sync::{Presences, Receipts, Typists},
+    stream::Position,
+    sync::{Presences, Receipt, Receipts, Typists},
     users::AccountData,
 };
 
@@ -81,6 +83,7 @@ async fn typing(
 async fn receipt(
     State(rooms): State<Rooms>,
     State(receipts): State<Receipts>,
+    State(unread): State<Unread>,
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<create_receipt::Request>,
 ) -> ApiResult<Json<Value>> {
@@ -90,11 +93,43 @@ async fn receipt(
         ReceiptType::FullyRead => fully_read(&account_data, &caller, &body.room_id, &body.event_id).await?,
         ReceiptType::Read | ReceiptType::ReadPrivate => {
             let kind = body.receipt_type.to_string();
-            receipts.put(&body.room_id, &caller.user_id, &kind, &thread, &body.event_id).await?;
+            if thread.len() > 255 || (thread != "main" && !thread.is_empty() && !thread.starts_with('$')) {
+                return Err(MatrixError::invalid_param("thread_id is no thread").into());
+            }
+            read(&rooms, &receipts, &unread, &caller, &body.room_id, &kind, &thread, &body.event_id).await?;
         }
         _ => return Err(MatrixError::invalid_param("No such receipt type").into()),
     }
     Ok(empty())
+}
+
+/// Notes that the caller has read up to an event. A receipt that is behind the one before changes nothing.
+#[expect(clippy::too_many_arguments, reason = "a receipt is what these say, and nothing else")]
+async fn read(
+    rooms: &Rooms,
+    receipts: &Receipts,
+    unread: &Unread,
+    caller: &Caller,
+    room_id: &RoomId,
+    kind: &str,
+    thread: &str,
+    event_id: &EventId,
+) -> ApiResult<()> {
+    let position = async |event_id: &EventId| -> ApiResult<Option<Position>> {
+        let event = rooms.event(event_id).await?.filter(|event| event.room_id == room_id);
+        Ok(event.map(|event| event.position()))
+    };
+    let mut known = receipts.of_user(room_id, &caller.user_id).await?;
+    known.retain(|receipt| receipt.kind() == kind && receipt.thread() == thread);
+    if let Some(before) = known.first().and_then(Receipt::event_id)
+        && let (Some(before), Some(now)) = (position(&before).await?, position(event_id).await?)
+        && now <= before
+    {
+        return Ok(());
+    }
+    unread.reads(&caller.user_id, room_id, thread, event_id).await?;
+    receipts.put(room_id, &caller.user_id, kind, thread, event_id).await?;
+    Ok(())
 }
 
 async fn fully_read(
@@ -112,6 +147,7 @@ async fn fully_read(
 async fn read_markers(
     State(rooms): State<Rooms>,
     State(receipts): State<Receipts>,
+    State(unread): State<Unread>,
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<set_read_marker::Request>,
 ) -> ApiResult<Json<Value>> {
@@ -120,10 +156,10 @@ async fn read_markers(
         fully_read(&account_data, &caller, &body.room_id, event_id).await?;
     }
     if let Some(event_id) = &body.read_receipt {
-        receipts.put(&body.room_id, &caller.user_id, "m.read", "", event_id).await?;
+        read(&rooms, &receipts, &unread, &caller, &body.room_id, "m.read", "", event_id).await?;
     }
     if let Some(event_id) = &body.private_read_receipt {
-        receipts.put(&body.room_id, &caller.user_id, "m.read.private", "", event_id).await?;
+        read(&rooms, &receipts, &unread, &caller, &body.room_id, "m.read.private", "", event_id).await?;
     }
     Ok(empty())
 }

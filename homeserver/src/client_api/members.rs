@@ -31,14 +31,14 @@ async fn members(
     Authed { caller, body }: Authed<get_member_events::Request>,
 ) -> ApiResult<Json<Value>> {
     let readable = rooms.readable_state(&body.room_id, &caller.user_id).await?;
-    let is_joined = rooms
-        .membership(&body.room_id, &caller.user_id)
-        .await?
-        .is_some_and(|standing| standing.membership == Membership::Join);
+    let standing = rooms.membership(&body.room_id, &caller.user_id).await?;
     let mut events = match &body.at {
-        Some(at) if is_joined => {
+        Some(at) => {
             let at: SyncToken = at.parse().map_err(|_| MatrixError::invalid_param("at is no token of this server"))?;
-            rooms.members(&body.room_id, Some(at.position)).await?
+            // Who left reads the room no further than that.
+            let last = standing.filter(|known| known.membership != Membership::Join).map(|known| known.position);
+            let at = last.map_or(at.position, |last| last.min(at.position));
+            rooms.members(&body.room_id, Some(at)).await?
         }
         // Who left reads the room as it was then.
         _ => {

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, extract::State};
+use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomAliasId, RoomOrAliasId,
+    OwnedRoomId, OwnedUserId, RoomAliasId, RoomOrAliasId, UserId,
     api::client::{
         knock::knock_room::v3 as knock_room,
         membership::{
@@ -24,7 +25,7 @@ use ruma::{
 };
 use serde_json::Value;
 
-use super::{profile::member_profile, reply::empty};
+use super::{profile::member_profile, reply::empty, upgrade::came_in};
 use crate::{
     appservice::{Appservices, query},
     http::{
@@ -33,7 +34,7 @@ use crate::{
         error::ApiResult,
     },
     rooms::{Membership, MembershipChange, Rooms},
-    users::Users,
+    users::{AccountData, Users},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -65,14 +66,31 @@ fn change(
 async fn enter(
     rooms: &Rooms,
     users: &Users,
+    account_data: &AccountData,
     caller: &Caller,
     room_id: OwnedRoomId,
     membership: Membership,
     reason: Option<String>,
 ) -> ApiResult<()> {
+    let was_in = rooms.membership(&room_id, &caller.user_id).await?.is_some_and(|m| m.membership == Membership::Join);
+    let came_to = room_id.clone();
     let mut change = change(caller, room_id, caller.user_id.clone(), membership, reason);
     change.profile = member_profile(users, &caller.user_id).await?;
     rooms.change_membership(change).await?;
+    if membership == Membership::Join && !was_in {
+        came_in(rooms, account_data, &caller.user_id, &came_to).await?;
+    }
+    Ok(())
+}
+
+/// Whether a user wants no invitations at all ([spec](https://spec.matrix.org/v1.19/client-server-api/#invite-permission)).
+pub(super) async fn may_invite(account_data: &AccountData, target: &UserId) -> ApiResult<()> {
+    let stored = account_data.read(target, None, "m.invite_permission_config").await?;
+    let stored: Value = stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default();
+    if stored["default_action"] == "block" {
+        let (status, message) = (StatusCode::FORBIDDEN, "The user takes no invitations");
+        return Err(MatrixError::with_errcode(status, "M_INVITE_BLOCKED", message).into());
+    }
     Ok(())
 }
 
@@ -80,9 +98,10 @@ async fn enter(
 async fn join_by_id(
     State(rooms): State<Rooms>,
     State(users): State<Users>,
+    State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<join_room_by_id::Request>,
 ) -> ApiResult<RumaReply<join_room_by_id::Response>> {
-    enter(&rooms, &users, &caller, body.room_id.clone(), Membership::Join, body.reason).await?;
+    enter(&rooms, &users, &account_data, &caller, body.room_id.clone(), Membership::Join, body.reason).await?;
     Ok(RumaReply(join_room_by_id::Response::new(body.room_id)))
 }
 
@@ -91,11 +110,12 @@ async fn join(
     State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     State(users): State<Users>,
+    State(account_data): State<AccountData>,
     State(appservices): State<Appservices>,
     Authed { caller, body }: Authed<join_room::Request>,
 ) -> ApiResult<RumaReply<join_room::Response>> {
     let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
-    enter(&rooms, &users, &caller, room_id.clone(), Membership::Join, body.reason).await?;
+    enter(&rooms, &users, &account_data, &caller, room_id.clone(), Membership::Join, body.reason).await?;
     Ok(RumaReply(join_room::Response::new(room_id)))
 }
 
@@ -104,11 +124,12 @@ async fn knock(
     State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     State(users): State<Users>,
+    State(account_data): State<AccountData>,
     State(appservices): State<Appservices>,
     Authed { caller, body }: Authed<knock_room::Request>,
 ) -> ApiResult<RumaReply<knock_room::Response>> {
     let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
-    enter(&rooms, &users, &caller, room_id.clone(), Membership::Knock, body.reason).await?;
+    enter(&rooms, &users, &account_data, &caller, room_id.clone(), Membership::Knock, body.reason).await?;
     Ok(RumaReply(knock_room::Response::new(room_id)))
 }
 
@@ -151,6 +172,7 @@ async fn invite(
     State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     State(users): State<Users>,
+    State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<invite_user::Request>,
 ) -> ApiResult<Json<Value>> {
     let InvitationRecipient::UserId(recipient) = body.recipient else {
@@ -160,6 +182,7 @@ async fn invite(
         return Err(MatrixError::forbidden("This server reaches no other servers").into());
     }
     let target = recipient.user_id;
+    may_invite(&account_data, &target).await?;
     let mut change = change(&caller, body.room_id, target.clone(), Membership::Invite, recipient.reason);
     change.profile = member_profile(&users, &target).await?;
     rooms.change_membership(change).await?;

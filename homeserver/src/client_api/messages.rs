@@ -4,8 +4,6 @@
 //! [event]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomideventeventid
 //! [context]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidcontexteventid
 
-use std::sync::Arc;
-
 use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{
@@ -13,22 +11,21 @@ use ruma::{
     api::{
         Direction as ApiDirection,
         client::{
-            context::get_context::v3 as get_context, filter::RoomEventFilter,
-            message::get_message_events::v3 as get_messages, room::get_room_event::v3 as get_event,
+            context::get_context::v3 as get_context, message::get_message_events::v3 as get_messages,
+            room::get_room_event::v3 as get_event,
         },
     },
+    events::TimelineEventType,
 };
 use serde_json::{Value, json, value::RawValue};
 
+use super::shown::Reader;
 use crate::{
-    http::{
-        ApiState,
-        auth::{Authed, Caller},
-        error::ApiResult,
-    },
-    rooms::{ClientEventFormat, ClientEventOptions, Direction, Event, MessagesQuery, Rooms},
+    http::{ApiState, auth::Authed, error::ApiResult},
+    rooms::{Direction, MessagesQuery, Rooms},
     stream::Position,
     sync::{EventFilter, SyncToken},
+    users::AccountData,
 };
 
 /// The most events of one page.
@@ -44,7 +41,8 @@ fn limit(limit: UInt) -> usize {
     usize::try_from(u64::from(limit)).map_or(MAX_PAGE, |limit| limit.min(MAX_PAGE))
 }
 
-fn token(token: Option<&str>) -> ApiResult<Option<Position>> {
+/// Where a client says to start or stop.
+pub(super) fn token(token: Option<&str>) -> ApiResult<Option<Position>> {
     let parse = |token: &str| token.parse().map(|token: SyncToken| token.position);
     Ok(token
         .filter(|token| !token.is_empty())
@@ -53,28 +51,20 @@ fn token(token: Option<&str>) -> ApiResult<Option<Position>> {
         .map_err(|_| MatrixError::invalid_param("The token is not one of this server"))?)
 }
 
-async fn shown(rooms: &Rooms, caller: &Caller, events: &[Arc<Event>]) -> ApiResult<Vec<Box<RawValue>>> {
-    let options = ClientEventOptions { format: ClientEventFormat::Full, reader: caller.reader() };
-    Ok(rooms.client_events(events, options).await?)
-}
-
-fn keep(filter: &RoomEventFilter, events: &mut Vec<Arc<Event>>) {
-    let filter = EventFilter::new(filter);
-    events.retain(|event| filter.admits(event));
-}
-
 /// `GET /_matrix/client/v3/rooms/{roomId}/messages`
 async fn messages(
     State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<get_messages::Request>,
 ) -> ApiResult<Json<Value>> {
+    let reader = Reader::new(&rooms, &account_data, &caller).await?;
     let direction = match body.dir {
         ApiDirection::Backward => Direction::Backward,
         ApiDirection::Forward => Direction::Forward,
     };
     let mut page = rooms
         .messages(MessagesQuery {
-            room_id: body.room_id,
+            room_id: body.room_id.clone(),
             user: caller.user_id.clone(),
             from: token(body.from.as_deref())?,
             to: token(body.to.as_deref())?,
@@ -82,14 +72,16 @@ async fn messages(
             limit: limit(body.limit).max(1),
         })
         .await?;
-    keep(&body.filter, &mut page.events);
-    let mut answer = json!({
-        "start": page.start.to_string(),
-        "chunk": shown(&rooms, &caller, &page.events).await?,
-        "state": [],
-    });
-    if let (Some(end), Some(answer)) = (page.end, answer.as_object_mut()) {
-        answer.insert("end".to_owned(), end.to_string().into());
+    reader.keep(&body.filter, &mut page.events);
+    let mut answer = json!({ "start": page.start.to_string(), "chunk": reader.shown(&page.events).await? });
+    if EventFilter::new(&body.filter).is_lazy()
+        && let Some(oldest) = page.events.iter().min_by_key(|event| event.position())
+    {
+        let members = reader.members_of(&body.room_id, oldest.state_before, &page.events).await?;
+        answer["state"] = json!(reader.state(&members).await?);
+    }
+    if let Some(end) = page.end {
+        answer["end"] = end.to_string().into();
     }
     Ok(Json(answer))
 }
@@ -97,45 +89,64 @@ async fn messages(
 /// `GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}`
 async fn event(
     State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<get_event::Request>,
 ) -> ApiResult<Json<Box<RawValue>>> {
+    let reader = Reader::new(&rooms, &account_data, &caller).await?;
     let event = rooms.visible_event(&body.room_id, &body.event_id, &caller.user_id).await?;
-    let shown = shown(&rooms, &caller, &[event]).await?.into_iter().next();
+    let shown = reader.shown(&[event]).await?.into_iter().next();
     Ok(Json(shown.ok_or_else(MatrixError::internal)?))
 }
 
 /// `GET /_matrix/client/v3/rooms/{roomId}/context/{eventId}`
 async fn context(
     State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<get_context::Request>,
 ) -> ApiResult<Json<Value>> {
+    let reader = Reader::new(&rooms, &account_data, &caller).await?;
     let event = rooms.visible_event(&body.room_id, &body.event_id, &caller.user_id).await?;
     let at = event.position();
-    let around = limit(body.limit) / 2;
-    let page = |from, direction| MessagesQuery {
+    let around = limit(body.limit);
+    // The odd one goes to what came before.
+    let (before, after) = (around.div_ceil(2), around / 2);
+    let page = |from, direction, limit: usize| MessagesQuery {
         room_id: body.room_id.clone(),
         user: caller.user_id.clone(),
         from: Some(from),
         to: None,
         direction,
-        limit: around.max(1),
+        limit: limit.max(1),
     };
-    let mut before = rooms.messages(page(Position(at.0 - 1), Direction::Backward)).await?;
-    let mut after = rooms.messages(page(at, Direction::Forward)).await?;
-    if around == 0 {
-        before.events.clear();
-        after.events.clear();
+    let start = Position(at.0 - 1);
+    let mut earlier = rooms.messages(page(start, Direction::Backward, before)).await?;
+    let mut later = rooms.messages(page(at, Direction::Forward, after)).await?;
+    if before == 0 {
+        earlier.events.clear();
+        earlier.end = Some(start);
     }
-    keep(&body.filter, &mut before.events);
-    keep(&body.filter, &mut after.events);
-    let root = rooms.readable_state(&body.room_id, &caller.user_id).await?;
-    let state = rooms.state_at(root).await?;
+    if after == 0 {
+        later.events.clear();
+        later.end = Some(at);
+    }
+    // The state is that after the last event that is shown.
+    let last = later.events.last().map_or(at, |event| event.position());
+    reader.keep(&body.filter, &mut earlier.events);
+    reader.keep(&body.filter, &mut later.events);
+    let root = rooms.root_at(&body.room_id, last).await?;
+    let mut state = rooms.state_at(root).await?;
+    if EventFilter::new(&body.filter).is_lazy() {
+        let senders = earlier.events.iter().chain(&later.events).chain([&event]);
+        let members = reader.members_of(&body.room_id, root, senders).await?;
+        state.retain(|event| event.kind != TimelineEventType::RoomMember);
+        state.extend(members);
+    }
     Ok(Json(json!({
-        "start": before.end.unwrap_or(before.start).to_string(),
-        "end": after.end.unwrap_or(after.start).to_string(),
-        "events_before": shown(&rooms, &caller, &before.events).await?,
-        "event": shown(&rooms, &caller, &[event]).await?.into_iter().next(),
-        "events_after": shown(&rooms, &caller, &after.events).await?,
-        "state": shown(&rooms, &caller, &state).await?,
+        "start": earlier.end.unwrap_or(earlier.start).to_string(),
+        "end": later.end.unwrap_or(last).to_string(),
+        "events_before": reader.shown(&earlier.events).await?,
+        "event": reader.shown(&[event]).await?.into_iter().next(),
+        "events_after": reader.shown(&later.events).await?,
+        "state": reader.state(&state).await?,
     })))
 }

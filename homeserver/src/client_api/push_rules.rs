@@ -1,22 +1,21 @@
 //! Push rules: the specification's own, and what a user makes of them ([spec])
 //!
-//! Rules are kept and served so that clients decide by them; this server itself pushes nothing.
-//!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-rules
 
 use axum::{Json, Router, extract::State};
+use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{
     UserId,
     api::client::push::{
-        delete_pushrule::v3 as delete_pushrule, get_notifications::v3 as get_notifications,
-        get_pushers::v3 as get_pushers, get_pushrule::v3 as get_pushrule,
+        delete_pushrule::v3 as delete_pushrule, get_pushrule::v3 as get_pushrule,
         get_pushrule_actions::v3 as get_pushrule_actions, get_pushrule_enabled::v3 as get_pushrule_enabled,
         get_pushrules_all::v3 as get_pushrules_all, get_pushrules_global_scope::v3 as get_pushrules_global,
         set_pushrule::v3 as set_pushrule, set_pushrule_actions::v3 as set_pushrule_actions,
         set_pushrule_enabled::v3 as set_pushrule_enabled,
     },
-    push::Ruleset,
+    api::error::ErrorKind,
+    push::{InsertPushRuleError, RemovePushRuleError, Ruleset},
 };
 use serde_json::{Value, json};
 
@@ -35,21 +34,18 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<get_pushrule_enabled::Request, _, _, _>(router, enabled);
     let router = mount::<set_pushrule_enabled::Request, _, _, _>(router, put_enabled);
     let router = mount::<get_pushrule_actions::Request, _, _, _>(router, actions);
-    let router = mount::<set_pushrule_actions::Request, _, _, _>(router, put_actions);
-    let router = mount::<get_pushers::Request, _, _, _>(router, pushers);
-    mount::<get_notifications::Request, _, _, _>(router, notifications)
+    mount::<set_pushrule_actions::Request, _, _, _>(router, put_actions)
 }
 
-/// The rules of a user: what it stored, or the specification's.
+/// How many rules of its own a user has at most.
+const MAX_RULES: usize = 1000;
+
+/// The rules of a user: the specification's, with what the user made of them.
 pub(crate) async fn ruleset(account_data: &AccountData, user_id: &UserId) -> ApiResult<Ruleset> {
-    let stored = account_data.read(user_id, None, "m.push_rules").await?;
-    let global = stored
-        .and_then(|stored| serde_json::from_str::<Value>(&stored).ok())
-        .and_then(|mut stored| serde_json::from_value(stored["global"].take()).ok());
-    Ok(global.unwrap_or_else(|| Ruleset::server_default(user_id)))
+    Ok((*account_data.push_rules(user_id).await?).clone())
 }
 
-async fn store(account_data: &AccountData, user_id: &UserId, rules: &Ruleset) -> ApiResult<Json<Value>> {
+pub(super) async fn store(account_data: &AccountData, user_id: &UserId, rules: &Ruleset) -> ApiResult<Json<Value>> {
     let content = json!({ "global": rules }).to_string();
     if content.len() > MAX_ACCOUNT_DATA_BYTES {
         return Err(MatrixError::too_large().into());
@@ -96,9 +92,18 @@ async fn put(
     Authed { caller, body }: Authed<set_pushrule::Request>,
 ) -> ApiResult<Json<Value>> {
     let mut rules = ruleset(&account_data, &caller.user_id).await?;
-    rules
-        .insert(body.rule, body.after.as_deref(), body.before.as_deref())
-        .map_err(|error| MatrixError::invalid_param(error.to_string()))?;
+    if body.rule.rule_id().is_empty() || body.rule.rule_id().len() > 255 {
+        return Err(MatrixError::invalid_param("The rule's id is empty or too long").into());
+    }
+    rules.insert(body.rule, body.after.as_deref(), body.before.as_deref()).map_err(|error| match error {
+        InsertPushRuleError::UnknownRuleId | InsertPushRuleError::BeforeHigherThanAfter => {
+            MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, error.to_string())
+        }
+        _ => MatrixError::invalid_param(error.to_string()),
+    })?;
+    if rules.iter().filter(|rule| !rule.is_server_default()).count() > MAX_RULES {
+        return Err(MatrixError::invalid_param("There are too many rules").into());
+    }
     store(&account_data, &caller.user_id, &rules).await
 }
 
@@ -108,7 +113,10 @@ async fn delete(
     Authed { caller, body }: Authed<delete_pushrule::Request>,
 ) -> ApiResult<Json<Value>> {
     let mut rules = ruleset(&account_data, &caller.user_id).await?;
-    rules.remove(body.kind, &body.rule_id).map_err(|_| no_rule())?;
+    rules.remove(body.kind, &body.rule_id).map_err(|error| match error {
+        RemovePushRuleError::ServerDefault => MatrixError::invalid_param("The specification's rules stay"),
+        _ => no_rule(),
+    })?;
     store(&account_data, &caller.user_id, &rules).await
 }
 
@@ -150,16 +158,4 @@ async fn put_actions(
     let mut rules = ruleset(&account_data, &caller.user_id).await?;
     rules.set_actions(body.kind, &body.rule_id, body.actions).map_err(|_| no_rule())?;
     store(&account_data, &caller.user_id, &rules).await
-}
-
-/// `GET /_matrix/client/v3/pushers`: there are none
-/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3pushers)).
-async fn pushers(_: Authed<get_pushers::Request>) -> Json<Value> {
-    Json(json!({ "pushers": [] }))
-}
-
-/// `GET /_matrix/client/v3/notifications`: none are kept
-/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3notifications)).
-async fn notifications(_: Authed<get_notifications::Request>) -> Json<Value> {
-    Json(json!({ "notifications": [] }))
 }

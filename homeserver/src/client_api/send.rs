@@ -4,10 +4,14 @@
 //! [redacting]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
 
 use axum::{Router, extract::State};
+use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
 use ruma::{
     OwnedEventId,
-    api::client::{message::send_message_event::v3 as send_event, redact::redact_event::v3 as redact_event},
+    api::{
+        client::{message::send_message_event::v3 as send_event, redact::redact_event::v3 as redact_event},
+        error::ErrorKind,
+    },
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -45,6 +49,46 @@ fn redacts(kind: &str, content: &RawValue) -> Option<OwnedEventId> {
     serde_json::from_str::<Content>(content.get()).ok()?.redacts
 }
 
+/// Threads do not branch, and nobody reacts twice in the same way ([threads], [reactions]).
+///
+/// [threads]: https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships
+/// [reactions]: https://spec.matrix.org/v1.19/client-server-api/#avoiding-duplicate-annotations
+async fn check_relation(rooms: &Rooms, outgoing: &Outgoing) -> ApiResult<()> {
+    #[derive(Deserialize)]
+    struct Content {
+        #[serde(rename = "m.relates_to")]
+        relates_to: RelatesTo,
+    }
+    #[derive(Deserialize)]
+    struct RelatesTo {
+        rel_type: String,
+        event_id: OwnedEventId,
+        key: Option<String>,
+    }
+    if !outgoing.content.get().contains("m.relates_to") {
+        return Ok(());
+    }
+    let Ok(Content { relates_to }) = serde_json::from_str(outgoing.content.get()) else { return Ok(()) };
+    let bad = |kind, message: &str| Err(MatrixError::new(StatusCode::BAD_REQUEST, kind, message).into());
+    match (relates_to.rel_type.as_str(), relates_to.key) {
+        ("m.thread", _) => {
+            let root = rooms.event(&relates_to.event_id).await?.filter(|root| root.room_id == outgoing.room_id);
+            if root.is_some_and(|root| root.relation().is_some()) {
+                return bad(ErrorKind::Unknown, "A thread cannot begin at an event that relates to another");
+            }
+        }
+        ("m.annotation", Some(key)) => {
+            let room_id = &outgoing.room_id;
+            let sent = rooms.answered(room_id, &outgoing.sender, &outgoing.kind, outgoing.txn.as_ref()).await?;
+            if sent.is_none() && rooms.has_annotated(room_id, &relates_to.event_id, &outgoing.sender, &key).await? {
+                return bad(ErrorKind::DuplicateAnnotation, "You have reacted in this way already");
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 async fn send(
     State(rooms): State<Rooms>,
@@ -60,6 +104,7 @@ async fn send(
     }
     outgoing.ts = caller.ts;
     outgoing.txn = txn;
+    check_relation(&rooms, &outgoing).await?;
     let sent = rooms.send(outgoing).await?;
     Ok(RumaReply(send_event::Response::new(sent.event_id)))
 }

@@ -16,11 +16,14 @@ use ruma::{
         filter::FilterDefinition,
         sync::sync_events::v3::{self as sync_events, Filter},
     },
+    presence::PresenceState,
 };
 
+use serde::Deserialize;
+
 use crate::{
-    http::{ApiState, auth::Authed, error::ApiResult},
-    sync::{Sync, SyncRequest},
+    http::{ApiState, auth::Authed, error::ApiResult, path::QueryArgs},
+    sync::{Presences, Sync, SyncRequest},
     users::AccountData,
 };
 
@@ -28,11 +31,26 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     mount::<sync_events::Request, _, _, _>(router, sync)
 }
 
+/// The presence that a client asks for. Who asks for none changes nothing: a thousand clients that come back at once would wake
+/// each other a thousand times.
+#[derive(Deserialize)]
+struct Asked {
+    set_presence: Option<PresenceState>,
+}
+
 async fn sync(
     State(sync): State<Sync>,
     State(account_data): State<AccountData>,
+    State(presences): State<Presences>,
+    QueryArgs(asked): QueryArgs<Asked>,
     Authed { caller, body }: Authed<sync_events::Request>,
 ) -> ApiResult<Response> {
+    if let Some(presence) = asked.set_presence.filter(|_| caller.appservice.is_none()) {
+        if !matches!(presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
+            return Err(MatrixError::invalid_param("set_presence is no presence").into());
+        }
+        presences.synced(&caller.user_id, presence.as_str()).await?;
+    }
     let since = body.since.as_deref().filter(|since| !since.is_empty()).map(str::parse).transpose();
     let since = since.map_err(|_| MatrixError::invalid_param("since is not a token of this server"))?;
     let filter = filter(&account_data, &caller.user_id, body.filter).await?;

@@ -33,6 +33,8 @@ async fn versions() -> Json<Value> {
             "fi.mau.msc2659.stable": true,
             "org.matrix.msc3916.stable": true,
             "org.matrix.msc3202": true,
+            "org.matrix.simplified_msc3575": true,
+            "uk.half-shot.msc2666.query_mutual_rooms.stable": true,
         },
         "server": { "name": "Landbridge", "version": env!("CARGO_PKG_VERSION") },
     }))

@@ -15,10 +15,12 @@ use crate::{
     devices::{Backups, Devices, Keys, ToDevice},
     entropy::Entropy,
     media::Media,
+    push::{Judge, Pushers, Unread},
     rooms::Rooms,
+    search::Search,
     stream::Stream,
     sync::{Presences, Receipts, Sync, Typists},
-    users::{AccountData, Grants, Users},
+    users::{AccountData, Grants, Reports, Users},
 };
 
 /// How the client-server API behaves.
@@ -88,6 +90,11 @@ pub(crate) struct Parts {
     pub(crate) receipts: Receipts,
     pub(crate) typing: Typists,
     pub(crate) presences: Presences,
+    pub(crate) reports: Reports,
+    pub(crate) search: Search,
+    pub(crate) judge: Judge,
+    pub(crate) unread: Unread,
+    pub(crate) pushers: Pushers,
     pub(crate) sync: Sync,
     pub(crate) appservices: Appservices,
     pub(crate) deliveries: Deliveries,
@@ -112,7 +119,7 @@ part! {
     config: Arc<ApiConfig>, auth: Auth, uia: Uia, limits: Limits, departure: Departure,
     grants: Grants, users: Users, account_data: AccountData, devices: Devices, backups: Backups, keys: Keys,
     to_device: ToDevice, media: Media, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
-    presences: Presences, sync: Sync, appservices: Appservices, deliveries: Deliveries,
-    registrations: Registrations, operator: Operator, thirdparty: Thirdparty,
-    entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,
+    presences: Presences, reports: Reports, search: Search, judge: Judge, unread: Unread, pushers: Pushers, sync: Sync,
+    appservices: Appservices, deliveries: Deliveries, registrations: Registrations, operator: Operator,
+    thirdparty: Thirdparty, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,
 }

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, EventId, UserId, canonical_json::redact_content_in_place,
+    CanonicalJsonObject, CanonicalJsonValue, EventId, UserId,
+    canonical_json::{redact_content_in_place, redact_in_place},
     room_version_rules::RedactionRules,
 };
 use serde::Serialize;
@@ -18,6 +19,8 @@ pub enum ClientEventFormat {
     Full,
     /// Without `room_id`: in `/sync`.
     Sync,
+    /// As other servers get it, for those who ask `/sync` for `event_format: federation`.
+    Federation,
 }
 
 /// For whom an event is shown.
@@ -50,6 +53,8 @@ struct ClientEvent<'a> {
 #[derive(Serialize)]
 struct Unsigned<'a> {
     age: i64,
+    #[serde(rename = "m.relations", skip_serializing_if = "Option::is_none")]
+    relations: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prev_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +78,16 @@ impl Rooms {
         events: &[Arc<Event>],
         options: ClientEventOptions<'_>,
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
+        self.client_events_with(events, options, &HashMap::new()).await
+    }
+
+    /// The same, with what others relate to some of them under `m.relations`.
+    pub(super) async fn client_events_with(
+        &self,
+        events: &[Arc<Event>],
+        options: ClientEventOptions<'_>,
+        relations: &HashMap<EventNid, Box<RawValue>>,
+    ) -> Result<Vec<Box<RawValue>>, RoomError> {
         let related = self.related(events).await?;
         let now = i64::from(self.context.clock.now().0);
         let mut shown = Vec::with_capacity(events.len());
@@ -81,7 +96,14 @@ impl Rooms {
                 Some(_) => self.context.store.room_by_nid(event.room).await?.map(|room| room.rules.redaction.clone()),
                 None => None,
             };
-            shown.push(show(event, &related, rules.as_ref(), options, now)?);
+            shown.push(show(
+                event,
+                &related,
+                rules.as_ref(),
+                relations.get(&event.nid).map(|json| &**json),
+                options,
+                now,
+            )?);
         }
         Ok(shown)
     }
@@ -115,13 +137,17 @@ fn show(
     event: &Event,
     related: &HashMap<EventNid, Arc<Event>>,
     redaction: Option<&RedactionRules>,
+    relations: Option<&RawValue>,
     options: ClientEventOptions<'_>,
     now: i64,
 ) -> Result<Box<RawValue>, RoomError> {
+    if options.format == ClientEventFormat::Federation {
+        return federated(event, redaction);
+    }
     let redacted = redaction.map(|rules| redacted_content(event, rules)).transpose()?;
     let redacted_because = match event.redacted_by().and_then(|nid| related.get(&nid)) {
         Some(redaction) => {
-            Some(show(redaction, &HashMap::new(), None, ClientEventOptions { reader: None, ..options }, now)?)
+            Some(show(redaction, &HashMap::new(), None, None, ClientEventOptions { reader: None, ..options }, now)?)
         }
         None => None,
     };
@@ -140,6 +166,7 @@ fn show(
         state_key: event.state_key.as_deref(),
         kind: event.kind.to_string(),
         unsigned: Unsigned {
+            relations,
             age: now.saturating_sub(i64::from(event.origin_server_ts.0)),
             prev_content: replaced
                 .filter(|replaced| replaced.redacted_by().is_none())
@@ -151,6 +178,17 @@ fn show(
         },
     };
     serde_json::value::to_raw_value(&shown).map_err(|error| RoomError::Internal(error.to_string()))
+}
+
+/// The event as other servers get it.
+fn federated(event: &Event, redaction: Option<&RedactionRules>) -> Result<Box<RawValue>, RoomError> {
+    let bad = |error: String| RoomError::Internal(error);
+    let Some(rules) = redaction else {
+        return RawValue::from_string(event.json.to_string()).map_err(|error| bad(error.to_string()));
+    };
+    let mut object: CanonicalJsonObject = serde_json::from_str(&event.json).map_err(|error| bad(error.to_string()))?;
+    redact_in_place(&mut object, rules, None).map_err(|error| bad(error.to_string()))?;
+    serde_json::value::to_raw_value(&object).map_err(|error| bad(error.to_string()))
 }
 
 /// What a redaction leaves of a content.

@@ -64,6 +64,19 @@ impl Rooms {
         Ok(found)
     }
 
+    /// All rooms that are in any list, the largest first.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn published_anywhere(&self) -> Result<Vec<PublicRoom>, RoomError> {
+        let mut found = Vec::new();
+        for (nid, joined) in self.context.store.published_anywhere().await? {
+            let Some(room) = self.context.store.room_by_nid(nid).await? else { continue };
+            found.push(self.public_room(&room.room_id, u64::try_from(joined).unwrap_or(0)).await?);
+        }
+        Ok(found)
+    }
+
     /// What the directory says of one room.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::state_tree::Root;
+use super::{Relation, state_tree::Root};
 use crate::stream::Position;
 
 /// The server's own number of an event. Given out in memory, before the commit; gaps mean nothing.
@@ -218,6 +218,28 @@ impl Event {
         }
         let content: Content<'_> = serde_json::from_str(self.content.get()).ok()?;
         super::Membership::parse(&content.membership)
+    }
+}
+
+impl Event {
+    /// What the event relates to, if it names a type of relation
+    /// ([spec](https://spec.matrix.org/v1.19/client-server-api/#forming-relationships-between-events)). A redaction takes it away.
+    pub fn relation(&self) -> Option<Relation> {
+        #[derive(Deserialize)]
+        struct Content {
+            #[serde(rename = "m.relates_to")]
+            relates_to: serde_json::Value,
+        }
+        if self.redacted_by().is_some() || !self.content.get().contains("m.relates_to") {
+            return None;
+        }
+        let content: Content = serde_json::from_str(self.content.get()).ok()?;
+        let text = |field: &str| content.relates_to.get(field).and_then(serde_json::Value::as_str);
+        let (rel_type, event_id) = (text("rel_type")?, text("event_id")?);
+        if rel_type.len() > 255 || rel_type.contains('\0') || event_id.contains('\0') {
+            return None;
+        }
+        Some(Relation { rel_type: rel_type.to_owned(), event_id: event_id.try_into().ok()? })
     }
 }
 

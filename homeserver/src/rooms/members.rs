@@ -1,8 +1,11 @@
 //! Who is in a room, and which rooms someone is in.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::TimelineEventType};
+use ruma::{
+    OwnedRoomId, OwnedUserId, RoomId, UserId,
+    events::{StateEventType, TimelineEventType},
+};
 
 use super::{Event, MemberProfile, Membership, RoomError, Rooms, directory::text_field};
 use crate::{store::memberships::Forget, stream::Position};
@@ -97,6 +100,75 @@ impl Rooms {
         let mut state = self.state_at(root).await?;
         state.retain(|event| event.kind == TimelineEventType::RoomMember);
         Ok(state)
+    }
+
+    /// How many are joined to a room, and how many are invited.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn member_counts(&self, room_id: &RoomId) -> Result<(u64, u64), RoomError> {
+        let Some(room) = self.context.store.room(room_id).await? else { return Ok((0, 0)) };
+        Ok(self.context.store.member_counts(room.nid).await?)
+    }
+
+    /// Those of some users that are joined to a room together with this one.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn sharing(
+        &self,
+        user: &UserId,
+        others: impl IntoIterator<Item = OwnedUserId>,
+    ) -> Result<BTreeSet<OwnedUserId>, RoomError> {
+        Ok(self.context.store.sharing(user, others).await?)
+    }
+
+    /// Those of some users whom a user may find: they share a room, or are in one that anybody may join. No more than `limit`.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn findable(
+        &self,
+        user: &UserId,
+        others: impl IntoIterator<Item = OwnedUserId>,
+        limit: usize,
+    ) -> Result<BTreeSet<OwnedUserId>, RoomError> {
+        let others: Vec<OwnedUserId> = others.into_iter().collect();
+        let mut found = self.sharing(user, others.iter().cloned()).await?;
+        for other in others {
+            if found.len() >= limit {
+                break;
+            }
+            if other == user || (!found.contains(&other) && self.is_in_public(&other).await?) {
+                found.insert(other);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a user is in a room that anybody may join.
+    async fn is_in_public(&self, user: &UserId) -> Result<bool, RoomError> {
+        for room_id in self.joined_rooms(user).await? {
+            let rules = self.state_event(&room_id, &StateEventType::RoomJoinRules, "").await?;
+            if rules.and_then(|rules| text_field(&rules, "join_rule")).as_deref() == Some("public") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The rooms that two users are both joined to, those after `after`, in the order of their ids; and how many there are in all.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn mutual_rooms(
+        &self,
+        one: &UserId,
+        other: &UserId,
+        after: &str,
+        limit: i64,
+    ) -> Result<(Vec<OwnedRoomId>, u64), RoomError> {
+        Ok(self.context.store.mutual_rooms(one, other, after, limit).await?)
     }
 
     /// Whether two users are joined to a room together.

@@ -110,6 +110,20 @@ impl Rooms {
         Ok(TimelineSlice { events, limited, prev_batch })
     }
 
+    /// The newest events of all rooms that a user is joined to, up to and including `up_to`, newest first. Visibility is not looked
+    /// at.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn log_of_user(
+        &self,
+        user: &UserId,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, RoomError> {
+        Ok(self.context.store.log_of_user(user, up_to, limit).await?)
+    }
+
     /// An event, whatever room it is in and however it stands. Visibility is not looked at.
     ///
     /// # Errors

@@ -117,7 +117,7 @@ impl Rooms {
     }
 
     /// The answer to an earlier repetition of a request, where that is in the database already.
-    pub(super) async fn answered(
+    pub(crate) async fn answered(
         &self,
         room_id: &RoomId,
         sender: &UserId,

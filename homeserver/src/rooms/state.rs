@@ -192,7 +192,10 @@ impl Rooms {
     }
 
     /// Whether a user may send a type of state event into a room.
-    pub(super) async fn may_send_state(&self, room_id: &RoomId, user: &UserId, kind: &str) -> Result<bool, RoomError> {
+    ///
+    /// # Errors
+    /// [`RoomError::NotFound`] where there is no such room.
+    pub async fn may_send_state(&self, room_id: &RoomId, user: &UserId, kind: &str) -> Result<bool, RoomError> {
         let room = self.known_room(room_id).await?;
         let joined = self.membership(room_id, user).await?.is_some_and(|known| known.membership == Membership::Join);
         let create = self.state_event_in(&room, room.root(), &StateEventType::RoomCreate, "").await?;

@@ -42,7 +42,26 @@ impl Write for RemoveAlias {
     }
 }
 
+/// Points the aliases of one room at another.
+struct MoveAliases {
+    from: RoomNid,
+    to: RoomNid,
+}
+
+#[async_trait]
+impl Write for MoveAliases {
+    async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
+        let values = [Value::from(self.from.0), Value::from(self.to.0)];
+        tx.execute("UPDATE room_alias SET room = $2 WHERE room = $1", &values).await.map(drop)
+    }
+}
+
 impl Store {
+    /// Points the aliases of one room at another.
+    pub(crate) async fn move_aliases(&self, from: RoomNid, to: RoomNid) -> Result<(), super::StoreError> {
+        self.write(Box::new(MoveAliases { from, to })).await.map(drop)
+    }
+
     /// The room an alias points at, and who made the alias.
     pub(crate) async fn alias(&self, alias: &RoomAliasId) -> Result<Option<(OwnedRoomId, OwnedUserId)>, SqlError> {
         let row = self

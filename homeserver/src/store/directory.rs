@@ -45,6 +45,19 @@ impl Store {
         Ok(row.is_some())
     }
 
+    /// The rooms of all lists with their numbers of joined members, the largest first.
+    pub(crate) async fn published_anywhere(&self) -> Result<Vec<(RoomNid, i64)>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT p.room, (SELECT count(*) FROM membership m WHERE m.room = p.room AND m.membership = 'join') \
+                 FROM (SELECT DISTINCT room FROM published_room) p ORDER BY 2 DESC, 1",
+                &[],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((RoomNid(row.int(0)?), row.int(1)?))).collect()
+    }
+
     /// The rooms of a list with their numbers of joined members, the largest first.
     pub(crate) async fn published_rooms(&self, network: &str) -> Result<Vec<(RoomNid, i64)>, SqlError> {
         let rows = self

@@ -13,10 +13,10 @@ use crate::{
 
 pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
-        "INSERT INTO event (nid, event_id, room, position, flags, root, resolved, key_idx, replaces, device, txn_id, json) \
+        "INSERT INTO event (nid, event_id, room, position, flags, root, resolved, key_idx, replaces, device, txn_id, json, ts) \
          SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
          CAST(value->>4 AS BIGINT), {bytes:5}, {bytes:6}, CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
-         value->>9, value->>10, value->>11 FROM {rows} WHERE true",
+         value->>9, value->>10, value->>11, CAST(value->>12 AS BIGINT) FROM {rows} WHERE true",
     )
 });
 
@@ -190,6 +190,30 @@ impl Store {
                 &[
                     Value::from(room.0),
                     Value::from(after.0),
+                    Value::from(up_to.min(self.head()).0),
+                    Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
+                ],
+            )
+            .await?;
+        self.read_events(&rows)
+    }
+
+    /// What happened in the rooms that a user is joined to, up to and including `up_to`, newest first.
+    pub(crate) async fn log_of_user(
+        &self,
+        user: &ruma::UserId,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                select!(
+                    "JOIN membership m ON m.room = e.room AND m.user_id = $1 AND m.membership = 'join' \
+                     WHERE e.position <= $2 ORDER BY e.position DESC LIMIT $3"
+                ),
+                &[
+                    Value::from(user.as_str()),
                     Value::from(up_to.min(self.head()).0),
                     Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
                 ],

@@ -21,6 +21,7 @@ use super::{
     cache::Cache,
     directory, events, keys, memberships,
     nodes::{self, hex},
+    relations::{self, RelatedEvents},
     rooms::{self, CurrentState},
     text,
     txns::{self, TxnFilter},
@@ -197,6 +198,7 @@ pub(crate) struct Log {
     /// Places of pairs, each written as length of the type, type and state key, in the indices of rooms.
     pub(super) keys: Cache<(RoomNid, String), KeyIndex>,
     pub(super) txns: TxnFilter,
+    pub(super) related: RelatedEvents,
 }
 
 #[derive(Debug, Default)]
@@ -232,6 +234,7 @@ impl Log {
             keys: Cache::new(KEYS),
             // There are no more transaction ids than events.
             txns: TxnFilter::new(usize::try_from(next_event).unwrap_or(0)),
+            related: RelatedEvents::since(head),
         })
     }
 
@@ -288,6 +291,9 @@ impl Log {
                 position.0 += 1;
                 event.set_position(position);
                 recent.events.push_back(event.clone());
+                if let Some(relation) = event.relation() {
+                    self.related.insert(relation.event_id);
+                }
             }
             self.events.insert(event.clone());
         }
@@ -352,6 +358,7 @@ struct Rows<'a> {
     keys: Vec<(i64, u32, Cow<'a, str>, Cow<'a, str>)>,
     nodes: Vec<(String, String)>,
     events: Vec<EventRow<'a>>,
+    relations: Vec<relations::Row<'a>>,
     edges: Vec<(i64, i64)>,
     memberships: HashMap<(i64, &'a str), (&'a MembershipRow, i64)>,
     redactions: HashMap<i64, i64>,
@@ -374,6 +381,7 @@ type EventRow<'a> = (
     Option<Cow<'a, str>>,
     Option<Cow<'a, str>>,
     &'a str,
+    i64,
 );
 
 impl<'a> Rows<'a> {
@@ -409,7 +417,9 @@ impl<'a> Rows<'a> {
                 event.txn.as_ref().map(|txn| text::encode(&txn.device)),
                 event.txn.as_ref().map(|txn| text::encode(&txn.txn_id)),
                 &event.json,
+                i64::from(event.origin_server_ts.0),
             ));
+            self.relations.extend(place.and_then(|place| relations::row(event, place)));
             self.edges.extend(parents.iter().map(|parent| (event.nid.0, parent.0)));
         }
         for row in &write.memberships {
@@ -446,6 +456,7 @@ impl<'a> Rows<'a> {
         add(&mut batches, &nodes::INSERT, &self.nodes)?;
         add(&mut batches, &events::INSERT, &self.events)?;
         add(&mut batches, &events::INSERT_EDGE, &self.edges)?;
+        add(&mut batches, &relations::INSERT, &self.relations)?;
         add(&mut batches, &memberships::UPSERT, &memberships)?;
         add(&mut batches, &events::REDACT, &redactions)?;
         add(&mut batches, &txns::INSERT, &self.txns)?;

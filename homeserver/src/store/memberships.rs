@@ -1,10 +1,10 @@
 //! The table `membership`: how users stand to rooms now.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use async_trait::async_trait;
 use landbridge_sql::{BatchSql, Row, SqlError, Tx, Value};
-use ruma::{OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::{Store, Write};
 use crate::{
@@ -49,6 +49,13 @@ impl Write for Forget {
         false
     }
 }
+
+static SHARING: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "SELECT DISTINCT value->>0 FROM {rows} WHERE EXISTS (SELECT 1 FROM membership a JOIN membership b ON a.room = b.room \
+         WHERE a.user_id = value->>1 AND a.membership = 'join' AND b.user_id = value->>0 AND b.membership = 'join')",
+    )
+});
 
 const BAD: SqlError = SqlError::Refused("a membership's row cannot be read");
 
@@ -108,6 +115,68 @@ impl Store {
             )
             .await?;
         rows.iter().map(|row| Ok(EventNid(row.int(0)?))).collect()
+    }
+
+    /// How many are joined, and how many invited.
+    pub(crate) async fn member_counts(&self, room: RoomNid) -> Result<(u64, u64), SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT membership, COUNT(*) FROM membership WHERE room = $1 AND membership IN ('join', 'invite') \
+                 GROUP BY membership",
+                &[Value::from(room.0)],
+            )
+            .await?;
+        let mut counts = (0, 0);
+        for row in rows {
+            let count = u64::try_from(row.int(1)?).unwrap_or(0);
+            if row.text(0)? == "join" { counts.0 = count } else { counts.1 = count }
+        }
+        Ok(counts)
+    }
+
+    /// Those of `others` that are joined to a room together with a user.
+    pub(crate) async fn sharing(
+        &self,
+        user: &UserId,
+        others: impl IntoIterator<Item = OwnedUserId>,
+    ) -> Result<BTreeSet<OwnedUserId>, SqlError> {
+        let asked: Vec<(OwnedUserId, &str)> = others.into_iter().map(|other| (other, user.as_str())).collect();
+        if asked.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let rows = self.db.fetch_rows(&SHARING, &asked).await?;
+        rows.iter().map(|row| row.text(0)?.try_into().map_err(|_| BAD)).collect()
+    }
+
+    /// The rooms that two users are both joined to, those whose ids come after `after`; and how many there are in all.
+    pub(crate) async fn mutual_rooms(
+        &self,
+        one: &UserId,
+        other: &UserId,
+        after: &str,
+        limit: i64,
+    ) -> Result<(Vec<OwnedRoomId>, u64), SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT r.room_id FROM membership a JOIN membership b ON a.room = b.room JOIN room r ON r.nid = a.room \
+                 WHERE a.user_id = $1 AND a.membership = 'join' AND b.user_id = $2 AND b.membership = 'join' \
+                 AND r.room_id > $3 ORDER BY r.room_id LIMIT $4",
+                &[Value::from(one.as_str()), Value::from(other.as_str()), Value::from(after), Value::from(limit)],
+            )
+            .await?;
+        let count = self
+            .db
+            .fetch_optional(
+                "SELECT COUNT(*) FROM membership a JOIN membership b ON a.room = b.room \
+                 WHERE a.user_id = $1 AND a.membership = 'join' AND b.user_id = $2 AND b.membership = 'join'",
+                &[Value::from(one.as_str()), Value::from(other.as_str())],
+            )
+            .await?;
+        let count = count.map_or(Ok(0), |row| row.int(0))?;
+        let rooms: Result<_, SqlError> = rows.iter().map(|row| row.text(0)?.try_into().map_err(|_| BAD)).collect();
+        Ok((rooms?, u64::try_from(count).unwrap_or(0)))
     }
 
     pub(crate) async fn share_a_room(&self, one: &UserId, other: &UserId) -> Result<bool, SqlError> {

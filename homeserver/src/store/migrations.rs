@@ -19,4 +19,8 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(3, "0003_sessions"),
     step!(4, "0004_media"),
     step!(5, "0005_service_keys"),
+    step!(10, "0010_relations"),
+    step!(11, "0011_push"),
+    step!(12, "0012_reports"),
+    step!(13, "0013_search"),
 ];

@@ -43,6 +43,35 @@ pub(crate) async fn between(db: &Db, after: i64, until: i64, limit: i64) -> Resu
     rows.iter().map(receipt).collect()
 }
 
+/// Receipts of one user in one room.
+pub(crate) async fn of_user(db: &Db, room_id: &str, user_id: &str) -> Result<Vec<ReceiptRow>, SqlError> {
+    let rows = db
+        .fetch_all(
+            "SELECT room_id, user_id, kind, thread, event_id, ts, pos FROM receipt WHERE room_id = $1 AND user_id = $2",
+            &[Value::from(room_id), Value::from(user_id)],
+        )
+        .await?;
+    rows.iter().map(receipt).collect()
+}
+
+/// Receipts of one room with `after < pos <= until`, oldest first.
+pub(crate) async fn of_room_between(
+    db: &Db,
+    room_id: &str,
+    after: i64,
+    until: i64,
+    limit: i64,
+) -> Result<Vec<ReceiptRow>, SqlError> {
+    let rows = db
+        .fetch_all(
+            "SELECT room_id, user_id, kind, thread, event_id, ts, pos FROM receipt WHERE room_id = $1 AND pos > $2 \
+             AND pos <= $3 ORDER BY pos LIMIT $4",
+            &[Value::from(room_id), Value::from(after), Value::from(until), Value::from(limit)],
+        )
+        .await?;
+    rows.iter().map(receipt).collect()
+}
+
 /// Receipts of one room with `pos <= until`, newest `limit` of them.
 pub(crate) async fn of_room(db: &Db, room_id: &str, until: i64, limit: i64) -> Result<Vec<ReceiptRow>, SqlError> {
     let rows = db

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ruma::{
     OneTimeKeyAlgorithm, OwnedRoomId, OwnedUserId, RoomId, UInt, UserId,
-    api::client::sync::sync_events::v3::{InvitedRoom, KnockedRoom, Response},
+    api::client::sync::sync_events::v3::{InvitedRoom, JoinedRoom, KnockedRoom, Response},
     events::StateEventType,
     serde::Raw,
 };
@@ -16,12 +16,12 @@ use serde_json::{
 use super::{
     LOOKED_AT, Sources, SyncRequest, SyncToken, device_changes,
     filter::{EventFilter, admits, admits_room},
-    receipts::{Receipt, by_room, receipt_content},
-    room::{self, Span},
+    receipts::{Receipt, receipt_events},
+    room::{self, Frame, Span},
 };
 use crate::{
     http::error::ApiError,
-    rooms::{Membership, RoomMembership},
+    rooms::{Membership, Onlooker, RoomMembership},
     stream::Position,
     users::StoredEvent,
 };
@@ -36,22 +36,25 @@ pub(super) struct Built {
 }
 
 /// What happened outside timelines.
-struct News {
+pub(super) struct News {
     /// The rooms with events, `None` if there were too many to tell.
-    rooms: Option<HashSet<OwnedRoomId>>,
-    receipts: HashMap<OwnedRoomId, Vec<Receipt>>,
-    typing: HashMap<OwnedRoomId, Vec<OwnedUserId>>,
-    account_data: HashMap<String, Vec<StoredEvent>>,
+    pub(super) rooms: Option<HashSet<OwnedRoomId>>,
+    pub(super) receipts: HashMap<OwnedRoomId, Vec<Receipt>>,
+    pub(super) typing: HashMap<OwnedRoomId, Vec<OwnedUserId>>,
+    pub(super) account_data: HashMap<String, Vec<StoredEvent>>,
 }
 
 pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Built, ApiError> {
+    let ignored = sources.account_data.ignored(&request.user_id).await?;
+    let onlooker = Onlooker { user: &request.user_id, ignored: &ignored };
+    let frame = Frame { sources, request, onlooker };
     let (until, memberships) = standing(sources, &request.user_id).await?;
     let seen = request.since.map(|since| since.position);
-    let news = news(sources, request, seen, until).await?;
+    let news = news(sources, request, &memberships, seen, until).await?;
     let mut response = Response::new(String::new());
     for membership in &memberships {
         if !membership.forgotten && admits_room(&request.filter, &membership.room_id) {
-            add_room(sources, request, &news, membership, until, &mut response).await?;
+            add_room(frame, &news, membership, until, &mut response).await?;
         }
     }
     add_account_data(sources, request, &news, &mut response).await?;
@@ -71,7 +74,7 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
 }
 
 /// The end of the log, and how the user stands to rooms at that end or before it.
-async fn standing(sources: &Sources, user_id: &UserId) -> Result<(Position, Vec<RoomMembership>), ApiError> {
+pub(super) async fn standing(sources: &Sources, user_id: &UserId) -> Result<(Position, Vec<RoomMembership>), ApiError> {
     let mut until = sources.stream.position();
     loop {
         let memberships = sources.rooms.memberships_of(user_id).await?;
@@ -83,9 +86,10 @@ async fn standing(sources: &Sources, user_id: &UserId) -> Result<(Position, Vec<
     }
 }
 
-async fn news(
+pub(super) async fn news(
     sources: &Sources,
     request: &SyncRequest,
+    memberships: &[RoomMembership],
     seen: Option<Position>,
     until: Position,
 ) -> Result<News, ApiError> {
@@ -102,7 +106,10 @@ async fn news(
     if seen.is_none() {
         return Ok(news);
     }
-    for receipt in sources.receipts.between(after.0, until.0).await? {
+    let joined: Vec<&RoomMembership> =
+        memberships.iter().filter(|member| member.membership == Membership::Join).collect();
+    let rooms: Vec<&RoomId> = joined.iter().map(|member| &*member.room_id).collect();
+    for receipt in sources.receipts.of_rooms(&rooms, after.0, until.0).await? {
         if receipt.is_private() && receipt.user_id() != request.user_id.as_str() {
             continue;
         }
@@ -117,14 +124,21 @@ async fn news(
     Ok(news)
 }
 
+impl News {
+    /// Whether a user has read something in a room.
+    pub(super) fn has_read(&self, room_id: &RoomId, user: &UserId) -> bool {
+        self.receipts.get(room_id).is_some_and(|receipts| receipts.iter().any(|own| own.user_id() == user.as_str()))
+    }
+}
+
 async fn add_room(
-    sources: &Sources,
-    request: &SyncRequest,
+    frame: Frame<'_>,
     news: &News,
     membership: &RoomMembership,
     until: Position,
     response: &mut Response,
 ) -> Result<(), ApiError> {
+    let Frame { sources, request, onlooker } = frame;
     let room_id = &membership.room_id;
     let seen = request.since.map(|since| since.position);
     let is_new = seen.is_none_or(|seen| membership.position > seen);
@@ -136,9 +150,10 @@ async fn add_room(
                 None => false,
             };
             let span = Span { seen: seen.filter(|_| was_there), until };
-            add_joined(sources, request, news, room_id, span, response).await
+            add_joined(frame, news, room_id, span, response).await
         }
-        Membership::Invite if is_new => {
+        // Nobody hears of invitations by those they ignore.
+        Membership::Invite if is_new && !onlooker.ignored.contains(&membership.sender) => {
             let mut invited = InvitedRoom::new();
             invited.invite_state.events = stripped(sources, room_id, &request.user_id).await?;
             response.rooms.invite.insert(room_id.clone(), invited);
@@ -150,7 +165,7 @@ async fn add_room(
             response.rooms.knock.insert(room_id.clone(), knocked);
             Ok(())
         }
-        Membership::Leave | Membership::Ban if is_new => {
+        Membership::Leave | Membership::Ban if is_new || (request.full_state && request.filter.room.include_leave) => {
             if seen.is_none() && !request.filter.room.include_leave {
                 return Ok(());
             }
@@ -159,7 +174,7 @@ async fn add_room(
                 None => false,
             };
             let span = Span { seen: seen.filter(|_| was_there), until: membership.position };
-            let left = room::left(sources, request, room_id, span).await?;
+            let left = room::left(frame, room_id, span).await?;
             response.rooms.leave.insert(room_id.clone(), left);
             Ok(())
         }
@@ -174,30 +189,43 @@ async fn was_joined(sources: &Sources, room_id: &RoomId, user_id: &UserId, at: P
     Ok(member.is_some_and(|member| member.membership() == Some(Membership::Join)))
 }
 
-async fn stripped<T>(sources: &Sources, room_id: &RoomId, user_id: &UserId) -> Result<Vec<Raw<T>>, ApiError> {
+pub(super) async fn stripped<T>(
+    sources: &Sources,
+    room_id: &RoomId,
+    user_id: &UserId,
+) -> Result<Vec<Raw<T>>, ApiError> {
     Ok(sources.rooms.stripped_state(room_id, user_id).await?.into_iter().map(Raw::from_json).collect())
 }
 
 async fn add_joined(
-    sources: &Sources,
-    request: &SyncRequest,
+    frame: Frame<'_>,
     news: &News,
     room_id: &OwnedRoomId,
     span: Span,
     response: &mut Response,
 ) -> Result<(), ApiError> {
+    let Frame { sources, request, .. } = frame;
     let has_events =
         span.seen.is_none() || request.full_state || news.rooms.as_ref().is_none_or(|rooms| rooms.contains(room_id));
-    let mut joined = if has_events {
-        room::joined(sources, request, room_id, span).await?
+    let mut joined = if has_events { room::joined(frame, room_id, span).await? } else { JoinedRoom::new() };
+    let all;
+    let stored = if span.seen.is_none() && request.since.is_some() {
+        // What was stored for the room while the user was not in it was not told.
+        let stored = sources.account_data.between(&request.user_id, 0, span.until.0).await?;
+        all = stored.into_iter().filter(|event| event.room_id == room_id.as_str()).collect();
+        Some(&all)
     } else {
-        ruma::api::client::sync::sync_events::v3::JoinedRoom::new()
+        news.account_data.get(room_id.as_str())
     };
-    joined.account_data.events = raw_events(news.account_data.get(room_id.as_str()), |kind| {
-        EventFilter::new(&request.filter.room.account_data).admits_type(kind)
-    })?;
+    let filter = EventFilter::new(&request.filter.room.account_data);
+    joined.account_data.events =
+        raw_events(stored.filter(|_| filter.admits_room(room_id)), |kind| filter.admits_type(kind))?;
     joined.ephemeral.events = ephemeral(sources, request, news, room_id, span).await?;
-    if !joined.is_empty() {
+    let receipts = news.receipts.get(room_id);
+    let has_read =
+        receipts.is_some_and(|receipts| receipts.iter().any(|own| own.user_id() == request.user_id.as_str()));
+    if !joined.is_empty() || has_read {
+        room::count_unread(frame, room_id, span.until, &mut joined).await?;
         response.rooms.join.insert(room_id.clone(), joined);
     }
     Ok(())
@@ -227,8 +255,9 @@ async fn ephemeral<T>(
             Some(_) => news.receipts.get(room_id).cloned().unwrap_or_default(),
         };
         receipts.retain(|receipt| !receipt.is_private() || receipt.user_id() == request.user_id.as_str());
-        for (_, receipts) in by_room(&receipts) {
-            events.push(raw(&json!({ "type": "m.receipt", "content": receipt_content(receipts) }))?);
+        receipts.retain(|receipt| filter.admits_sender(receipt.user_id()));
+        for event in receipt_events(&receipts) {
+            events.push(raw(&event)?);
         }
     }
     Ok(events)
@@ -287,8 +316,14 @@ async fn add_presence(
         return Ok(());
     }
     let after = request.since.map_or(Position::START, |since| since.position);
-    for (user_id, content) in sources.presences.changes(after.0, until.0) {
-        if user_id == request.user_id || sources.rooms.share_a_room(&request.user_id, &user_id).await? {
+    let admits_sender = |user: &OwnedUserId| {
+        !filter.not_senders.contains(user) && filter.senders.as_ref().is_none_or(|only| only.contains(user))
+    };
+    let mut changed = sources.presences.changes(after.0, until.0);
+    changed.retain(|(user, _)| admits_sender(user));
+    let sharing = sources.rooms.sharing(&request.user_id, changed.iter().map(|(user, _)| user.clone())).await?;
+    for (user_id, content) in changed {
+        if user_id == request.user_id || sharing.contains(&user_id) {
             let event = json!({ "type": "m.presence", "sender": user_id, "content": content });
             response.presence.events.push(raw(&event)?);
         }
@@ -297,7 +332,7 @@ async fn add_presence(
 }
 
 /// Users whose devices a client must look at anew, and those it can forget.
-async fn add_device_lists(
+pub(super) async fn add_device_lists(
     sources: &Sources,
     request: &SyncRequest,
     joined: &HashSet<OwnedRoomId>,
@@ -339,7 +374,11 @@ async fn add_to_device(
     Ok(SyncToken { position: until, to_device })
 }
 
-async fn add_key_counts(sources: &Sources, request: &SyncRequest, response: &mut Response) -> Result<(), ApiError> {
+pub(super) async fn add_key_counts(
+    sources: &Sources,
+    request: &SyncRequest,
+    response: &mut Response,
+) -> Result<(), ApiError> {
     let Some(device_id) = &request.device_id else { return Ok(()) };
     let counts = sources.keys.one_time_counts(&request.user_id, device_id).await?;
     let mut shown: BTreeMap<OneTimeKeyAlgorithm, UInt> =

@@ -62,7 +62,9 @@ impl<'a> EventFilter<'a> {
         admits(&self.0.not_types, self.0.types.as_deref(), kind)
     }
 
-    fn admits_sender(self, sender: &str) -> bool {
+    /// Whether it lets events of a sender through.
+    #[must_use]
+    pub fn admits_sender(self, sender: &str) -> bool {
         !self.0.not_senders.iter().any(|not| not == sender)
             && self.0.senders.as_ref().is_none_or(|senders| senders.iter().any(|user| user == sender))
     }

@@ -69,6 +69,19 @@ impl Presences {
         self.stream.write(Box::new(moved)).await.map(drop)
     }
 
+    /// Sets the presence that a client asks for with its sync; what the user says of itself stays.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub async fn synced(&self, user_id: &UserId, state: &str) -> Result<(), StoreError> {
+        let known = self.users.lock().get(user_id).cloned();
+        let status = known.as_ref().and_then(|known| known.status.clone());
+        if known.map_or("offline", |known| if known.state == state { state } else { "" }) == state {
+            return Ok(());
+        }
+        self.set(user_id, state, status.as_deref()).await
+    }
+
     /// The content of a user's presence event.
     #[must_use]
     pub fn content(&self, user_id: &UserId) -> Value {

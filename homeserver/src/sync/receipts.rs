@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use landbridge_sql::SqlError;
-use ruma::{EventId, OwnedRoomId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -73,6 +73,34 @@ impl Receipts {
         Ok(rows.into_iter().map(Receipt).collect())
     }
 
+    /// Receipts of some rooms with `after < position <= until`, oldest first in each room. Of one room a thousand at
+    /// most.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of_rooms(&self, rooms: &[&RoomId], after: i64, until: i64) -> Result<Vec<Receipt>, SqlError> {
+        let all = self.between(after, until).await?;
+        if i64::try_from(all.len()).is_ok_and(|found| found < PER_ROUND) {
+            return Ok(all);
+        }
+        // There are many, most of them of rooms that nobody asked for.
+        let mut found = Vec::new();
+        for room_id in rooms {
+            let rows = table::of_room_between(self.local.db(), room_id.as_str(), after, until, PER_ROUND).await?;
+            found.extend(rows.into_iter().map(Receipt));
+        }
+        Ok(found)
+    }
+
+    /// The receipts of one user in one room.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of_user(&self, room_id: &RoomId, user_id: &UserId) -> Result<Vec<Receipt>, SqlError> {
+        let rows = table::of_user(self.local.db(), room_id.as_str(), user_id.as_str()).await?;
+        Ok(rows.into_iter().map(Receipt).collect())
+    }
+
     /// The newest receipts of one room.
     ///
     /// # Errors
@@ -94,6 +122,24 @@ impl Receipt {
     #[must_use]
     pub const fn position(&self) -> i64 {
         self.0.pos
+    }
+
+    /// The event up to which was read.
+    #[must_use]
+    pub fn event_id(&self) -> Option<OwnedEventId> {
+        self.0.event_id.as_str().try_into().ok()
+    }
+
+    /// The specification's word for it: `m.read` or `m.read.private`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.0.kind
+    }
+
+    /// Where it counts: everywhere in the room (empty), in its main timeline (`main`), or in a thread (its root).
+    #[must_use]
+    pub fn thread(&self) -> &str {
+        &self.0.thread
     }
 
     /// Whether others may see it than the user whose it is.
@@ -126,6 +172,20 @@ pub fn receipt_content<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> M
         }
     }
     content
+}
+
+/// The receipts of one room as `m.receipt` events: one for each thread, because one event has one place for a user's receipt.
+#[must_use]
+pub fn receipt_events(receipts: &[Receipt]) -> Vec<Value> {
+    let mut threads: Vec<(&str, Vec<&Receipt>)> = Vec::new();
+    for receipt in receipts {
+        match threads.iter_mut().find(|(thread, _)| *thread == receipt.thread()) {
+            Some((_, list)) => list.push(receipt),
+            None => threads.push((receipt.thread(), vec![receipt])),
+        }
+    }
+    let event = |(_, receipts)| json!({ "type": "m.receipt", "content": receipt_content(Vec::into_iter(receipts)) });
+    threads.into_iter().map(event).collect()
 }
 
 /// The rooms of receipts, each with its own, in the order of their first.

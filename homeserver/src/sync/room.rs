@@ -3,18 +3,33 @@
 use std::{collections::HashSet, sync::Arc};
 
 use ruma::{
-    RoomId, UserId,
-    api::client::sync::sync_events::v3::{JoinedRoom, LeftRoom, State as SyncState, StateEvents, Timeline},
+    RoomId, UInt,
+    api::client::{
+        filter::{EventFormat, LazyLoadOptions},
+        sync::sync_events::{
+            UnreadNotificationsCount,
+            v3::{JoinedRoom, LeftRoom, State as SyncState, StateEvents, Timeline},
+        },
+    },
     events::{StateEventType, TimelineEventType},
     serde::Raw,
 };
 
-use super::{Sources, SyncRequest, filter::EventFilter, summary};
+use super::{
+    Sources, SyncRequest,
+    fields::EventFields,
+    filter::EventFilter,
+    summary::{self, Summary},
+};
 use crate::{
     http::error::ApiError,
-    rooms::{ClientEventFormat, ClientEventOptions, Event, Root, TimelineSlice},
+    push::Counts,
+    rooms::{ClientEventFormat, ClientEventOptions, Event, Onlooker, Root},
     stream::Position,
 };
+
+/// How many events of a room are looked through for those that a filter admits.
+const LOOKED_THROUGH: usize = 1000;
 
 /// The stretch of the log one sync is about.
 #[derive(Clone, Copy, Debug)]
@@ -24,135 +39,232 @@ pub(super) struct Span {
     pub(super) until: Position,
 }
 
+/// What every room of one sync is put together from.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) request: &'a SyncRequest,
+    pub(super) onlooker: Onlooker<'a>,
+}
+
+/// The part of a timeline that is shown, oldest event first.
+struct Shown {
+    events: Vec<Arc<Event>>,
+    limited: bool,
+    prev_batch: Position,
+    /// State changed in this part of the timeline by events that are not shown.
+    hides_state: bool,
+}
+
 /// The timeline and state of a room the user is in.
-pub(super) async fn joined(
-    sources: &Sources,
-    request: &SyncRequest,
-    room_id: &RoomId,
-    span: Span,
-) -> Result<JoinedRoom, ApiError> {
-    let slice = timeline(sources, request, room_id, span).await?;
-    let (state, changed) = state(sources, request, room_id, span, &slice).await?;
+pub(super) async fn joined(frame: Frame<'_>, room_id: &RoomId, span: Span) -> Result<JoinedRoom, ApiError> {
+    let timeline = frame.timeline(room_id, span).await?;
+    let mut state = frame.state(room_id, span, &timeline).await?;
     let mut room = JoinedRoom::new();
-    let members_changed = slice.events.iter().chain(&changed).any(|event| event.kind == TimelineEventType::RoomMember);
-    if span.seen.is_none() || members_changed {
-        room.summary = summary::summary(sources, room_id, &request.user_id).await?;
-    }
-    room.timeline = shown_timeline(sources, request, &slice).await?;
-    room.state = state;
+    let is_member = |event: &Arc<Event>| event.kind == TimelineEventType::RoomMember;
+    let summary = if span.seen.is_none() || timeline.hides_state || timeline.events.iter().chain(&state).any(is_member)
+    {
+        summary::summary(frame.sources, room_id, frame.onlooker.user).await?
+    } else {
+        Summary::default()
+    };
+    frame.make_lazy(room_id, span, &timeline, &summary, &mut state).await?;
+    room.summary = summary.shown;
+    room.state = frame.shown_state(state).await?;
+    room.timeline = frame.shown_timeline(timeline).await?;
     Ok(room)
 }
 
 /// The timeline and state of a room the user has left, up to its leaving.
-pub(super) async fn left(
-    sources: &Sources,
-    request: &SyncRequest,
-    room_id: &RoomId,
-    span: Span,
-) -> Result<LeftRoom, ApiError> {
-    let slice = timeline(sources, request, room_id, span).await?;
-    let (state, _) = state(sources, request, room_id, span, &slice).await?;
+pub(super) async fn left(frame: Frame<'_>, room_id: &RoomId, span: Span) -> Result<LeftRoom, ApiError> {
+    let timeline = frame.timeline(room_id, span).await?;
+    let mut state = frame.state(room_id, span, &timeline).await?;
+    frame.make_lazy(room_id, span, &timeline, &Summary::default(), &mut state).await?;
     let mut room = LeftRoom::new();
-    room.timeline = shown_timeline(sources, request, &slice).await?;
-    room.state = state;
+    room.state = frame.shown_state(state).await?;
+    room.timeline = frame.shown_timeline(timeline).await?;
     Ok(room)
 }
 
-async fn timeline(
-    sources: &Sources,
-    request: &SyncRequest,
+/// Adds how much is unread in a room.
+pub(super) async fn count_unread(
+    frame: Frame<'_>,
     room_id: &RoomId,
-    span: Span,
-) -> Result<TimelineSlice, ApiError> {
-    let filter = EventFilter::new(&request.filter.room.timeline);
-    let after = span.seen.unwrap_or(Position::START);
-    let mut slice = sources.rooms.timeline(room_id, after, span.until, filter.limit()).await?;
-    slice.events = sources.rooms.filter_visible(room_id, &request.user_id, slice.events).await?;
-    Ok(slice)
-}
-
-async fn shown_timeline(sources: &Sources, request: &SyncRequest, slice: &TimelineSlice) -> Result<Timeline, ApiError> {
-    let filter = EventFilter::new(&request.filter.room.timeline);
-    let events: Vec<Arc<Event>> = slice.events.iter().filter(|event| filter.admits(event)).cloned().collect();
-    let mut timeline = Timeline::new();
-    timeline.events = shown(sources, request, &events).await?;
-    timeline.limited = slice.limited;
-    if slice.limited || !timeline.events.is_empty() {
-        timeline.prev_batch = Some(slice.prev_batch.to_string());
-    }
-    Ok(timeline)
-}
-
-/// Events in the form of a sync.
-async fn shown<T>(sources: &Sources, request: &SyncRequest, events: &[Arc<Event>]) -> Result<Vec<Raw<T>>, ApiError> {
-    let reader = request.device_id.as_deref().map(|device_id| (&*request.user_id, device_id.as_str()));
-    let options = ClientEventOptions { format: ClientEventFormat::Sync, reader };
-    Ok(sources.rooms.client_events(events, options).await?.into_iter().map(Raw::from_json).collect())
-}
-
-/// The state that the client needs besides the timeline, and its events.
-async fn state(
-    sources: &Sources,
-    request: &SyncRequest,
-    room_id: &RoomId,
-    span: Span,
-    slice: &TimelineSlice,
-) -> Result<(SyncState, Vec<Arc<Event>>), ApiError> {
-    let filter = EventFilter::new(&request.filter.room.state);
-    let lazy = filter.is_lazy() || EventFilter::new(&request.filter.room.timeline).is_lazy();
-    // Where the timeline begins, or where it ends if the client wants it so.
-    let base = match slice.events.first() {
-        Some(first) if !request.use_state_after => Some(first.state_before),
-        _ => None,
-    };
-    let seen = span.seen.filter(|_| !request.full_state);
-    let needs_changes = seen.is_none() || slice.limited || request.use_state_after;
-    let mut events = Vec::new();
-    if needs_changes {
-        let base: Root = match base {
-            Some(base) => base,
-            None => sources.rooms.root_at(room_id, span.until).await?,
-        };
-        events = match seen {
-            None => sources.rooms.state_at(base).await?,
-            Some(seen) => {
-                let from = sources.rooms.root_at(room_id, seen).await?;
-                sources.rooms.state_changes(from, base).await?
-            }
-        };
-    }
-    if lazy {
-        make_lazy(sources, room_id, &request.user_id, base, slice, &mut events).await?;
-    }
-    events.retain(|event| filter.admits(event));
-    let state = StateEvents::with_events(shown(sources, request, &events).await?);
-    let state = if request.use_state_after { SyncState::After(state) } else { SyncState::Before(state) };
-    Ok((state, events))
-}
-
-/// Leaves out members that say nothing in the timeline, and adds those that do
-/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members)).
-async fn make_lazy(
-    sources: &Sources,
-    room_id: &RoomId,
-    user_id: &UserId,
-    base: Option<Root>,
-    slice: &TimelineSlice,
-    state: &mut Vec<Arc<Event>>,
+    until: Position,
+    room: &mut JoinedRoom,
 ) -> Result<(), ApiError> {
-    let mut wanted: HashSet<&str> = slice.events.iter().map(|event| event.sender.as_str()).collect();
-    state.retain(|event| {
-        event.kind != TimelineEventType::RoomMember
-            || event.state_key.as_deref().is_some_and(|member| member == user_id.as_str() || wanted.contains(member))
-    });
-    let Some(base) = base else { return Ok(()) };
-    for event in state.iter().filter(|event| event.kind == TimelineEventType::RoomMember) {
-        wanted.remove(event.state_key.as_deref().unwrap_or_default());
+    let counts = frame.sources.unread.of_room(frame.onlooker.user, room_id, until).await?;
+    let shown = |counts: Counts| {
+        let mut shown = UnreadNotificationsCount::new();
+        shown.notification_count = UInt::try_from(counts.notifications).ok();
+        shown.highlight_count = UInt::try_from(counts.highlights).ok();
+        shown
+    };
+    if frame.request.filter.room.timeline.unread_thread_notifications {
+        room.unread_notifications = shown(counts.main);
+        room.unread_thread_notifications =
+            counts.threads.into_iter().map(|(root, counts)| (root, shown(counts))).collect();
+    } else {
+        room.unread_notifications = shown(counts.total());
     }
-    let mut missing = Vec::new();
-    for member in wanted {
-        missing.extend(sources.rooms.state_event_at(room_id, base, &StateEventType::RoomMember, member).await?);
-    }
-    state.extend(missing);
     Ok(())
+}
+
+impl Frame<'_> {
+    /// The newest events of the span that the filter admits and the user may see.
+    async fn timeline(&self, room_id: &RoomId, span: Span) -> Result<Shown, ApiError> {
+        let filter = EventFilter::new(&self.request.filter.room.timeline);
+        let limit = filter.limit();
+        let after = span.seen.unwrap_or(Position::START);
+        let mut shown = Shown { events: Vec::new(), limited: false, prev_batch: span.until, hides_state: false };
+        if !filter.admits_room(room_id) {
+            shown.hides_state = true;
+            return Ok(shown);
+        }
+        let mut looked_through = 0;
+        loop {
+            let slice = self.sources.rooms.timeline(room_id, after, shown.prev_batch, limit).await?;
+            looked_through += slice.events.len();
+            let mut events = self.sources.rooms.shown_to(room_id, self.onlooker, slice.events.clone()).await?;
+            events.retain(|event| filter.admits(event));
+            if events.len() < slice.events.len() {
+                let kept: HashSet<_> = events.iter().map(|event| event.nid).collect();
+                shown.hides_state |= slice.events.iter().any(|event| event.is_state() && !kept.contains(&event.nid));
+            }
+            events.append(&mut shown.events);
+            shown.events = events;
+            shown.prev_batch = slice.prev_batch;
+            shown.limited = slice.limited;
+            if !slice.limited || shown.events.len() >= limit || looked_through >= LOOKED_THROUGH {
+                break;
+            }
+        }
+        if shown.events.len() > limit {
+            shown.events.drain(..shown.events.len() - limit);
+            shown.limited = true;
+        }
+        if let Some(first) = shown.events.first() {
+            shown.prev_batch = Position(first.position().0 - 1);
+        }
+        Ok(shown)
+    }
+
+    /// The state that the client needs besides the timeline.
+    async fn state(&self, room_id: &RoomId, span: Span, timeline: &Shown) -> Result<Vec<Arc<Event>>, ApiError> {
+        let rooms = &self.sources.rooms;
+        let seen = span.seen.filter(|_| !self.request.full_state);
+        let after = self.request.use_state_after;
+        if seen.is_some() && !timeline.limited && !timeline.hides_state && !after {
+            return Ok(Vec::new());
+        }
+        // Where the timeline begins, or where it ends if the client wants it so.
+        let start = timeline.events.first().filter(|_| !after).map(|first| first.state_before);
+        let base: Root = match start {
+            Some(start) => start,
+            None => rooms.root_at(room_id, span.until).await?,
+        };
+        let mut events = match seen {
+            None => rooms.state_at(base).await?,
+            Some(seen) => rooms.state_changes(rooms.root_at(room_id, seen).await?, base).await?,
+        };
+        if start.is_some() && timeline.hides_state {
+            // What the timeline does not show of the state's changes is told here, or it would never be told.
+            let shown: HashSet<_> = timeline.events.iter().map(|event| event.nid).collect();
+            for event in rooms.state_changes(base, rooms.root_at(room_id, span.until).await?).await? {
+                if !shown.contains(&event.nid) {
+                    events.retain(|other| other.key != event.key);
+                    events.push(event);
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    /// Leaves out members that say nothing in the timeline, and adds those that do
+    /// ([spec](https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members)).
+    async fn make_lazy(
+        &self,
+        room_id: &RoomId,
+        span: Span,
+        timeline: &Shown,
+        summary: &Summary,
+        state: &mut Vec<Arc<Event>>,
+    ) -> Result<(), ApiError> {
+        let filter = &self.request.filter.room;
+        let options = [&filter.state.lazy_load_options, &filter.timeline.lazy_load_options];
+        let Some(redundant) = options.into_iter().find_map(|options| match options {
+            LazyLoadOptions::Enabled { include_redundant_members } => Some(*include_redundant_members),
+            LazyLoadOptions::Disabled => None,
+        }) else {
+            return Ok(());
+        };
+        let me = self.onlooker.user.as_str();
+        let mut wanted: HashSet<&str> = timeline.events.iter().map(|event| event.sender.as_str()).collect();
+        wanted.extend(summary.shown.heroes.iter().map(|hero| hero.as_str()));
+        let mut members = Vec::new();
+        state.retain(|event| {
+            if event.kind != TimelineEventType::RoomMember {
+                return true;
+            }
+            if event.state_key.as_deref().is_some_and(|member| member == me || wanted.contains(member)) {
+                members.push(event.clone());
+            }
+            false
+        });
+        for member in &members {
+            wanted.remove(member.state_key.as_deref().unwrap_or_default());
+        }
+        let start = timeline.events.first().filter(|_| !self.request.use_state_after).map(|first| first.state_before);
+        let base = match start {
+            Some(start) => start,
+            None if wanted.is_empty() => Root::EMPTY,
+            None => self.sources.rooms.root_at(room_id, span.until).await?,
+        };
+        let mut missing = Vec::new();
+        for member in wanted {
+            let kind = StateEventType::RoomMember;
+            missing.extend(self.sources.rooms.state_event_at(room_id, base, &kind, member).await?);
+        }
+        if let Some(device_id) = self.request.device_id.clone().filter(|_| !redundant) {
+            let device = (self.request.user_id.clone(), device_id);
+            let lazy = &self.sources.lazy;
+            let since = span.seen.filter(|_| !self.request.full_state);
+            lazy.leave_out_told(&device, room_id, since, span.until, &mut missing);
+            // What changed is told in any case, and known from then on.
+            lazy.leave_out_told(&device, room_id, Some(Position::START), span.until, &mut members.clone());
+        }
+        state.append(&mut members);
+        state.append(&mut missing);
+        Ok(())
+    }
+
+    async fn shown_state(&self, mut state: Vec<Arc<Event>>) -> Result<SyncState, ApiError> {
+        let filter = EventFilter::new(&self.request.filter.room.state);
+        state.retain(|event| filter.admits(event));
+        let shown = self.sources.rooms.client_events(&state, self.options()).await?;
+        let fields = EventFields::new(self.request.filter.event_fields.as_deref());
+        let events = StateEvents::with_events(fields.select_all(shown)?.into_iter().map(Raw::from_json).collect());
+        Ok(if self.request.use_state_after { SyncState::After(events) } else { SyncState::Before(events) })
+    }
+
+    async fn shown_timeline(&self, timeline: Shown) -> Result<Timeline, ApiError> {
+        let shown = self.sources.rooms.aggregated_events(&timeline.events, self.options(), self.onlooker).await?;
+        let fields = EventFields::new(self.request.filter.event_fields.as_deref());
+        let mut answer = Timeline::new();
+        answer.events = fields.select_all(shown)?.into_iter().map(Raw::from_json).collect();
+        answer.limited = timeline.limited;
+        if timeline.limited || !answer.events.is_empty() {
+            answer.prev_batch = Some(timeline.prev_batch.to_string());
+        }
+        Ok(answer)
+    }
+
+    fn options(&self) -> ClientEventOptions<'_> {
+        let format = match self.request.filter.event_format {
+            EventFormat::Federation => ClientEventFormat::Federation,
+            _ => ClientEventFormat::Sync,
+        };
+        let reader = self.request.device_id.as_deref().map(|device_id| (self.onlooker.user, device_id.as_str()));
+        ClientEventOptions { format, reader }
+    }
 }

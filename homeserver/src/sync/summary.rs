@@ -15,36 +15,40 @@ use crate::{http::error::ApiError, rooms::Membership};
 /// How many members a room without a name is called by.
 const HEROES: usize = 5;
 
-/// Counts the members, and names some where the room has no name.
-pub(super) async fn summary(sources: &Sources, room_id: &RoomId, user_id: &UserId) -> Result<RoomSummary, ApiError> {
-    let mut summary = RoomSummary::new();
-    if has_name(sources, room_id).await? {
-        let joined = sources.rooms.joined_users(room_id).await?.len();
-        summary.joined_member_count = UInt::try_from(joined).ok();
-        return Ok(summary);
-    }
-    let members = sources.rooms.members(room_id, None).await?;
-    let count = |wanted| members.iter().filter(|event| event.membership() == Some(wanted)).count();
-    summary.joined_member_count = UInt::try_from(count(Membership::Join)).ok();
-    summary.invited_member_count = UInt::try_from(count(Membership::Invite)).ok();
-    let here = |wanted: &[Membership]| {
-        members
-            .iter()
-            .filter(|event| event.kind == TimelineEventType::RoomMember)
-            .filter(|event| event.membership().is_some_and(|membership| wanted.contains(&membership)))
-            .filter_map(|event| UserId::parse(event.state_key.as_deref()?).ok())
-            .filter(|member| member != user_id)
-            .take(HEROES)
-            .collect::<Vec<_>>()
-    };
-    summary.heroes = here(&[Membership::Join, Membership::Invite]);
-    if summary.heroes.is_empty() {
-        summary.heroes = here(&[Membership::Leave, Membership::Ban]);
-    }
-    Ok(summary)
+/// What is said of a room's members.
+#[derive(Default)]
+pub(super) struct Summary {
+    pub(super) shown: RoomSummary,
 }
 
-async fn has_name(sources: &Sources, room_id: &RoomId) -> Result<bool, ApiError> {
+/// Counts the members, and names some where the room has no name.
+pub(super) async fn summary(sources: &Sources, room_id: &RoomId, user_id: &UserId) -> Result<Summary, ApiError> {
+    let mut summary = RoomSummary::new();
+    let (joined, invited) = sources.rooms.member_counts(room_id).await?;
+    summary.joined_member_count = UInt::try_from(joined).ok();
+    summary.invited_member_count = UInt::try_from(invited).ok();
+    if !has_name(sources, room_id).await? {
+        let members = sources.rooms.members(room_id, None).await?;
+        let here = |wanted: &[Membership]| {
+            members
+                .iter()
+                .filter(|event| event.kind == TimelineEventType::RoomMember)
+                .filter(|event| event.membership().is_some_and(|membership| wanted.contains(&membership)))
+                .filter_map(|event| UserId::parse(event.state_key.as_deref()?).ok())
+                .filter(|member| member != user_id)
+                .take(HEROES)
+                .collect::<Vec<_>>()
+        };
+        summary.heroes = here(&[Membership::Join, Membership::Invite]);
+        if summary.heroes.is_empty() {
+            summary.heroes = here(&[Membership::Leave, Membership::Ban]);
+        }
+    }
+    Ok(Summary { shown: summary })
+}
+
+/// Whether a room has a name or an alias to be called by.
+pub(super) async fn has_name(sources: &Sources, room_id: &RoomId) -> Result<bool, ApiError> {
     #[derive(Default, Deserialize)]
     struct Content {
         name: Option<String>,

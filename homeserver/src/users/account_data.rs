@@ -2,10 +2,13 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#client-config
 
+use std::sync::Arc;
+
 use landbridge_sql::SqlError;
 use ruma::{RoomId, UserId};
 use sha2::{Digest as _, Sha256};
 
+use super::settings::{IGNORED_USERS, PUSH_RULES, Settings};
 use crate::store::{
     StoreError,
     accounts::{self, AccountDataRow},
@@ -30,11 +33,12 @@ pub struct StoredEvent {
 #[derive(Clone, Debug)]
 pub struct AccountData {
     local: Local,
+    pub(super) settings: Arc<Settings>,
 }
 
 impl AccountData {
-    pub(crate) const fn new(local: Local) -> Self {
-        Self { local }
+    pub(crate) fn new(local: Local) -> Self {
+        Self { local, settings: Arc::default() }
     }
 
     /// Stores one event, for one room or, without one, for the user.
@@ -49,7 +53,11 @@ impl AccountData {
         content: &str,
     ) -> Result<(), StoreError> {
         let room_id = room_id.map_or("", RoomId::as_str);
-        self.local.write(vec![accounts::put_account_data(user_id.as_str(), room_id, kind, content)]).await.map(drop)
+        self.local.write(vec![accounts::put_account_data(user_id.as_str(), room_id, kind, content)]).await?;
+        if room_id.is_empty() && matches!(kind, IGNORED_USERS | PUSH_RULES) {
+            self.settings.changed(user_id);
+        }
+        Ok(())
     }
 
     /// The content of one event, as it was stored.

@@ -105,3 +105,40 @@ async fn story(server: Server) {
     let found = alice.post("user_directory/search", json!({ "search_term": "bob" })).await.ok();
     assert_eq!(found["results"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn what_is_derived_of_rooms_is_the_same_on_postgresql() {
+    let Some(postgres) = Postgres::start().await else { return };
+    let server = Server::start_on(Some(postgres.url.clone())).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat", "version": "12" })).await;
+    bob.joins(&room).await;
+    let root = alice.says(&room, "root").await;
+    let first = bob.relates(&room, "m.thread", &root, "first").await;
+    let edit = bob.edits(&room, &first, "First").await;
+    let page = alice.get_v1(&format!("rooms/{room}/relations/{root}?recurse=true")).await.ok();
+    assert_eq!(page["chunk"].as_array().unwrap().len(), 2);
+    assert_eq!(page["chunk"][0]["event_id"], json!(edit));
+    let threads = alice.get_v1(&format!("rooms/{room}/threads?include=participated")).await.ok();
+    assert_eq!(threads["chunk"][0]["unsigned"]["m.relations"]["m.thread"]["count"], 1);
+    let found = alice.get_v1(&format!("rooms/{room}/timestamp_to_event?ts=0&dir=f")).await.ok();
+    assert!(found["event_id"].is_string());
+    let sync = alice.syncs(None, "").await;
+    assert_eq!(sync["rooms"]["join"][&room]["unread_notifications"]["notification_count"], 1);
+    alice.post(&format!("rooms/{room}/receipt/m.read/{first}"), json!({})).await.ok();
+    assert_eq!(alice.get("notifications").await.ok()["notifications"].as_array().unwrap().len(), 1);
+    assert_eq!(alice.get_v1(&format!("mutual_rooms?user_id={}", bob.user_id)).await.ok()["count"], 1);
+    alice.post(&format!("rooms/{room}/report/{first}"), json!({ "reason": "nul\u{0}" })).await.ok();
+    let new = alice.post(&format!("rooms/{room}/upgrade"), json!({ "new_version": "12" })).await.ok();
+    assert!(new["replacement_room"].is_string());
+    let pusher = json!({
+        "kind": "http", "app_id": "app", "pushkey": "key", "app_display_name": "App", "device_display_name": "Phone",
+        "lang": "en", "data": { "url": "https://push.example/_matrix/push/v1/notify" },
+    });
+    alice.post("pushers/set", pusher).await.ok();
+    let server = server.restart().await;
+    let alice = alice.on(&server);
+    assert_eq!(alice.get("pushers").await.ok()["pushers"].as_array().unwrap().len(), 1);
+    let page = alice.get_v1(&format!("rooms/{room}/relations/{root}/m.thread")).await.ok();
+    assert_eq!(bodies(&page["chunk"]), ["first"]);
+}

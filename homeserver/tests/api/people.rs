@@ -73,7 +73,8 @@ async fn people_are_found_and_application_services_are_not() {
     let server = Server::start().await;
     server.appservice(crate::support::irc_registration(), &crate::support::Service::default()).await;
     let alice = server.person("alice").await;
-    server.person("malice").await;
+    // Who is in a room that anybody may join can be found.
+    server.person("malice").await.creates_room(json!({ "preset": "public_chat" })).await;
     crate::support::registers(&server, "irc_alice").await;
     let found = alice.post("user_directory/search", json!({ "search_term": "ALICE" })).await.ok();
     let ids: Vec<&str> =

@@ -1,6 +1,14 @@
 //! A homeserver in this process, people with access tokens, and a scripted application service.
 
-use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -21,6 +29,8 @@ use ruma::server_name;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) const AS_TOKEN: &str = "the-as-token";
 pub(crate) const HS_TOKEN: &str = "the-hs-token";
@@ -134,7 +144,10 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let path = format!("/_matrix/client/v3/{path}");
+        let path = match path.strip_prefix("../") {
+            Some(path) => format!("/_matrix/client/{path}"),
+            None => format!("/_matrix/client/v3/{path}"),
+        };
         let response = self.router.clone().oneshot(request(method, &path, Some(&self.token), body)).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 64 * 1024 * 1024).await.unwrap();
@@ -144,6 +157,40 @@ impl Person {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, None).await
+    }
+
+    /// The same person at a server that was started anew.
+    pub(crate) fn on(&self, server: &Server) -> Self {
+        Self { router: server.router.clone(), ..self.clone() }
+    }
+
+    /// What is under `/_matrix/client/v1/`.
+    pub(crate) async fn get_v1(&self, path: &str) -> Answer {
+        self.call("GET", &format!("../v1/{path}"), None).await
+    }
+
+    /// Sends a message event; gives its id.
+    pub(crate) async fn sends(&self, room: &str, kind: &str, content: Value) -> String {
+        let txn = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = format!("rooms/{room}/send/{kind}/n{txn}");
+        self.put(&path, content).await.ok()["event_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a message that relates to another; gives its id.
+    pub(crate) async fn relates(&self, room: &str, rel_type: &str, to: &str, text: &str) -> String {
+        let relation = json!({ "rel_type": rel_type, "event_id": to });
+        self.sends(room, "m.room.message", json!({ "msgtype": "m.text", "body": text, "m.relates_to": relation })).await
+    }
+
+    /// Says that an earlier message was meant to read otherwise; gives the id of the edit.
+    pub(crate) async fn edits(&self, room: &str, event: &str, text: &str) -> String {
+        let content = json!({
+            "msgtype": "m.text",
+            "body": format!("* {text}"),
+            "m.new_content": { "msgtype": "m.text", "body": text },
+            "m.relates_to": { "rel_type": "m.replace", "event_id": event },
+        });
+        self.sends(room, "m.room.message", content).await
     }
 
     pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {

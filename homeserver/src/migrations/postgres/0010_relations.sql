@@ -1,0 +1,28 @@
+-- What relates to which event: a row for each event with an m.relates_to that names a rel_type.
+CREATE TABLE relation (
+    room     BIGINT NOT NULL,
+    -- The id of the event that is related to; it need not be known here.
+    target   TEXT   NOT NULL,
+    -- The place in the log of the event that relates.
+    position BIGINT NOT NULL,
+    child    BIGINT NOT NULL,
+    rel_type TEXT   NOT NULL,
+    type     TEXT   NOT NULL,
+    sender   TEXT   NOT NULL,
+    PRIMARY KEY (room, target, position)
+);
+CREATE INDEX relation_type ON relation (room, rel_type, position);
+
+-- An escaped NUL is no text here, and nobody's relation either.
+INSERT INTO relation (room, target, position, child, rel_type, type, sender)
+SELECT room, json::json #>> '{content,m.relates_to,event_id}', position, nid,
+       json::json #>> '{content,m.relates_to,rel_type}', json::json ->> 'type', json::json ->> 'sender'
+FROM event
+WHERE position IS NOT NULL AND json LIKE '%m.relates_to%' AND json NOT LIKE '%\\u0000%'
+  AND json_typeof(json::json #> '{content,m.relates_to,event_id}') = 'string'
+  AND json_typeof(json::json #> '{content,m.relates_to,rel_type}') = 'string';
+
+-- When its sender says that the event was sent.
+ALTER TABLE event ADD COLUMN ts BIGINT;
+UPDATE event SET ts = CAST(json::json ->> 'origin_server_ts' AS BIGINT) WHERE json NOT LIKE '%\\u0000%';
+CREATE INDEX event_room_ts ON event (room, ts) WHERE position IS NOT NULL;

@@ -1,0 +1,195 @@
+//! Full-text search over messages, names and topics ([spec])
+//!
+//! The index follows the log by a cursor of its own and waits while others write much: a search waits for it to catch up. Only whole
+//! words are found. What is encrypted is not, because the server cannot read it.
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#server-side-search
+
+use std::{sync::Arc, time::Duration};
+
+use landbridge_sql::SqlError;
+use ruma::events::TimelineEventType;
+use serde_json::Value;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+pub(crate) use crate::store::search::Order;
+use crate::{
+    http::error::ApiError,
+    rooms::{Event, EventNid},
+    store::{Store, local::Local, search as table},
+    stream::{Position, Stream},
+};
+
+/// How many events one round adds to the index.
+const ROUND: usize = 500;
+
+/// How long the log must be quiet before its end is read, unless somebody searches.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long a search waits for the index.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The most words of one search; further ones are passed over.
+const MAX_WORDS: usize = 20;
+
+/// The most text of one event that is indexed, in bytes.
+const MAX_TEXT: usize = 16 * 1024;
+
+/// The index. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Search {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    stream: Stream,
+    read: watch::Receiver<Position>,
+    hurry: Arc<Notify>,
+    indexing: JoinHandle<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.indexing.abort();
+    }
+}
+
+impl Search {
+    pub(crate) fn new(store: Store, stream: Stream) -> Self {
+        let (sender, read) = watch::channel(Position::START);
+        let hurry = Arc::new(Notify::new());
+        let local = Local::new(store.clone());
+        let indexing = tokio::spawn(index(local, stream.clone(), sender, hurry.clone()));
+        Self { inner: Arc::new(Inner { store, stream, read, hurry, indexing }) }
+    }
+
+    /// The words that a text is searched by.
+    pub(crate) fn words(term: &str) -> Vec<String> {
+        let words = term.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.take(MAX_WORDS).map(str::to_lowercase).collect()
+    }
+
+    /// Events that hold all of these words, in the rooms of a JSON list: `limit` of them after the first `skip`. Visibility is not
+    /// looked at.
+    pub(crate) async fn find(
+        &self,
+        words: &[String],
+        rooms: &str,
+        order: Order,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, ApiError> {
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.catch_up().await;
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let store = &self.inner.store;
+        let nids: Vec<EventNid> = table::find(store.db(), words, rooms, order, number(skip), number(limit)).await?;
+        Ok(store.events(&nids).await?)
+    }
+
+    /// How many events hold all of these words, no more than ten thousand.
+    pub(crate) async fn count(&self, words: &[String], rooms: &str) -> Result<i64, SqlError> {
+        if words.is_empty() { Ok(0) } else { table::count(self.inner.store.db(), words, rooms, 10_000).await }
+    }
+
+    /// Waits until what is in the log now is in the index, but not forever.
+    async fn catch_up(&self) {
+        let head = self.inner.stream.position();
+        let mut read = self.inner.read.clone();
+        self.inner.hurry.notify_one();
+        let caught_up = tokio::time::timeout(PATIENCE, read.wait_for(|read| *read >= head)).await;
+        if caught_up.is_err() {
+            tracing::warn!("the search index is far behind; what is new is not found yet");
+        }
+    }
+}
+
+/// Follows the log.
+async fn index(local: Local, stream: Stream, read: watch::Sender<Position>, hurry: Arc<Notify>) {
+    let mut position = match table::cursor(local.db()).await {
+        Ok(position) => Position(position),
+        Err(error) => {
+            tracing::error!(%error, "the search index cannot be read");
+            return;
+        }
+    };
+    loop {
+        let head = stream.wait_past(position).await;
+        // While much is written, that comes first.
+        tokio::select! {
+            () = hurry.notified() => {}
+            () = quiet(&stream) => {}
+        }
+        match round(&local, &stream, position, head).await {
+            Ok(next) => {
+                position = next;
+                read.send_replace(position);
+                if position < head {
+                    hurry.notify_one();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the search index stumbled");
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        }
+    }
+}
+
+/// Returns when the log has not grown for a while.
+async fn quiet(stream: &Stream) {
+    loop {
+        let before = stream.position();
+        tokio::time::sleep(QUIET).await;
+        if stream.position() == before {
+            return;
+        }
+    }
+}
+
+async fn round(local: &Local, stream: &Stream, after: Position, head: Position) -> Result<Position, ApiError> {
+    let events = stream.read(after, head, ROUND).await?;
+    let next = events.last().filter(|_| events.len() == ROUND).map_or(head, |event| event.position());
+    let mut statements = Vec::new();
+    for event in &events {
+        if let Some(text) = text_of(event) {
+            statements.push(table::insert(local.db(), event.nid, &text));
+        }
+    }
+    if statements.is_empty() && next.0 - after.0 < 10_000 {
+        // Nothing to store: at worst these are looked at again after a restart.
+        return Ok(next);
+    }
+    statements.push(table::moved(next.0));
+    local.write(statements).await?;
+    Ok(next)
+}
+
+/// The text of an event that can be searched, and under which key.
+pub(crate) fn text_of(event: &Event) -> Option<String> {
+    let field = key_of(event)?;
+    if event.redacted_by().is_some() {
+        return None;
+    }
+    let content: Value = serde_json::from_str(event.content.get()).ok()?;
+    let text = content.get(field)?.as_str()?;
+    let end = (0..=text.len().min(MAX_TEXT)).rev().find(|at| text.is_char_boundary(*at))?;
+    text.get(..end).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The field of an event's content that is searched.
+pub(crate) fn key_of(event: &Event) -> Option<&'static str> {
+    match event.kind {
+        TimelineEventType::RoomMessage => Some("body"),
+        TimelineEventType::RoomName => Some("name"),
+        TimelineEventType::RoomTopic => Some("topic"),
+        _ => None,
+    }
+}

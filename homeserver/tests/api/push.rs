@@ -1,0 +1,326 @@
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use landbridge_homeserver::push::{GatewayError, PushGateway};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::support::{Person, Server};
+
+async fn two(server: &Server) -> (Person, Person, String) {
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let third = server.person("carol").await;
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    bob.joins(&room).await;
+    third.joins(&room).await;
+    (alice, bob, room)
+}
+
+/// A push gateway of this process.
+#[derive(Debug, Default)]
+struct Gateway {
+    got: Mutex<Vec<Value>>,
+    down: Mutex<bool>,
+    rejects: Mutex<Vec<String>>,
+    called: Notify,
+}
+
+#[async_trait]
+impl PushGateway for Gateway {
+    async fn notify(&self, url: &str, body: String) -> Result<Vec<String>, GatewayError> {
+        assert_eq!(url, "https://push.example/_matrix/push/v1/notify");
+        let answer = if *self.down.lock() {
+            Err(GatewayError::Refused(502))
+        } else {
+            let body: Value = serde_json::from_str(&body).unwrap();
+            self.got.lock().push(body["notification"].clone());
+            Ok(self.rejects.lock().clone())
+        };
+        self.called.notify_one();
+        answer
+    }
+}
+
+impl Gateway {
+    async fn called(&self) {
+        tokio::time::timeout(Duration::from_secs(20), self.called.notified()).await.unwrap();
+    }
+
+    /// The next notification.
+    async fn next(&self) -> Value {
+        loop {
+            let first = {
+                let mut got = self.got.lock();
+                if got.is_empty() { None } else { Some(got.remove(0)) }
+            };
+            match first {
+                Some(first) => return first,
+                None => self.called().await,
+            }
+        }
+    }
+}
+
+fn pusher(key: &str, format: Option<&str>) -> Value {
+    let mut data = json!({ "url": "https://push.example/_matrix/push/v1/notify", "brand": "x" });
+    if let Some(format) = format {
+        data["format"] = format.into();
+    }
+    json!({
+        "kind": "http", "app_id": "app", "pushkey": key, "app_display_name": "App", "device_display_name": "Phone",
+        "lang": "en", "data": data,
+    })
+}
+
+/// Says something to somebody.
+async fn says_to(speaker: &Person, room: &str, whom: &Person, text: &str) -> String {
+    let mentions = json!({ "user_ids": [whom.user_id] });
+    let content = json!({ "msgtype": "m.text", "body": text, "m.mentions": mentions });
+    speaker.sends(room, "m.room.message", content).await
+}
+
+async fn unread(person: &Person, room: &str, since: &str) -> (Value, Value) {
+    let sync = person.syncs(Some(since), "").await;
+    let counts = &sync["rooms"]["join"][room]["unread_notifications"];
+    (counts["notification_count"].clone(), counts["highlight_count"].clone())
+}
+
+#[tokio::test]
+async fn rules_are_made_moved_switched_and_taken_away() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let path = "pushrules/global/override";
+    let rule = |key: &str| json!({ "actions": ["notify"], "conditions": [{ "kind": "event_match", "key": "type", "pattern": key }] });
+    alice.put(&format!("{path}/one"), rule("a")).await.ok();
+    alice.put(&format!("{path}/two"), rule("b")).await.ok();
+    alice.put(&format!("{path}/three?after=two"), rule("c")).await.ok();
+    alice.put(&format!("{path}/four?before=one"), rule("d")).await.ok();
+    let ids = async || {
+        let rules = alice.get("pushrules/").await.ok();
+        let rules = rules["global"]["override"].as_array().unwrap().clone();
+        rules.iter().map(|rule| rule["rule_id"].as_str().unwrap().to_owned()).take(6).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, [".m.rule.master", "two", "three", "four", "one", ".m.rule.suppress_notices"]);
+    // A rule that is put again keeps its place unless it is told to move.
+    alice.put(&format!("{path}/one?before=two"), rule("e")).await.ok();
+    assert_eq!(ids().await[1], "one");
+    alice.put(&format!("{path}/x?after=none"), rule("f")).await.refused(400, "M_UNKNOWN");
+    alice.put(&format!("{path}/x?after=.m.rule.master"), rule("f")).await.refused(400, "M_INVALID_PARAM");
+    alice.put(&format!("{path}/.dot"), rule("f")).await.refused(400, "M_INVALID_PARAM");
+    alice.put("pushrules/global/nonsense/x", rule("f")).await.refused(400, "M_INVALID_PARAM");
+    alice.put(&format!("{path}/x"), json!({ "actions": 5 })).await.refused(400, "M_BAD_JSON");
+    alice.put("pushrules/global/room/noroom", json!({ "actions": [] })).await.refused(400, "M_INVALID_PARAM");
+
+    alice.put(&format!("{path}/two/enabled"), json!({ "enabled": false })).await.ok();
+    assert_eq!(alice.get(&format!("{path}/two/enabled")).await.ok(), json!({ "enabled": false }));
+    alice.put(&format!("{path}/two/actions"), json!({ "actions": [] })).await.ok();
+    assert_eq!(alice.get(&format!("{path}/two")).await.ok()["actions"], json!([]));
+    alice.put(&format!("{path}/.m.rule.master/enabled"), json!({ "enabled": true })).await.ok();
+    alice.call("DELETE", &format!("{path}/.m.rule.master"), None).await.refused(400, "M_INVALID_PARAM");
+    alice.call("DELETE", &format!("{path}/two"), None).await.ok();
+    alice.get(&format!("{path}/two")).await.refused(404, "M_NOT_FOUND");
+    alice.put(&format!("{path}/two/enabled"), json!({ "enabled": false })).await.refused(404, "M_NOT_FOUND");
+    // Sync tells of the change.
+    let sync = alice.syncs(None, "").await;
+    let rules = sync["account_data"]["events"].as_array().unwrap().clone();
+    let rules = rules.iter().find(|event| event["type"] == "m.push_rules").unwrap();
+    assert_eq!(rules["content"]["global"]["override"][0]["enabled"], true);
+}
+
+#[tokio::test]
+async fn what_is_unread_is_counted_and_read_away() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two(&server).await;
+    let since = bob.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+    let first = alice.says(&room, "one").await;
+    says_to(&alice, &room, &bob, "bob: look").await;
+    let third = alice.says(&room, "three").await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(3), json!(1)));
+    assert_eq!(unread(&alice, &room, "s0").await, (json!(0), json!(0)));
+    let read = async |event: &str, kind: &str, body: Value| {
+        bob.post(&format!("rooms/{room}/receipt/{kind}/{event}"), body).await.ok();
+    };
+    read(&first, "m.read", json!({})).await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(2), json!(1)));
+    // A private receipt counts as much, and none goes back.
+    read(&third, "m.read.private", json!({})).await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(0), json!(0)));
+    read(&first, "m.read.private", json!({})).await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(0), json!(0)));
+    // What is taken back is not to be read any more; notices are not told of; who answers has read.
+    let gone = alice.says(&room, "gone").await;
+    alice.put(&format!("rooms/{room}/redact/{gone}/r"), json!({})).await.ok();
+    alice.sends(&room, "m.room.message", json!({ "msgtype": "m.notice", "body": "notice" })).await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(0), json!(0)));
+    alice.says(&room, "question").await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(1), json!(0)));
+    bob.says(&room, "answer").await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(0), json!(0)));
+    // The rules decide.
+    let silent = json!({ "actions": [] });
+    bob.put(&format!("pushrules/global/room/{room}"), silent).await.ok();
+    alice.says(&room, "quiet").await;
+    says_to(&alice, &room, &bob, "Bob!").await;
+    assert_eq!(unread(&bob, &room, &since).await, (json!(1), json!(1)));
+    // After a restart it is the same.
+    let server = server.restart().await;
+    let (alice, bob) = (alice.on(&server), bob.on(&server));
+    assert_eq!(unread(&bob, &room, &since).await, (json!(1), json!(1)));
+    // Whom one ignores says nothing.
+    let me = bob.user_id.clone();
+    let ignored = json!({ "ignored_users": { alice.user_id.clone(): {} } });
+    bob.put(&format!("user/{me}/account_data/m.ignored_user_list"), ignored).await.ok();
+    says_to(&alice, &room, &bob, "bob bob bob").await;
+    bob.post(&format!("rooms/{room}/receipt/m.read/{third}"), json!({ "thread_id": "main" })).await.ok();
+    assert_eq!(unread(&bob, &room, &since).await, (json!(1), json!(1)));
+}
+
+#[tokio::test]
+async fn threads_are_counted_and_read_apart() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two(&server).await;
+    let since = bob.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+    let root = alice.says(&room, "root").await;
+    let in_thread = alice.relates(&room, "m.thread", &root, "in it").await;
+    let reaction = json!({ "m.relates_to": { "rel_type": "m.reference", "event_id": in_thread }, "body": "x" });
+    alice.sends(&room, "m.room.message", reaction).await;
+    let last = alice.says(&room, "beside it").await;
+    let filter = r#"&filter={"room":{"timeline":{"unread_thread_notifications":true}}}"#;
+    let filter = filter.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
+    let counts = async || {
+        let sync = bob.syncs(Some(&since), &filter).await;
+        let of_room = &sync["rooms"]["join"][&room];
+        let thread = &of_room["unread_thread_notifications"][&root]["notification_count"];
+        (of_room["unread_notifications"]["notification_count"].clone(), thread.clone())
+    };
+    assert_eq!(counts().await, (json!(2), json!(2)));
+    assert_eq!(unread(&bob, &room, &since).await.0, json!(4));
+    bob.post(&format!("rooms/{room}/receipt/m.read/{last}"), json!({ "thread_id": "main" })).await.ok();
+    assert_eq!(counts().await, (json!(0), json!(2)));
+    bob.post(&format!("rooms/{room}/receipt/m.read/{in_thread}"), json!({ "thread_id": root })).await.ok();
+    assert_eq!(counts().await, (json!(0), json!(1)));
+    bob.post(&format!("rooms/{room}/receipt/m.read/{last}"), json!({})).await.ok();
+    assert_eq!(counts().await, (json!(0), Value::Null));
+    bob.post(&format!("rooms/{room}/receipt/m.read/{last}"), json!({ "thread_id": "nonsense" }))
+        .await
+        .refused(400, "M_INVALID_PARAM");
+    // Each thread's receipt is told.
+    let sync = bob.syncs(None, "").await;
+    let told = sync["rooms"]["join"][&room]["ephemeral"]["events"].to_string();
+    assert!(told.contains(&format!("\"thread_id\":\"{root}\"")) && told.contains("\"thread_id\":\"main\""), "{told}");
+}
+
+#[tokio::test]
+async fn notifications_are_listed_with_whether_they_were_read() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two(&server).await;
+    let first = alice.says(&room, "one").await;
+    says_to(&alice, &room, &bob, "bob").await;
+    alice.sends(&room, "m.room.message", json!({ "msgtype": "m.notice", "body": "notice" })).await;
+    alice.says(&room, "three").await;
+    bob.post(&format!("rooms/{room}/receipt/m.read/{first}"), json!({})).await.ok();
+    let texts = |page: &Value| -> Vec<(String, bool)> {
+        let list = page["notifications"].as_array().unwrap().clone();
+        let entry =
+            |n: &Value| (n["event"]["content"]["body"].as_str().unwrap().to_owned(), n["read"].as_bool().unwrap());
+        list.iter().map(entry).collect()
+    };
+    let page = bob.get("notifications?limit=2").await.ok();
+    assert_eq!(texts(&page), [("three".to_owned(), false), ("bob".to_owned(), false)]);
+    let page = bob.get(&format!("notifications?from={}", page["next_token"].as_str().unwrap())).await.ok();
+    assert_eq!(texts(&page), [("one".to_owned(), true)]);
+    assert_eq!(page["next_token"], Value::Null);
+    assert_eq!(texts(&bob.get("notifications?only=highlight").await.ok()), [("bob".to_owned(), false)]);
+}
+
+#[tokio::test]
+async fn pushers_tell_their_gateway_until_it_rejects_them() {
+    let server = Server::start().await;
+    let gateway = Arc::new(Gateway::default());
+    server.hs.start_pushing(gateway.clone()).await.unwrap();
+    let (alice, bob, room) = two(&server).await;
+    bob.post("pushers/set", pusher("key", None)).await.ok();
+    assert_eq!(bob.get("pushers").await.ok()["pushers"][0]["pushkey"], "key");
+    let event = says_to(&alice, &room, &bob, "hello bob").await;
+    let told = gateway.next().await;
+    assert_eq!(
+        (&told["event_id"], &told["room_id"], &told["type"]),
+        (&json!(event), &json!(room), &json!("m.room.message"))
+    );
+    assert_eq!(
+        (&told["content"]["body"], &told["counts"]["unread"], &told["prio"]),
+        (&json!("hello bob"), &json!(1), &json!("high"))
+    );
+    let device = &told["devices"][0];
+    assert_eq!(
+        (&device["app_id"], &device["pushkey"], &device["data"]),
+        (&json!("app"), &json!("key"), &json!({ "brand": "x" }))
+    );
+    assert_eq!(device["tweaks"]["highlight"], true);
+    // Reading takes the badge away.
+    bob.post(&format!("rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
+    let told = gateway.next().await;
+    assert_eq!((&told["counts"]["unread"], &told["event_id"]), (&json!(0), &Value::Null));
+    // What happens while the gateway is down is told when it is back.
+    *gateway.down.lock() = true;
+    alice.says(&room, "one").await;
+    alice.says(&room, "two").await;
+    gateway.called().await;
+    let server = server.restart().await;
+    *gateway.down.lock() = false;
+    server.hs.start_pushing(gateway.clone()).await.unwrap();
+    let (alice, bob) = (alice.on(&server), bob.on(&server));
+    assert_eq!(gateway.next().await["content"]["body"], "one");
+    assert_eq!(gateway.next().await["content"]["body"], "two");
+    // A gateway can ask for ids alone.
+    bob.post("pushers/set", pusher("key", Some("event_id_only"))).await.ok();
+    alice.says(&room, "secret").await;
+    let told = gateway.next().await;
+    assert_eq!(
+        (&told["content"], &told["sender"], &told["devices"][0]["data"]["format"]),
+        (&Value::Null, &Value::Null, &json!("event_id_only"))
+    );
+    // An invitation is told of, too.
+    let other = alice.creates_room(json!({ "name": "Other", "invite": [bob.user_id] })).await;
+    assert_eq!(gateway.next().await["room_id"], json!(other));
+    // A rejected key is gone.
+    *gateway.rejects.lock() = vec!["key".to_owned()];
+    alice.says(&room, "last").await;
+    gateway.next().await;
+    while bob.get("pushers").await.ok()["pushers"] != json!([]) {
+        tokio::task::yield_now().await;
+    }
+    for bad in [
+        json!({ "kind": "http" }),
+        json!({ "kind": "email", "app_id": "m.email", "pushkey": "a@b", "app_display_name": "", "device_display_name": "", "lang": "", "data": {} }),
+    ] {
+        assert_eq!(bob.post("pushers/set", bad).await.status, 400);
+    }
+    let mut bad = pusher("k", None);
+    bad["data"]["url"] = "https://push.example/other".into();
+    bob.post("pushers/set", bad).await.refused(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn whom_one_ignores_is_silent_everywhere() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two(&server).await;
+    let me = bob.user_id.clone();
+    let ignored = json!({ "ignored_users": { alice.user_id.clone(): {} } });
+    bob.put(&format!("user/{me}/account_data/m.ignored_user_list"), ignored).await.ok();
+    alice.says(&room, "noise").await;
+    alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "told" })).await.ok();
+    alice.creates_room(json!({ "invite": [bob.user_id] })).await;
+    let sync = bob.syncs(None, "").await;
+    let timeline = sync["rooms"]["join"][&room]["timeline"].to_string();
+    assert!(!timeline.contains("noise") && timeline.contains("told"), "{timeline}");
+    assert_eq!(sync["rooms"]["invite"], Value::Null);
+    let page = bob.get(&format!("rooms/{room}/messages?dir=b&limit=50")).await.ok().to_string();
+    assert!(!page.contains("noise") && page.contains("told"), "{page}");
+    // It is all there once they listen again.
+    bob.put(&format!("user/{me}/account_data/m.ignored_user_list"), json!({ "ignored_users": {} })).await.ok();
+    let sync = bob.syncs(None, "").await;
+    assert!(sync["rooms"]["join"][&room]["timeline"].to_string().contains("noise"));
+    assert_eq!(sync["rooms"]["invite"].as_object().unwrap().len(), 1);
+}
