@@ -92,6 +92,10 @@ pub(crate) struct UpArgs {
     /// The registration of a further application service that the homeserver shall serve; more than one may be given.
     #[arg(long = "appservice", value_name = "FILE")]
     pub(crate) appservices: Vec<PathBuf>,
+    /// Also send notifications to push gateways at private addresses: users choose them, and could have this server call others
+    /// of its network.
+    #[arg(long)]
+    pub(crate) private_push_gateways: bool,
 }
 
 #[derive(Debug, Args)]

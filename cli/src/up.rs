@@ -9,7 +9,7 @@ mod settings;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use landbridge_homeserver::{Config, Homeserver, clock::SystemClock};
+use landbridge_homeserver::{Config, Homeserver, clock::SystemClock, push::HttpGateway};
 use landbridge_registration::{Registration, RegistrationSet, read};
 use ruma::ServerName;
 use tokio::net::TcpListener;
@@ -62,6 +62,7 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
         watched.with_context(|| format!("the registrations in {} cannot be read", folder.display()))?;
     }
     homeserver.serve_added_appservices().await?;
+    homeserver.start_pushing(Arc::new(HttpGateway::new(args.private_push_gateways)?)).await?;
     let router = irc.iter().fold(homeserver.router(), |router, irc| router.nest(irc::PATH, irc.running.open()));
     let server = Server::start(listener, router);
     let told = irc.as_ref().map(|irc| irc.banner(&args.channels, &server_name));

@@ -8,6 +8,8 @@ mod everywhere;
 mod fixtures;
 mod foreign_bridges;
 mod homeserver;
+mod homeserver_kill;
+mod js_sdk;
 mod kills;
 mod messages;
 mod people;

@@ -26,3 +26,4 @@ mod search;
 mod sliding_sync;
 mod spaces;
 mod sync;
+mod visibility;

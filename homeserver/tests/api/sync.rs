@@ -254,3 +254,105 @@ async fn a_token_lasts_over_a_restart() {
     let sync = server.call("GET", &path, Some(&bob.token), None).await.ok();
     assert_eq!(bodies(&joined(&sync, &room)["timeline"]["events"]), ["while you were away"]);
 }
+
+#[tokio::test]
+async fn a_filter_decides_on_fields_and_form_and_what_it_hides_of_the_state_is_told() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let since = next(&bob.syncs(None, "").await);
+    let with = async |filter: Value, more: &str| {
+        let filter = format!("&filter={}{more}", url(&filter.to_string()));
+        joined(&bob.syncs(Some(&since), &filter).await, &room).clone()
+    };
+    alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "one" })).await.ok();
+    alice.sends(&room, "m.room.message", json!({ "msgtype": "m.image", "body": "cat", "url": "mxc://x/y" })).await;
+    let event = alice.sends(&room, "x.y", json!({ "a.b": { "c": 1 }, "d": 2 })).await;
+    alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "two" })).await.ok();
+
+    // Only some fields, with a dot in a name.
+    let fields = json!(["type", "content.a\\.b.c", "content.topic"]);
+    let shown = with(json!({ "event_fields": fields }), "").await["timeline"]["events"].clone();
+    assert_eq!(shown[2], json!({ "type": "x.y", "content": { "a.b": { "c": 1 } } }));
+    assert_eq!(shown[3], json!({ "type": "m.room.topic", "content": { "topic": "two" } }));
+    // As other servers get it.
+    let shown = with(json!({ "event_format": "federation" }), "").await["timeline"]["events"].clone();
+    assert!(shown[2]["prev_events"].is_array() && shown[2]["signatures"].is_object() && shown[2]["unsigned"].is_null());
+    // With a file, and without.
+    let only = |filter: Value| json!({ "room": { "timeline": filter } });
+    let has_url = with(only(json!({ "contains_url": true })), "").await;
+    assert_eq!(bodies(&has_url["timeline"]["events"]), ["cat"]);
+    // The state that the timeline hides is told beside it, as it is now.
+    assert_eq!(has_url["state"]["events"][0]["content"]["topic"], "two");
+    let shown = with(only(json!({ "types": ["m.*", "x.*"], "not_types": ["m.room.m*"], "limit": 50 })), "").await;
+    assert_eq!(types(&shown["timeline"]["events"]), ["m.room.topic", "x.y", "m.room.topic"]);
+    assert_eq!(
+        types(&with(only(json!({ "not_senders": [alice.user_id] })), "").await["state"]["events"]),
+        ["m.room.topic"]
+    );
+    assert_eq!(with(only(json!({ "rooms": [] })), "").await["timeline"], Value::Null);
+    // A timeline that is cut looks further back for what fits.
+    let cut = with(only(json!({ "types": ["x.y"], "limit": 1 })), "").await;
+    assert_eq!(
+        (cut["timeline"]["events"][0]["event_id"].clone(), &cut["timeline"]["events"][1]),
+        (json!(event), &Value::Null)
+    );
+    // The state at the end rather than at the beginning.
+    let after = with(json!({}), "&use_state_after=true").await;
+    assert_eq!(after["state_after"]["events"][0]["content"]["topic"], "two");
+    assert_eq!((after["state_after"]["events"].as_array().unwrap().len(), &after["state"]), (1, &Value::Null));
+    let cut = with(only(json!({ "limit": 1 })), "").await;
+    assert_eq!(
+        (&cut["timeline"]["limited"], &cut["state"]["events"][0]["content"]["topic"]),
+        (&json!(true), &json!("one"))
+    );
+    let full = with(json!({}), "&full_state=true").await;
+    assert!(types(&full["state"]["events"]).contains(&"m.room.create"));
+}
+
+#[tokio::test]
+async fn who_comes_back_learns_what_changed_meanwhile() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    alice
+        .put(&format!("rooms/{room}/state/m.room.history_visibility"), json!({ "history_visibility": "joined" }))
+        .await
+        .ok();
+    let tag = format!("user/{}/rooms/{room}/tags/m.favourite", bob.user_id);
+    let since = next(&bob.syncs(None, "").await);
+    bob.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "meanwhile" })).await.ok();
+    let away = next(&bob.syncs(Some(&since), "").await);
+    bob.put(&tag, json!({})).await.ok();
+    bob.joins(&room).await;
+    for since in [&since, &away] {
+        let sync = bob.syncs(Some(since), "").await;
+        let back = joined(&sync, &room);
+        let told = types(&back["state"]["events"]);
+        assert!(told.contains(&"m.room.topic"), "{told:?}");
+        assert!(!types(&back["timeline"]["events"]).contains(&"m.room.topic"));
+        assert_eq!(types(&back["account_data"]["events"]), ["m.tag"]);
+    }
+    // Who was in a room at a time, as far as one may know.
+    let then = bob.get(&format!("rooms/{room}/members?at={away}&membership=join")).await.ok();
+    assert_eq!(then["chunk"].as_array().unwrap().len(), 1);
+    let now = bob.get(&format!("rooms/{room}/members?not_membership=leave")).await.ok();
+    assert_eq!(now["chunk"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_client_says_with_its_sync_whether_somebody_is_there() {
+    let server = Server::start().await;
+    let (alice, bob, _room) = two_in_a_room(&server).await;
+    let status = async || bob.get(&format!("presence/{}/status", alice.user_id)).await.ok();
+    alice
+        .put(&format!("presence/{}/status", alice.user_id), json!({ "presence": "unavailable", "status_msg": "tea" }))
+        .await
+        .ok();
+    alice.syncs(None, "").await;
+    assert_eq!(status().await["presence"], "unavailable");
+    alice.syncs(None, "&set_presence=online").await;
+    assert_eq!((&status().await["presence"], &status().await["status_msg"]), (&json!("online"), &json!("tea")));
+    alice.syncs(None, "&set_presence=offline").await;
+    assert_eq!(status().await["presence"], "offline");
+    alice.get("sync?set_presence=asleep").await.refused(400, "M_INVALID_PARAM");
+}
