@@ -36,7 +36,8 @@ async fn members(
         Some(at) => {
             let at: SyncToken = at.parse().map_err(|_| MatrixError::invalid_param("at is no token of this server"))?;
             // Who left reads the room no further than that.
-            let last = standing.filter(|known| known.membership != Membership::Join).map(|known| known.position);
+            let is_out = standing.is_some_and(|known| known.membership != Membership::Join);
+            let last = if is_out { rooms.left_at(&body.room_id, &caller.user_id).await? } else { None };
             let at = last.map_or(at.position, |last| last.min(at.position));
             rooms.members(&body.room_id, Some(at)).await?
         }

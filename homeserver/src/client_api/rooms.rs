@@ -16,12 +16,12 @@ use ruma::{
 };
 use serde_json::{Value, json};
 
-use super::{account::exclusive, profile::member_profile};
+use super::{account::exclusive, membership::may_invite, profile::member_profile};
 use crate::{
     appservice::{Appservices, Deliveries},
     http::{ApiConfig, ApiState, auth::Authed, error::ApiResult},
     rooms::{NewRoom, RoomError, Rooms},
-    users::Users,
+    users::{AccountData, Users},
 };
 
 /// How many users one request may invite.
@@ -47,6 +47,7 @@ async fn create(
     State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     State(users): State<Users>,
+    State(account_data): State<AccountData>,
     State(appservices): State<Appservices>,
     State(deliveries): State<Deliveries>,
     Authed { caller, body }: Authed<create_room::Request>,
@@ -59,6 +60,9 @@ async fn create(
         if appservices.is_alias_exclusive(&alias, caller.appservice.as_deref()) {
             return Err(exclusive().into());
         }
+    }
+    for invited in &body.invite {
+        may_invite(&account_data, invited).await?;
     }
     let mut profiles = BTreeMap::new();
     for user_id in body.invite.iter().chain([&caller.user_id]) {

@@ -6,7 +6,7 @@ use axum::{Json, Router, extract::State};
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount, mount_at};
 use ruma::{
-    OwnedRoomAliasId, RoomId,
+    OwnedRoomAliasId, RoomId, UserId,
     api::{
         client::state::{
             get_state_event_for_key::v3::{self as get_state_event, StateEventFormat},
@@ -19,9 +19,11 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::membership::may_invite;
 use crate::{
     http::{ApiState, auth::Authed, error::ApiResult},
     rooms::{ClientEventFormat, ClientEventOptions, Outgoing, Rooms},
+    users::AccountData,
 };
 
 /// The paths of state with an empty key: with the closing slash and without it.
@@ -76,10 +78,14 @@ async fn one(
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 async fn put(
     State(rooms): State<Rooms>,
+    State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<send_state_event::Request>,
 ) -> ApiResult<RumaReply<send_state_event::Response>> {
     let kind = body.event_type.to_string();
     let content = body.body.into_json();
+    if kind == "m.room.member" && content.get().contains("\"invite\"") {
+        check_invitation(&account_data, &body.state_key, &content).await?;
+    }
     if kind == "m.room.canonical_alias" {
         check_aliases(&rooms, &body.room_id, &content).await?;
     }
@@ -88,6 +94,21 @@ async fn put(
     outgoing.ts = caller.ts;
     let sent = rooms.send(outgoing).await?;
     Ok(RumaReply(send_state_event::Response::new(sent.event_id)))
+}
+
+/// An invitation by another way is one, too.
+async fn check_invitation(account_data: &AccountData, target: &str, content: &RawValue) -> ApiResult<()> {
+    #[derive(Deserialize)]
+    struct Content {
+        membership: String,
+    }
+    let content: Option<Content> = serde_json::from_str(content.get()).ok();
+    match <&UserId>::try_from(target) {
+        Ok(target) if content.is_some_and(|content| content.membership == "invite") => {
+            may_invite(account_data, target).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a room calls its aliases must be its aliases

@@ -154,7 +154,7 @@ impl Rooms {
         Ok(match self.membership(&room.room_id, user).await? {
             Some(known) if known.membership == Membership::Join => Some(head),
             _ if self.is_world_readable(room).await? => Some(head),
-            Some(known) if !known.forgotten && self.was_in(room, &known, user).await? => Some(known.position),
+            Some(known) if !known.forgotten => self.went_out(room, &known, user).await?,
             _ => None,
         })
     }

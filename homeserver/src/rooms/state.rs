@@ -42,14 +42,16 @@ impl Rooms {
     pub async fn readable_state(&self, room_id: &RoomId, user: &UserId) -> Result<Root, RoomError> {
         let refused = || RoomError::Forbidden("You are not in the room".into());
         let room = self.context.store.room(room_id).await?.ok_or_else(refused)?;
-        match self.membership(room_id, user).await? {
-            Some(known) if known.membership == Membership::Join => Ok(room.root()),
-            Some(known) if !known.forgotten && self.was_in(&room, &known, user).await? => {
-                self.root_at(room_id, known.position).await
-            }
-            _ if self.is_world_readable(&room).await? => Ok(room.root()),
-            _ => Err(refused()),
+        let known = self.membership(room_id, user).await?;
+        if known.as_ref().is_some_and(|known| known.membership == Membership::Join) {
+            return Ok(room.root());
         }
+        if let Some(known) = known.filter(|known| !known.forgotten)
+            && let Some(out) = self.went_out(&room, &known, user).await?
+        {
+            return self.root_at(room_id, out).await;
+        }
+        if self.is_world_readable(&room).await? { Ok(room.root()) } else { Err(refused()) }
     }
 
     /// One event of a state.
@@ -163,32 +165,45 @@ impl Rooms {
         Ok(visibility.as_deref() == Some("world_readable"))
     }
 
-    /// Whether one who is out of a room now was in it before: not merely invited.
-    pub(super) async fn was_in(
+    /// Where in the log one who is out of a room now went out of it; `None` for one who was merely invited, or never there. A ban
+    /// may follow long after: what counts is when the user left.
+    pub(super) async fn went_out(
         &self,
         room: &RoomInfo,
         known: &RoomMembership,
         user: &UserId,
-    ) -> Result<bool, RoomError> {
+    ) -> Result<Option<Position>, RoomError> {
         if !matches!(known.membership, Membership::Leave | Membership::Ban) {
-            return Ok(false);
+            return Ok(None);
         }
         let Some(mut event) =
             self.state_event_in(room, room.root(), &StateEventType::RoomMember, user.as_str()).await?
         else {
-            return Ok(false);
+            return Ok(None);
         };
-        // A kick may be followed by a ban: what counts is what was there before both.
+        let mut out = known.position;
         for _ in 0..16 {
             match event.membership() {
-                Some(Membership::Join) => return Ok(true),
-                Some(Membership::Leave | Membership::Ban) => {}
-                _ => return Ok(false),
+                Some(Membership::Join) => return Ok(Some(out)),
+                Some(Membership::Leave | Membership::Ban) => out = event.position(),
+                _ => return Ok(None),
             }
-            let Some(before) = event.replaces else { return Ok(false) };
+            let Some(before) = event.replaces else { return Ok(None) };
             event = self.context.store.event_by_nid(before).await?;
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// Where in the log a user went out of a room that it is not in any more; `None` for one who never was.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn left_at(&self, room_id: &RoomId, user: &UserId) -> Result<Option<Position>, RoomError> {
+        let Some(room) = self.context.store.room(room_id).await? else { return Ok(None) };
+        match self.membership(room_id, user).await? {
+            Some(known) => self.went_out(&room, &known, user).await,
+            None => Ok(None),
+        }
     }
 
     /// Whether a user may send a type of state event into a room.

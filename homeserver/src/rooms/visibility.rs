@@ -71,8 +71,8 @@ impl Rooms {
         let since = now.as_ref().map_or(Position::END, |event| event.position());
         let in_until = match self.membership(&room.room_id, user).await? {
             Some(known) if known.membership == Membership::Join => Some(Position::END),
-            Some(known) if self.was_in(room, &known, user).await? => Some(known.position),
-            _ => None,
+            Some(known) => self.went_out(room, &known, user).await?,
+            None => None,
         };
         Ok(Reader {
             visibility: store.key_index(room.nid, "m.room.history_visibility", "").await?,

@@ -169,12 +169,19 @@ async fn add_room(
             if seen.is_none() && !request.filter.room.include_leave {
                 return Ok(());
             }
-            let was_there = match seen {
-                Some(seen) => was_joined(sources, room_id, &request.user_id, seen).await?,
-                None => false,
+            let out = sources.rooms.left_at(room_id, &request.user_id).await?;
+            let left = match out.filter(|out| seen.is_none_or(|seen| *out > seen)) {
+                Some(out) => {
+                    let was_there = match seen {
+                        Some(seen) => was_joined(sources, room_id, &request.user_id, seen).await?,
+                        None => false,
+                    };
+                    let span = Span { seen: seen.filter(|_| was_there), until: out };
+                    room::left(frame, room_id, span, membership.position > out).await?
+                }
+                // Who was not in the room learns nothing of it but that it is over.
+                None => room::over(frame, room_id).await?,
             };
-            let span = Span { seen: seen.filter(|_| was_there), until: membership.position };
-            let left = room::left(frame, room_id, span).await?;
             response.rooms.leave.insert(room_id.clone(), left);
             Ok(())
         }

@@ -76,13 +76,34 @@ pub(super) async fn joined(frame: Frame<'_>, room_id: &RoomId, span: Span) -> Re
 }
 
 /// The timeline and state of a room the user has left, up to its leaving.
-pub(super) async fn left(frame: Frame<'_>, room_id: &RoomId, span: Span) -> Result<LeftRoom, ApiError> {
+///
+/// Who left may be banned afterwards: that is told, and nothing of what was in between.
+pub(super) async fn left(
+    frame: Frame<'_>,
+    room_id: &RoomId,
+    span: Span,
+    banned_later: bool,
+) -> Result<LeftRoom, ApiError> {
     let timeline = frame.timeline(room_id, span).await?;
     let mut state = frame.state(room_id, span, &timeline).await?;
     frame.make_lazy(room_id, span, &timeline, &Summary::default(), &mut state).await?;
     let mut room = LeftRoom::new();
     room.state = frame.shown_state(state).await?;
     room.timeline = frame.shown_timeline(timeline).await?;
+    if banned_later {
+        room.timeline.events.extend(over(frame, room_id).await?.timeline.events);
+    }
+    Ok(room)
+}
+
+/// What one is told of a room that one was not in, when an invitation or a ban ends all that there was.
+pub(super) async fn over(frame: Frame<'_>, room_id: &RoomId) -> Result<LeftRoom, ApiError> {
+    let kind = StateEventType::RoomMember;
+    let member = frame.sources.rooms.state_event(room_id, &kind, frame.onlooker.user.as_str()).await?;
+    let events: Vec<Arc<Event>> = member.into_iter().collect();
+    let prev_batch = events.first().map_or(Position::START, |event| Position(event.position().0 - 1));
+    let mut room = LeftRoom::new();
+    room.timeline = frame.shown_timeline(Shown { events, limited: false, prev_batch, hides_state: false }).await?;
     Ok(room)
 }
 

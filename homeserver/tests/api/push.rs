@@ -324,3 +324,138 @@ async fn whom_one_ignores_is_silent_everywhere() {
     assert!(sync["rooms"]["join"][&room]["timeline"].to_string().contains("noise"));
     assert_eq!(sync["rooms"]["invite"].as_object().unwrap().len(), 1);
 }
+
+/// What one who reads has not read, by the words of the specification alone.
+#[derive(Default)]
+struct Model {
+    /// Of each event: who sent it, in which thread, whether it is addressed to the reader, whether it was taken back, its id.
+    events: Vec<(usize, Option<usize>, bool, bool, String)>,
+    /// Up to where was read: everywhere, in the main timeline, in each thread.
+    everywhere: Option<usize>,
+    main: Option<usize>,
+    threads: std::collections::BTreeMap<usize, usize>,
+}
+
+impl Model {
+    /// In the main timeline and in each thread: all, and those that stand out.
+    fn counts(&self) -> std::collections::BTreeMap<Option<usize>, (u64, u64)> {
+        let mut counts = std::collections::BTreeMap::new();
+        for (index, (sender, thread, addressed, gone, _)) in self.events.iter().enumerate() {
+            let mark = match thread {
+                None => self.main,
+                Some(root) => self.threads.get(root).copied(),
+            };
+            if *sender != 1 && !gone && Some(index) > self.everywhere && Some(index) > mark {
+                let count = counts.entry(*thread).or_insert((0, 0));
+                count.0 += 1;
+                count.1 += u64::from(*addressed);
+            }
+        }
+        counts
+    }
+
+    fn reads(&mut self, thread: Option<usize>, index: usize) {
+        match thread {
+            None => self.main = self.main.max(Some(index)),
+            Some(root) => {
+                let mark = self.threads.entry(root).or_insert(index);
+                *mark = index.max(*mark);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn counts_are_what_a_model_says() {
+    let mut server = Server::start().await;
+    let (alice, bob, room) = two(&server).await;
+    let mut people = [alice, bob];
+    let since = people[1].syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+    let filter = r#"{"room":{"timeline":{"limit":1,"unread_thread_notifications":true}}}"#;
+    let filter: String = filter.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let mut state: u64 = 7;
+    let mut dice = |sides: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((state >> 33) % u64::try_from(sides).unwrap()).unwrap()
+    };
+    let mut model = Model::default();
+    for step in 0..400 {
+        match dice(10) {
+            0..=5 => {
+                let sender = usize::from(dice(6) == 0);
+                let roots: Vec<usize> =
+                    (0..model.events.len()).filter(|index| model.events[*index].1.is_none()).collect();
+                let thread = (dice(2) == 0 && !roots.is_empty()).then(|| roots[dice(roots.len().min(5))]);
+                let addressed = dice(4) == 0;
+                let mut content = json!({ "msgtype": "m.text", "body": format!("{step}") });
+                if addressed {
+                    content["m.mentions"] = json!({ "user_ids": [people[1].user_id] });
+                }
+                if let Some(root) = thread {
+                    content["m.relates_to"] = json!({ "rel_type": "m.thread", "event_id": model.events[root].4 });
+                }
+                let id = people[sender].sends(&room, "m.room.message", content).await;
+                model.events.push((sender, thread, addressed, false, id));
+                if sender == 1 {
+                    model.reads(thread, model.events.len() - 1);
+                }
+            }
+            6..=8 if !model.events.is_empty() => {
+                let index = dice(model.events.len());
+                let (thread, id) = (model.events[index].1, model.events[index].4.clone());
+                let kind = ["m.read", "m.read.private"][dice(2)];
+                let body = match (dice(3), thread) {
+                    (0, _) => {
+                        model.everywhere = model.everywhere.max(Some(index));
+                        json!({})
+                    }
+                    (_, None) => {
+                        model.reads(None, index);
+                        json!({ "thread_id": "main" })
+                    }
+                    (_, Some(root)) => {
+                        model.reads(Some(root), index);
+                        json!({ "thread_id": model.events[root].4 })
+                    }
+                };
+                people[1].post(&format!("rooms/{room}/receipt/{kind}/{id}"), body).await.ok();
+            }
+            9 if !model.events.is_empty() => {
+                // Only what stands alone: what a thread hangs on keeps its place.
+                let index = dice(model.events.len());
+                if model.events.iter().all(|event| event.1 != Some(index)) && model.events[index].1.is_none() {
+                    let (sender, id) = (model.events[index].0, model.events[index].4.clone());
+                    people[sender].put(&format!("rooms/{room}/redact/{id}/r{step}"), json!({})).await.ok();
+                    model.events[index].3 = true;
+                    if sender == 1 {
+                        // That is an event of the reader, too.
+                        model.reads(None, model.events.len() - 1);
+                    }
+                }
+            }
+            _ => {}
+        }
+        if step == 250 {
+            server = server.restart().await;
+            people = people.map(|person| person.on(&server));
+        }
+        let sync = people[1].syncs(Some(&since), &format!("&filter={filter}")).await;
+        let of_room = &sync["rooms"]["join"][&room];
+        if model.events.is_empty() {
+            continue;
+        }
+        let told = |counts: &Value| {
+            (counts["notification_count"].as_u64().unwrap_or(0), counts["highlight_count"].as_u64().unwrap_or(0))
+        };
+        let mut found = std::collections::BTreeMap::new();
+        let main = told(&of_room["unread_notifications"]);
+        if main != (0, 0) {
+            found.insert(None, main);
+        }
+        for (root, counts) in of_room["unread_thread_notifications"].as_object().into_iter().flatten() {
+            let index = model.events.iter().position(|event| event.4 == *root).unwrap();
+            found.insert(Some(index), told(counts));
+        }
+        assert_eq!(found, model.counts(), "step {step}");
+    }
+}

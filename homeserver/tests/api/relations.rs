@@ -147,3 +147,28 @@ async fn an_event_is_found_by_its_time() {
     bob.get_v1(&format!("{path}?ts=0&dir=b")).await.refused(404, "M_NOT_FOUND");
     server.person("eve").await.get_v1(&format!("{path}?ts=0&dir=f")).await.refused(403, "M_FORBIDDEN");
 }
+
+#[tokio::test]
+async fn a_service_puts_events_where_they_were_and_they_are_found_there() {
+    let server = Server::start().await;
+    server.appservice(crate::support::irc_registration(), &crate::support::Service::default()).await;
+    let bot = crate::support::registers(&server, "irc_history").await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    bot.joins(&room).await;
+    let mut events = Vec::new();
+    for (number, ts) in [3000_u64, 1000, 2000].into_iter().enumerate() {
+        let path = format!("rooms/{room}/send/m.room.message/t{number}?ts={ts}");
+        let body = json!({ "msgtype": "m.text", "body": format!("of {ts}") });
+        events.push(bot.call("PUT", &path, Some(body)).await.ok()["event_id"].clone());
+    }
+    let at = async |ts: u64, dir: &str| {
+        alice.get_v1(&format!("rooms/{room}/timestamp_to_event?ts={ts}&dir={dir}")).await.ok()["event_id"].clone()
+    };
+    assert_eq!(at(1500, "b").await, events[1]);
+    assert_eq!(at(1500, "f").await, events[2]);
+    assert_eq!(at(2500, "f").await, events[0]);
+    assert_eq!(at(2000, "f").await, events[2]);
+    assert_eq!(at(2000, "b").await, events[2]);
+    assert_eq!(at(0, "f").await, events[1]);
+}

@@ -228,6 +228,9 @@ async fn shared_rooms_are_told_and_only_those_nearby_are_found() {
     let other = alice.creates_room(json!({})).await;
     let invite = json!({ "user_id": bob.user_id });
     alice.post(&format!("rooms/{other}/invite"), invite).await.refused(403, "M_INVITE_BLOCKED");
+    let member = format!("rooms/{other}/state/m.room.member/{}", bob.user_id);
+    alice.put(&member, json!({ "membership": "invite" })).await.refused(403, "M_INVITE_BLOCKED");
+    alice.post("createRoom", json!({ "invite": [bob.user_id] })).await.refused(403, "M_INVITE_BLOCKED");
 }
 
 #[tokio::test]

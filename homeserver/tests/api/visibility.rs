@@ -89,6 +89,8 @@ struct Play<'a> {
     model: Model,
     seed: u64,
     tokens: BTreeMap<usize, String>,
+    /// What happened, for whoever looks at a failure.
+    history: Vec<String>,
 }
 
 impl Play<'_> {
@@ -96,6 +98,7 @@ impl Play<'_> {
         let (owner, other) = (&self.people[0], 1 + dice.roll(self.people.len() - 1));
         let room = self.room.clone();
         let target = json!({ "user_id": self.people[other].user_id });
+        let before = (self.model.now, self.model.said.len());
         let owners = async |what: &str| owner.post(&format!("rooms/{room}/{what}"), target.clone()).await.status == 200;
         match dice.roll(14) {
             0..=5 => {
@@ -133,6 +136,15 @@ impl Play<'_> {
             }
             _ => {}
         }
+        if self.model.now != before.0 {
+            let said = self.model.said.len() > before.1;
+            let what = if said {
+                format!("said {}", before.1)
+            } else {
+                format!("{:?} {}", self.model.members, self.model.visibility)
+            };
+            self.history.push(what);
+        }
         if dice.roll(4) == 0 {
             self.sync(dice.roll(self.people.len())).await;
         }
@@ -147,7 +159,12 @@ impl Play<'_> {
     fn check(&self, who: usize, path: &str, answer: &Value) {
         let visible = self.model.visible(who);
         for body in found(answer).into_iter().filter(|body| body.starts_with(&self.prefix())) {
-            assert!(visible.contains(body.as_str()), "room {}: {path} shows {body:?} to person {who}", self.seed);
+            assert!(
+                visible.contains(body.as_str()),
+                "room {}: {path} shows {body:?} to person {who}: {:?}",
+                self.seed,
+                self.history
+            );
         }
     }
 
@@ -225,10 +242,41 @@ async fn nobody_reads_what_is_hidden() {
         let preset = ["public_chat", "private_chat"][dice.roll(2)];
         let room = people[0].creates_room(json!({ "preset": preset, "room_version": version })).await;
         let model = Model { visibility: "shared", members: BTreeMap::from([(0, "join")]), ..Model::default() };
-        let mut play = Play { people: &people, room, model, seed, tokens: BTreeMap::new() };
+        let mut play = Play { people: &people, room, model, seed, tokens: BTreeMap::new(), history: Vec::new() };
         for _ in 0..ACTIONS {
             play.act(&mut dice).await;
         }
         play.read().await;
     }
+}
+
+#[tokio::test]
+async fn who_is_banned_after_leaving_learns_nothing_of_what_was_in_between() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let eve = server.person("eve").await;
+    let room = alice.creates_room(json!({ "preset": "public_chat", "topic": "old" })).await;
+    bob.joins(&room).await;
+    alice.says(&room, "word 0.before").await;
+    bob.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    alice.says(&room, "word 0.secret").await;
+    alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "secret" })).await.ok();
+    alice.post(&format!("rooms/{room}/ban"), json!({ "user_id": bob.user_id })).await.ok();
+    // And one who was only invited.
+    let private = alice.creates_room(json!({ "topic": "secret", "invite": [eve.user_id] })).await;
+    eve.post(&format!("rooms/{private}/leave"), json!({})).await.ok();
+    let everything = "&filter=%7B%22room%22%3A%7B%22include_leave%22%3Atrue%7D%7D";
+    for (person, room) in [(&bob, &room), (&eve, &private)] {
+        let sync = person.syncs(None, everything).await;
+        let left = &sync["rooms"]["leave"][room];
+        assert!(!left.to_string().contains("secret"), "{left}");
+        let last = left["timeline"]["events"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!((&last["type"], &last["state_key"]), (&json!("m.room.member"), &json!(person.user_id)));
+        for path in ["messages?dir=b&limit=100", "state", "state/m.room.topic", "members"] {
+            let answer = person.get(&format!("rooms/{room}/{path}")).await;
+            assert!(!answer.body.to_string().contains("secret"), "{path}: {}", answer.body);
+        }
+    }
+    assert_eq!(bob.get(&format!("rooms/{room}/state/m.room.topic")).await.ok()["topic"], "old");
+    eve.get(&format!("rooms/{private}/state")).await.refused(403, "M_FORBIDDEN");
 }

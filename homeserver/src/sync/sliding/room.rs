@@ -54,8 +54,14 @@ pub(super) async fn shown(
     room.insert("bump_stamp".to_owned(), last.bump.into());
     match frame.known.membership {
         Membership::Invite | Membership::Knock => frame.add_stripped(before.is_none(), &mut room).await?,
-        Membership::Join | Membership::Leave | Membership::Ban => {
-            frame.add_timeline_and_state(before, &mut told, &mut room).await?;
+        Membership::Join => frame.add_timeline_and_state(before, frame.until, &mut told, &mut room).await?,
+        Membership::Leave | Membership::Ban => {
+            let out = frame.sources.rooms.left_at(&frame.known.room_id, frame.onlooker.user).await?;
+            // Who was not in the room, or left it before, learns only that it is over.
+            match out.filter(|out| before.is_none_or(|before| *out > before.until)) {
+                Some(out) => frame.add_timeline_and_state(before, out, &mut told, &mut room).await?,
+                None => frame.add_end(&mut room).await?,
+            }
         }
     }
     Ok(Some((room.into(), told)))
@@ -78,15 +84,25 @@ impl Frame<'_> {
         Ok(())
     }
 
+    /// The member event that ended what there was.
+    async fn add_end(&self, room: &mut Map<String, Value>) -> Result<(), ApiError> {
+        let (rooms, user) = (&self.sources.rooms, self.onlooker.user);
+        let member = rooms.state_event(&self.known.room_id, &StateEventType::RoomMember, user.as_str()).await?;
+        let events: Vec<Arc<Event>> = member.into_iter().collect();
+        room.insert("timeline".to_owned(), json!(rooms.client_events(&events, self.options()).await?));
+        room.insert("limited".to_owned(), false.into());
+        Ok(())
+    }
+
     async fn add_timeline_and_state(
         &self,
         before: Option<&RoomSent>,
+        until: Position,
         told: &mut RoomSent,
         room: &mut Map<String, Value>,
     ) -> Result<(), ApiError> {
         let room_id = &self.known.room_id;
         let rooms = &self.sources.rooms;
-        let until = if self.known.membership == Membership::Join { self.until } else { self.known.position };
         let expanded = before.is_some_and(|before| self.params.timeline_limit > before.params.timeline_limit);
         let after = before.filter(|_| !expanded).map_or(Position::START, |before| before.until);
         let limit = usize::try_from(self.params.timeline_limit).unwrap_or(usize::MAX);
