@@ -79,7 +79,7 @@ async fn after_a_restart_everybody_is_heard_at_once_p6(mut d: Deployment) {
     for user in &users {
         let room = d.join(user, LOBBY).await;
         room.says("before").await;
-        bob.sees(LOBBY, &user.id[1..].split(':').next().unwrap_or_default().to_owned(), "before").await;
+        bob.sees(LOBBY, user.id[1..].split(':').next().unwrap_or_default(), "before").await;
         rooms.push(room);
     }
     d.bridge.kill();
