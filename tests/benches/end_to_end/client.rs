@@ -26,10 +26,20 @@ pub(crate) struct Account {
 
 static TRANSACTION: AtomicU64 = AtomicU64::new(0);
 
+/// A number for a transaction id that nobody else has.
+pub(crate) fn transaction() -> u64 {
+    TRANSACTION.fetch_add(1, Ordering::Relaxed)
+}
+
 impl Api {
     pub(crate) fn new(base: &str) -> Self {
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().expect("an HTTP client");
         Self { http, base: base.trim_end_matches('/').to_owned() }
+    }
+
+    /// Where the homeserver is.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     fn request(&self, method: Method, account: &Account, path: &str) -> RequestBuilder {
@@ -56,15 +66,6 @@ impl Api {
         Account { token: field(&made, "access_token"), masquerade: None }
     }
 
-    /// Registers a virtual user of the appservice with this token.
-    pub(crate) async fn register_virtual(&self, token: &str, localpart: &str) -> Account {
-        let body = json!({ "type": "m.login.application_service", "username": localpart, "inhibit_login": true });
-        let request =
-            self.http.post(format!("{}/_matrix/client/v3/register", self.base)).bearer_auth(token).json(&body);
-        let made = self.ask(request).await;
-        Account { token: token.to_owned(), masquerade: Some(field(&made, "user_id")) }
-    }
-
     pub(crate) async fn create_room(&self, account: &Account) -> String {
         let request = self.request(Method::POST, account, "/_matrix/client/v3/createRoom");
         field(&self.ask(request.json(&json!({ "preset": "public_chat" }))).await, "room_id")
@@ -78,7 +79,7 @@ impl Api {
     }
 
     pub(crate) async fn send(&self, account: &Account, room: &str, body: &str) {
-        let transaction = TRANSACTION.fetch_add(1, Ordering::Relaxed);
+        let transaction = transaction();
         let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/bench{transaction}");
         let request = self.request(Method::PUT, account, &path);
         self.ask(request.json(&json!({ "msgtype": "m.text", "body": body }))).await;

@@ -9,8 +9,9 @@ use landbridge_tests::{Landbridge, Port, Synapse, Workdir};
 
 use crate::{
     appservice::Appservice,
-    client::{Account, Api},
+    client::{self, Account, Api},
     report::{self, Limit, Report, median},
+    wire::Connection,
 };
 
 /// How much work to do: Synapse gets less of it, so that it ends.
@@ -83,7 +84,7 @@ pub(crate) async fn embedded(report: &mut Report) {
     report.ours("memory after 200,000 events", "MB", AtMost(120.0), figures.filled.unwrap_or_default());
 }
 
-fn start(dir: &Workdir, port: &Port, appservice: &Appservice) -> Landbridge {
+pub(crate) fn start(dir: &Workdir, port: &Port, appservice: &Appservice) -> Landbridge {
     let data = dir.path().join("data").display().to_string();
     let listen = port.address().to_string();
     let registration = appservice.registration.display().to_string();
@@ -112,7 +113,7 @@ pub(crate) async fn synapse(report: &mut Report) {
     report.synapse("memory, idle", "MB", figures.idle);
 }
 
-fn millis(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
@@ -155,20 +156,22 @@ async fn measure(api: &Api, appservice: &Appservice, process: u32, amount: Amoun
 }
 
 /// Sends with one request in flight per sender; events a second, and the median in milliseconds.
-async fn sends(api: &Api, senders: &[Account], rooms: &[String], total: usize) -> (f64, f64) {
+pub(crate) async fn sends(api: &Api, senders: &[Account], rooms: &[String], total: usize) -> (f64, f64) {
     let (each, rooms) = (total / senders.len(), Arc::new(rooms.to_vec()));
+    let mut connections = Vec::new();
+    for _ in senders {
+        connections.push(Connection::open(api.base()).await);
+    }
     let began = Instant::now();
-    let tasks: Vec<_> = senders
-        .iter()
-        .cloned()
-        .enumerate()
-        .map(|(n, sender)| {
-            let (api, rooms) = (api.clone(), rooms.clone());
+    let tasks: Vec<_> = (senders.iter().cloned().zip(connections).enumerate())
+        .map(|(n, (sender, mut connection))| {
+            let rooms = rooms.clone();
             tokio::spawn(async move {
                 let mut times = Vec::with_capacity(each);
                 for sent in 0..each {
                     let began = Instant::now();
-                    api.send(&sender, &rooms[(sent + n) % rooms.len()], &sent.to_string()).await;
+                    let room = &rooms[(sent + n) % rooms.len()];
+                    connection.send(&sender, room, client::transaction(), &sent.to_string()).await;
                     times.push(began.elapsed());
                 }
                 times
@@ -189,9 +192,10 @@ async fn joins(api: &Api, appservice: &Appservice, room: &str, count: usize) -> 
         .map(|worker| {
             let (api, token, room) = (api.clone(), appservice.token.clone(), room.to_owned());
             tokio::spawn(async move {
+                let mut connection = Connection::open(api.base()).await;
                 for n in (worker..count).step_by(8) {
-                    let user = api.register_virtual(&token, &format!("bench_{n}")).await;
-                    api.join(&user, &room).await;
+                    let user = connection.register_virtual(&token, &format!("bench_{n}")).await;
+                    connection.join(&user, &room).await;
                 }
             })
         })

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo build --release && cargo bench -p landbridge-tests --bench end_to_end            # everything
 //! cargo bench -p landbridge-tests --bench end_to_end -- homeserver synapse bridge        # some of it
+//! cargo bench -p landbridge-tests --bench end_to_end -- crowd million active             # the homeserver at scale
 //! ```
 //!
 //! The load generator runs beside the server on the same machine.
@@ -16,6 +17,8 @@ mod homeserver;
 mod inbox;
 mod irc;
 mod report;
+mod scale;
+mod wire;
 
 use report::Report;
 
@@ -34,6 +37,15 @@ fn main() {
         let mut report = Report::default();
         if wants("homeserver") {
             homeserver::embedded(&mut report).await;
+        }
+        if wants("crowd") {
+            scale::crowd(&mut report).await;
+        }
+        if wants("million") {
+            scale::million(&mut report).await;
+        }
+        if wants("active") {
+            scale::active(&mut report).await;
         }
         if wants("synapse") {
             homeserver::synapse(&mut report).await;
