@@ -2,6 +2,7 @@
 
 mod check;
 mod everywhere;
+mod flood;
 mod kills;
 mod people;
 mod restarts;
