@@ -20,7 +20,7 @@ pub use self::{
     client::{Client, Registered, RetryPolicy},
     error::ClientError,
     media::Download,
-    rooms::{Member, NewRoom},
+    rooms::{Act, Member, NewRoom},
     transport::{HttpTransport, InProcess, Transport, TransportError},
 };
 

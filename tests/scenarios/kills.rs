@@ -22,13 +22,19 @@ pub(crate) const POINTS: &[&str] = &landbridge::dispatch::KILL_POINTS;
 #[tokio::test]
 async fn kill_at_every_step_on_the_embedded_homeserver() {
     let plan = POINTS.iter().map(|point| Kill::At(point)).chain(Kill::randomly(12, 1));
-    Box::pin(survives(On::Embedded, plan.collect())).await;
+    Box::pin(survives(On::Embedded, With::Sqlite, plan.collect())).await;
 }
 
 #[tokio::test]
 async fn kill_at_every_step_beside_synapse() {
     let plan = POINTS.iter().map(|point| Kill::At(point)).chain(Kill::randomly(6, 2));
-    Box::pin(survives(On::Synapse, plan.collect())).await;
+    Box::pin(survives(On::Synapse, With::Sqlite, plan.collect())).await;
+}
+
+#[tokio::test]
+async fn kill_at_every_step_with_the_store_on_postgres() {
+    let plan = POINTS.iter().map(|point| Kill::At(point)).chain(Kill::randomly(4, 3));
+    Box::pin(survives(On::Synapse, With::Postgres, plan.collect())).await;
 }
 
 /// One death of the process.
@@ -76,8 +82,8 @@ impl Mortal for XmppDeployment {
     }
 }
 
-async fn survives(on: On, plan: Vec<Kill>) {
-    let mut d = Deployment::start(on, Over::Inspircd, With::Sqlite, &[LOBBY]).await;
+async fn survives(on: On, with: With, plan: Vec<Kill>) {
+    let mut d = Deployment::start(on, Over::Inspircd, with, &[LOBBY]).await;
     let bob = d.irc_in(LOBBY, "bob").await;
     // The channel's operator is who came first; an IRC operator may set the mode all the same.
     bob.sends("OPER", &["admin", "admin"]);

@@ -15,4 +15,5 @@ mod messages;
 mod people;
 mod restarts;
 mod rooms;
+mod stores;
 mod xmpp;

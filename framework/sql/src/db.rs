@@ -189,7 +189,7 @@ impl Db {
     /// [`SqlError::Failed`] where no connection can be had.
     pub async fn begin(&self) -> Result<Tx<'static>, SqlError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(begin_writing(writer).await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -322,6 +322,21 @@ impl Db {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// After some failures, such as a full disk, SQLite ends a transaction by itself, and the connection counts one that is not there. It
+/// would refuse to begin another for ever: a new connection takes its place.
+async fn begin_writing(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    let error = match writer.begin_with(BEGIN).await {
+        Ok(tx) => return Ok(tx),
+        Err(error) => error,
+    };
+    // It is the only one of its pool.
+    if let Ok(broken) = writer.acquire().await {
+        let _ = broken.close().await;
+    }
+    writer.begin_with(BEGIN).await.map_err(|_| error)
 }
 
 /// An open transaction; dropped without [`Tx::commit`], it is rolled back.

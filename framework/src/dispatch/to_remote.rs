@@ -326,6 +326,8 @@ impl<N: Network> ToRemote<N> {
                 return End::Stopped;
             }
             claimed = unsure;
+            // However long anything else may wait: its sender is told in time.
+            let left = deadline.since(self.clock.now()).max(self.options.first_wait);
             let patience = self.options.puppet_patience.saturating_sub(begun.elapsed());
             let is_puppet = !N::SHARED_LINK && session_id.user_id().is_some() && !row.lane.contains(ASIDE);
             if is_puppet && patience.is_zero() && !unsure {
@@ -333,14 +335,16 @@ impl<N: Network> ToRemote<N> {
             }
             if attempted {
                 // However quickly the connection comes and goes, the lane does not spin.
-                tokio::time::sleep(for_how_long.unwrap_or(wait)).await;
+                tokio::time::sleep(for_how_long.unwrap_or(wait).min(left)).await;
                 wait = (wait * 2).min(self.options.longest_wait);
             } else {
                 let longest = if is_puppet { patience.max(self.options.first_wait) } else { self.options.longest_wait };
                 // What is not connected by then is decided by the next turn.
-                let _ =
-                    tokio::time::timeout(longest.min(self.options.longest_wait), self.speakers.connected(&session_id))
-                        .await;
+                let _ = tokio::time::timeout(
+                    longest.min(self.options.longest_wait).min(left),
+                    self.speakers.connected(&session_id),
+                )
+                .await;
                 if self.speakers.session(&session_id).await.is_none() {
                     tokio::time::sleep(self.options.first_wait).await;
                 }

@@ -8,7 +8,7 @@ use ruma::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Assertion, Client, ClientError, NewRoom};
+use super::{Act, Assertion, Client, ClientError, NewRoom};
 use crate::{
     bridge::{
         Homeserver, HomeserverError,
@@ -122,9 +122,9 @@ impl Homeserver for ClientHomeserver {
         match membership {
             Membership::Invite => self.client.invite(&who, room, whom).await?,
             Membership::Leave if as_user == whom => self.client.leave(&who, room, reason).await?,
-            Membership::Leave => self.client.kick(&who, room, whom, reason).await?,
-            Membership::Ban => self.client.ban(&who, room, whom, reason).await?,
-            Membership::Unban => self.client.unban(&who, room, whom, reason).await?,
+            Membership::Leave => self.client.moderate(&who, room, whom, Act::Kick, reason).await?,
+            Membership::Ban => self.client.moderate(&who, room, whom, Act::Ban, reason).await?,
+            Membership::Unban => self.client.moderate(&who, room, whom, Act::Unban, reason).await?,
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use ruma::{
         },
         room::{Visibility, create_room},
     },
+    assign,
     events::AnyInitialStateEvent,
     serde::Raw,
 };
@@ -45,6 +46,17 @@ pub struct NewRoom {
     pub room_version: Option<RoomVersionId>,
     /// Whether users of other servers can ever be in it.
     pub unfederated: bool,
+}
+
+/// What can be done to somebody in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Puts them out.
+    Kick,
+    /// Puts them out and keeps them out.
+    Ban,
+    /// Lets them back in.
+    Unban,
 }
 
 /// Somebody in a room.
@@ -165,52 +177,33 @@ impl Client {
         self.send(who, request, Repeat::Safe).await.map(drop)
     }
 
-    /// Puts somebody out.
+    /// Puts somebody out, keeps them out, or lets them back in.
     ///
     /// # Errors
-    /// [`ClientError::Forbidden`] when our power does not suffice, or they are not in the room.
-    pub async fn kick(
+    /// [`ClientError::Forbidden`] when our power does not suffice, or they are not what the act needs them to be.
+    pub async fn moderate(
         &self,
         who: &Assertion,
         room: &RoomId,
         user_id: &UserId,
+        act: Act,
         reason: Option<&str>,
     ) -> Result<(), ClientError> {
-        let mut request = kick_user::v3::Request::new(room.to_owned(), user_id.to_owned());
-        request.reason = reason.map(str::to_owned);
-        self.send(who, request, Repeat::Safe).await.map(drop)
-    }
-
-    /// Puts somebody out and keeps them out.
-    ///
-    /// # Errors
-    /// [`ClientError::Forbidden`] when our power does not suffice.
-    pub async fn ban(
-        &self,
-        who: &Assertion,
-        room: &RoomId,
-        user_id: &UserId,
-        reason: Option<&str>,
-    ) -> Result<(), ClientError> {
-        let mut request = ban_user::v3::Request::new(room.to_owned(), user_id.to_owned());
-        request.reason = reason.map(str::to_owned);
-        self.send(who, request, Repeat::Safe).await.map(drop)
-    }
-
-    /// Lets somebody back in.
-    ///
-    /// # Errors
-    /// [`ClientError::Forbidden`] when our power does not suffice, or they are not banned.
-    pub async fn unban(
-        &self,
-        who: &Assertion,
-        room: &RoomId,
-        user_id: &UserId,
-        reason: Option<&str>,
-    ) -> Result<(), ClientError> {
-        let mut request = unban_user::v3::Request::new(room.to_owned(), user_id.to_owned());
-        request.reason = reason.map(str::to_owned);
-        self.send(who, request, Repeat::Safe).await.map(drop)
+        let (room, user_id, reason) = (room.to_owned(), user_id.to_owned(), reason.map(str::to_owned));
+        match act {
+            Act::Kick => {
+                let request = assign!(kick_user::v3::Request::new(room, user_id), { reason });
+                self.send(who, request, Repeat::Safe).await.map(drop)
+            }
+            Act::Ban => {
+                let request = assign!(ban_user::v3::Request::new(room, user_id), { reason });
+                self.send(who, request, Repeat::Safe).await.map(drop)
+            }
+            Act::Unban => {
+                let request = assign!(unban_user::v3::Request::new(room, user_id), { reason });
+                self.send(who, request, Repeat::Safe).await.map(drop)
+            }
+        }
     }
 
     /// The rooms that somebody is in.

@@ -178,12 +178,12 @@ async fn rooms_aliases_members_and_state() {
     members.sort_by(|one, other| one.user_id.cmp(&other.user_id));
     assert_eq!(members[0].profile.name.as_deref(), Some("alice"));
     assert_eq!(members.len(), 2);
-    client.kick(&bot, &room_id, alice_id, Some("why")).await.unwrap();
-    client.ban(&bot, &room_id, alice_id, None).await.unwrap();
+    client.moderate(&bot, &room_id, alice_id, Act::Kick, Some("why")).await.unwrap();
+    client.moderate(&bot, &room_id, alice_id, Act::Ban, None).await.unwrap();
     assert_eq!(room.membership("@alice:example.org"), "ban");
     let members = client.members(&bot, &room_id).await.unwrap();
     assert_eq!(members.iter().find(|member| member.user_id == alice_id).unwrap().membership, "ban");
-    client.unban(&bot, &room_id, alice_id, None).await.unwrap();
+    client.moderate(&bot, &room_id, alice_id, Act::Unban, None).await.unwrap();
     client.invite(&bot, &room_id, alice_id).await.unwrap();
     assert_eq!(room.membership("@alice:example.org"), "invite");
 

@@ -207,7 +207,8 @@ pub enum Dedupe<M> {
         seq: i64,
     },
     /// The network gives no names, and several sessions hear the same room: the n-th equal line of each session within `window`
-    /// is one line. "lol", "lol" is two.
+    /// is one line. "lol", "lol" is two. Remembered in memory only: sessions end with the process, so that none hears after a
+    /// restart what another heard live before it. What a network shows again from its history must be recognised otherwise.
     NthEqual {
         /// How far apart two hearings of one line can be.
         window: Duration,

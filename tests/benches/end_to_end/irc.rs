@@ -34,8 +34,9 @@ impl Irc {
             irc.heard.clone(),
             irc.more.clone(),
             joined.clone(),
+            format!("JOIN {channel}\r\n"),
         ));
-        irc.write(&format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\nJOIN {channel}\r\n")).await;
+        irc.write(&format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\n")).await;
         joined.notified().await;
         irc
     }
@@ -67,6 +68,7 @@ async fn listen(
     heard: Arc<Mutex<Vec<(String, String, Instant)>>>,
     more: Arc<Notify>,
     joined: Arc<Notify>,
+    join: String,
 ) {
     let mut line = Vec::new();
     while read.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
@@ -77,6 +79,9 @@ async fn listen(
         let (source, command) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if source == "PING" {
             let _ = out.lock().await.write_all(format!("PONG {command}\r\n").as_bytes()).await;
+        } else if command == "001" {
+            // Before, nothing can be joined.
+            let _ = out.lock().await.write_all(join.as_bytes()).await;
         } else if command == "366" {
             joined.notify_one();
         } else if command == "PRIVMSG" {
