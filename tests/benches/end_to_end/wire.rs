@@ -82,7 +82,7 @@ impl Connection {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok()).flatten()
         });
-        let length: usize = length.unwrap_or_else(|| panic!("an answer of no known length: {head}"));
+        let length: usize = length.expect("an answer says how long it is");
         while self.inbox.len() < length {
             self.more().await;
         }
