@@ -168,7 +168,9 @@ async fn the_homeserver_restarts(mut d: Deployment) {
 #[tokio::test]
 async fn up_starts_in_an_empty_folder_and_says_what_to_do() {
     let mut d = start(On::Embedded, Over::Ngircd, With::Sqlite).await;
-    let log = d.bridge.log();
+    // The first answer may come before the last line is written.
+    let log =
+        eventually("everything is said", || async { Some(d.bridge.log()).filter(|log| log.contains("Ctrl-C")) }).await;
     for wanted in [d.url().as_str().trim_end_matches('/'), d.alias(LOBBY).as_str()] {
         assert!(log.contains(wanted), "{wanted} is said:\n{log}");
     }
