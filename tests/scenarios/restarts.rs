@@ -169,8 +169,12 @@ async fn the_homeserver_restarts(mut d: Deployment) {
 async fn up_starts_in_an_empty_folder_and_says_what_to_do() {
     let mut d = start(On::Embedded, Over::Ngircd, With::Sqlite).await;
     // The first answer may come before the last line is written.
-    let log =
-        eventually("everything is said", || async { Some(d.bridge.log()).filter(|log| log.contains("Ctrl-C")) }).await;
+    let bridge = &mut d.bridge;
+    let log = eventually("everything is said", || {
+        let log = bridge.log();
+        async move { log.contains("Ctrl-C").then_some(log) }
+    })
+    .await;
     for wanted in [d.url().as_str().trim_end_matches('/'), d.alias(LOBBY).as_str()] {
         assert!(log.contains(wanted), "{wanted} is said:\n{log}");
     }
