@@ -3,20 +3,26 @@
 pub(crate) mod commands;
 pub(crate) mod content;
 pub mod dead_letters;
+mod entering;
 pub(crate) mod ephemeral;
 mod gate;
+mod greeting;
 pub mod homeserver;
 pub(crate) mod latest;
 pub mod mappings;
 pub(crate) mod members;
 pub mod names;
+pub(crate) mod parts;
 pub mod permissions;
 pub(crate) mod pictures;
+mod plumbing;
 pub(crate) mod power;
+mod retention;
 pub mod revoked;
 pub(crate) mod room_names;
 pub mod rooms;
 mod running;
+pub mod setup;
 pub mod speakers;
 mod stripes;
 mod tasks;
@@ -31,6 +37,7 @@ pub use self::{
     permissions::{Permissions, Role},
     revoked::Revoked,
     rooms::RoomError,
-    running::{Bridge, Plumb, Retention, Setup, StartError},
+    running::Bridge,
+    setup::{Plumb, Retention, Setup, StartError},
     speakers::Speakers,
 };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ruma::{RoomId, UserId};
 
 use super::{
-    Homeserver, HomeserverError, Names, Permissions, Revoked, Role, Speakers, power, revoked,
+    Homeserver, HomeserverError, Names, Permissions, Revoked, Role, Speakers,
+    parts::Parts,
+    power, revoked,
     rooms::{RoomError, Rooms},
 };
 use crate::network::{Network, RemoteId, Session as _, SessionId};
@@ -30,6 +32,17 @@ pub(crate) fn words<N: Network>(body: &str) -> Option<Vec<&str>> {
 }
 
 impl<N: Network> Commands<N> {
+    pub(crate) fn new(parts: &Parts<N>, rooms: &Arc<Rooms<N>>, permissions: Permissions, revoked: Revoked) -> Self {
+        Self {
+            names: Arc::clone(&parts.names),
+            rooms: Arc::clone(rooms),
+            homeserver: Arc::clone(&parts.homeserver),
+            speakers: Arc::clone(&parts.speakers),
+            permissions,
+            revoked,
+        }
+    }
+
     /// Carries a command out and says what to answer. May be carried out twice, when the bridge crashes in between.
     ///
     /// # Errors

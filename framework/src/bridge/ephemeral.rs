@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::EventId;
 
 use super::{
-    Homeserver, HomeserverError, Names, latest::Latest, mappings::Mappings, members::Members,
+    Homeserver, HomeserverError, Names, latest::Latest, mappings::Mappings, members::Members, parts::Parts,
     virtual_users::VirtualUsers,
 };
 use crate::{
@@ -50,6 +50,18 @@ pub(crate) struct Teller<N: Network> {
 }
 
 impl<N: Network> Teller<N> {
+    pub(crate) fn new(parts: &Parts<N>, users: &Arc<VirtualUsers<N>>, members: &Arc<Members<N>>) -> Self {
+        Self {
+            network: Arc::clone(&parts.network),
+            names: Arc::clone(&parts.names),
+            mappings: parts.mappings.clone(),
+            members: Arc::clone(members),
+            users: Arc::clone(users),
+            homeserver: Arc::clone(&parts.homeserver),
+            store: parts.store.clone(),
+        }
+    }
+
     /// Tells whatever is new, for ever.
     pub(crate) async fn run(self, news: Arc<News<N>>) {
         news.pass_on(|about, what| async {

@@ -13,7 +13,8 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::sync::mpsc;
 
 use super::{
-    Homeserver, HomeserverError, Names, homeserver::Membership, stripes::Stripes, virtual_users::VirtualUsers,
+    Homeserver, HomeserverError, Names, homeserver::Membership, parts::Parts, stripes::Stripes,
+    virtual_users::VirtualUsers,
 };
 use crate::{
     dispatch::Kill,
@@ -67,22 +68,18 @@ pub(crate) type Known<U> = (U, String, OwnedUserId);
 impl<N: Network> Members<N> {
     /// Takes what the store held. The returned future makes true what is wanted, for ever.
     pub(crate) fn new(
-        network: Arc<N>,
-        names: Arc<Names>,
-        users: Arc<VirtualUsers<N>>,
-        homeserver: Arc<dyn Homeserver>,
-        store: Store,
-        kill: Kill,
+        parts: &Parts<N>,
+        users: &Arc<VirtualUsers<N>>,
         rows: Vec<MemberRow>,
-    ) -> (Arc<Self>, impl Future<Output = ()> + Send + 'static) {
+    ) -> (Arc<Self>, impl Future<Output = ()> + Send + use<N>) {
         let (unsettled, work) = mpsc::unbounded_channel();
         let members = Arc::new(Self {
-            network,
-            names,
-            users,
-            homeserver,
-            store,
-            kill,
+            network: Arc::clone(&parts.network),
+            names: Arc::clone(&parts.names),
+            users: Arc::clone(users),
+            homeserver: Arc::clone(&parts.homeserver),
+            store: parts.store.clone(),
+            kill: parts.kill.clone(),
             rooms: RwLock::default(),
             locks: Stripes::default(),
             unsettled,

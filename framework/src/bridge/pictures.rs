@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Homeserver, HomeserverError, Names, stripes::Stripes, virtual_users::VirtualUsers};
+use super::{Homeserver, HomeserverError, Names, parts::Parts, stripes::Stripes, virtual_users::VirtualUsers};
 use crate::{
     clock::Clock,
     network::{Network, Picture, PictureContent, Pictured},
@@ -20,14 +20,15 @@ pub(crate) struct Pictures<N: Network> {
 }
 
 impl<N: Network> Pictures<N> {
-    pub(crate) fn new(
-        names: Arc<Names>,
-        users: Arc<VirtualUsers<N>>,
-        homeserver: Arc<dyn Homeserver>,
-        store: Store,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { names, users, homeserver, store, clock, locks: Stripes::default() }
+    pub(crate) fn new(parts: &Parts<N>, users: &Arc<VirtualUsers<N>>) -> Self {
+        Self {
+            names: Arc::clone(&parts.names),
+            users: Arc::clone(users),
+            homeserver: Arc::clone(&parts.homeserver),
+            store: parts.store.clone(),
+            clock: Arc::clone(&parts.clock),
+            locks: Stripes::default(),
+        }
     }
 
     /// Gives a virtual user a picture, or takes it away.

@@ -16,6 +16,7 @@ use super::{
     homeserver::NewRoom,
     mappings::{MappingKind, Mappings, RoomMapping, remember},
     members::Members,
+    parts::Parts,
     stripes::Stripes,
     tasks::Tasks,
     virtual_users::VirtualUsers,
@@ -77,6 +78,23 @@ pub(crate) struct Rooms<N: Network> {
 }
 
 impl<N: Network> Rooms<N> {
+    pub(crate) fn new(parts: &Parts<N>, users: &Arc<VirtualUsers<N>>, members: &Arc<Members<N>>) -> Self {
+        Self {
+            network: Arc::clone(&parts.network),
+            names: Arc::clone(&parts.names),
+            mappings: parts.mappings.clone(),
+            members: Arc::clone(members),
+            users: Arc::clone(users),
+            homeserver: Arc::clone(&parts.homeserver),
+            speakers: Arc::clone(&parts.speakers),
+            store: parts.store.clone(),
+            clock: Arc::clone(&parts.clock),
+            locks: Stripes::default(),
+            invited: Notify::new(),
+            tasks: Tasks::default(),
+        }
+    }
+
     /// The Matrix room of a shared remote room: makes it where there is none. The network is asked first whether it may be.
     pub(crate) async fn portal(&self, room: &N::Room) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
         let _one_at_a_time = self.locks.lock(room).await;

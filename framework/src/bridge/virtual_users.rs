@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use ruma::{MxcUri, OwnedUserId};
 
-use super::{Homeserver, HomeserverError, Names, stripes::Stripes};
+use super::{Homeserver, HomeserverError, Names, parts::Parts, stripes::Stripes};
 use crate::{
     network::{Network, Profile, RemoteId},
     store::{Change, Store, UserRow},
@@ -25,8 +25,15 @@ pub(crate) struct VirtualUsers<N: Network> {
 }
 
 impl<N: Network> VirtualUsers<N> {
-    pub(crate) fn new(network: Arc<N>, names: Arc<Names>, homeserver: Arc<dyn Homeserver>, store: Store) -> Self {
-        Self { network, names, homeserver, store, known: Mutex::default(), locks: Stripes::default() }
+    pub(crate) fn new(parts: &Parts<N>) -> Self {
+        Self {
+            network: Arc::clone(&parts.network),
+            names: Arc::clone(&parts.names),
+            homeserver: Arc::clone(&parts.homeserver),
+            store: parts.store.clone(),
+            known: Mutex::default(),
+            locks: Stripes::default(),
+        }
     }
 
     /// The Matrix id of a remote user.

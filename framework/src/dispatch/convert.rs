@@ -12,6 +12,7 @@ use crate::{
         dead_letters::Stage,
         mappings::{Mappings, RoomMapping},
         members::Members,
+        parts::Parts,
         room_names::RoomNames,
         rooms::Rooms,
     },
@@ -77,6 +78,31 @@ pub(super) struct Kept<N: Network> {
 }
 
 impl<N: Network> Converter<N> {
+    pub(crate) fn new(
+        parts: &Parts<N>,
+        members: &Arc<Members<N>>,
+        rooms: &Arc<Rooms<N>>,
+        commands: Commands<N>,
+    ) -> Self {
+        Self {
+            bridge: parts.bridge.clone(),
+            network: Arc::clone(&parts.network),
+            names: Arc::clone(&parts.names),
+            mappings: parts.mappings.clone(),
+            members: Arc::clone(members),
+            room_names: Arc::new(RoomNames::new(Arc::clone(&parts.homeserver))),
+            rooms: Arc::clone(rooms),
+            commands: Arc::new(commands),
+            homeserver: Arc::clone(&parts.homeserver),
+            speakers: Arc::clone(&parts.speakers),
+            lanes: Arc::clone(&parts.lanes),
+            store: parts.store.clone(),
+            clock: Arc::clone(&parts.clock),
+            kill: parts.kill.clone(),
+            options: parts.options.clone(),
+        }
+    }
+
     /// Works a lane until it has nothing to do.
     pub(crate) async fn run(self: Arc<Self>, lane: String) {
         let mut kept = Kept {

@@ -17,6 +17,7 @@ use crate::{
         Names, Speakers,
         latest::Latest,
         mappings::{Mappings, RoomMapping},
+        parts::Parts,
     },
     clock::Millis,
     network::{EphemeralKind, Level, Network, Presence, Session as _, SessionId, ephemeral::Ephemeral},
@@ -93,13 +94,15 @@ struct PresenceContent {
 }
 
 impl<N: Network> Ephemerals<N> {
-    pub(crate) fn new(
-        names: Arc<Names>,
-        mappings: Mappings<N::Room>,
-        speakers: Arc<dyn Speakers<N>>,
-        store: Store,
-    ) -> Self {
-        Self { names, mappings, speakers, store, news: Latest::new(QUEUE), typing: Mutex::default() }
+    pub(crate) fn new(parts: &Parts<N>) -> Self {
+        Self {
+            names: Arc::clone(&parts.names),
+            mappings: parts.mappings.clone(),
+            speakers: Arc::clone(&parts.speakers),
+            store: parts.store.clone(),
+            news: Latest::new(QUEUE),
+            typing: Mutex::default(),
+        }
     }
 
     /// Takes what a transaction brought. Never waits. What is of no known form is left out.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use landbridge_sql::WriteError;
+use landbridge_sql::{SqlError, WriteError};
 use parking_lot::Mutex;
 use ruma::{RoomAliasId, RoomId, UserId, events::AnyTimelineEvent, serde::Raw};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use super::{
     numbers::{self, Numbers},
 };
 use crate::{
-    bridge::{Names, content::KEY, mappings::Mappings, rooms::Rooms, virtual_users::VirtualUsers},
+    bridge::{Names, content::KEY, mappings::Mappings, parts::Parts, rooms::Rooms, virtual_users::VirtualUsers},
     clock::{Clock, Millis},
     network::{Direction, Network},
     store::{Change, Echo, Heard, InboxRow, Store},
@@ -59,6 +59,37 @@ struct Head {
 }
 
 impl<N: Network> Inbox<N> {
+    /// Takes up the numbers of the transactions where an earlier life left them.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn resume(
+        parts: &Parts<N>,
+        users: &Arc<VirtualUsers<N>>,
+        rooms: &Arc<Rooms<N>>,
+        ephemerals: Arc<Ephemerals<N>>,
+        registration: &str,
+    ) -> Result<Self, SqlError> {
+        let epoch = epoch(registration);
+        let numbers = Numbers::resume(parts.store.position(&stream(&epoch)).await?);
+        Ok(Self {
+            network: Arc::clone(&parts.network),
+            names: Arc::clone(&parts.names),
+            mappings: parts.mappings.clone(),
+            rooms: Arc::clone(rooms),
+            users: Arc::clone(users),
+            lanes: Arc::clone(&parts.lanes),
+            store: parts.store.clone(),
+            clock: Arc::clone(&parts.clock),
+            kill: parts.kill.clone(),
+            epoch,
+            numbers,
+            alive: Arc::clone(&parts.alive),
+            ephemerals,
+            backlog: Arc::default(),
+        })
+    }
+
     /// What a transaction becomes: rows for what others did, echoes of what we did.
     fn change(&self, transaction: &Transaction) -> Change {
         let now = self.clock.now();

@@ -14,6 +14,7 @@ use crate::{
         homeserver::{Membership as Ask, Outgoing},
         mappings::{MappingKind, Mappings},
         members::Members,
+        parts::Parts,
         rooms::Rooms,
         virtual_users::VirtualUsers,
     },
@@ -75,6 +76,31 @@ struct Place<'a> {
 }
 
 impl<N: Network> ToMatrix<N> {
+    pub(crate) fn new(
+        parts: &Parts<N>,
+        users: &Arc<VirtualUsers<N>>,
+        members: &Arc<Members<N>>,
+        rooms: &Arc<Rooms<N>>,
+    ) -> Self {
+        Self {
+            network: Arc::clone(&parts.network),
+            names: Arc::clone(&parts.names),
+            mappings: parts.mappings.clone(),
+            members: Arc::clone(members),
+            users: Arc::clone(users),
+            rooms: Arc::clone(rooms),
+            homeserver: Arc::clone(&parts.homeserver),
+            lanes: Arc::clone(&parts.lanes),
+            store: parts.store.clone(),
+            clock: Arc::clone(&parts.clock),
+            metrics: parts.metrics.clone(),
+            kill: parts.kill.clone(),
+            permits: Semaphore::new(parts.options.matrix_at_once.max(1)),
+            options: parts.options.clone(),
+            alive: Arc::clone(&parts.alive),
+        }
+    }
+
     /// Works a lane until it has nothing to do.
     pub(crate) async fn run(self: Arc<Self>, lane: String) {
         loop {

@@ -27,7 +27,7 @@ use super::{
     status::{self, About},
 };
 use crate::{
-    bridge::{Homeserver, HomeserverError, Names, Speakers, dead_letters::Stage},
+    bridge::{Homeserver, HomeserverError, Names, Speakers, dead_letters::Stage, parts::Parts},
     clock::{Clock, Millis},
     metrics::{Metrics, Outcome},
     network::{
@@ -119,6 +119,22 @@ struct Spoken<N: Network> {
 }
 
 impl<N: Network> ToRemote<N> {
+    pub(crate) fn new(parts: &Parts<N>) -> Self {
+        Self {
+            bridge: parts.bridge.clone(),
+            names: Arc::clone(&parts.names),
+            homeserver: Arc::clone(&parts.homeserver),
+            speakers: Arc::clone(&parts.speakers),
+            lanes: Arc::clone(&parts.lanes),
+            store: parts.store.clone(),
+            since: parts.clock.now(),
+            clock: Arc::clone(&parts.clock),
+            metrics: parts.metrics.clone(),
+            kill: parts.kill.clone(),
+            options: parts.options.clone(),
+        }
+    }
+
     /// Works a lane until it has nothing to do.
     pub(crate) async fn run(self: Arc<Self>, lane: String) {
         let mut held = Held::new();

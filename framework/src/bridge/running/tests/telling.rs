@@ -174,9 +174,13 @@ async fn messages_are_forgotten_when_they_are_too_old_or_too_many() {
         known
     };
     assert_eq!(known(&stage).await, [true; 6]);
-    while super::super::prune_once(&stage.bridge().store, stage.clock.now(), stage.retention).await.unwrap() > 0 {}
+    while crate::bridge::retention::prune_once(&stage.bridge().store, stage.clock.now(), stage.retention).await.unwrap()
+        > 0
+    {}
     assert_eq!(known(&stage).await, [false, false, false, true, true, true], "the newest three");
     stage.clock.advance(day * 2 - std::time::Duration::from_mins(2));
-    while super::super::prune_once(&stage.bridge().store, stage.clock.now(), stage.retention).await.unwrap() > 0 {}
+    while crate::bridge::retention::prune_once(&stage.bridge().store, stage.clock.now(), stage.retention).await.unwrap()
+        > 0
+    {}
     assert_eq!(known(&stage).await, [false, false, false, false, true, true], "younger than two days");
 }
