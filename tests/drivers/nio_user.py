@@ -1,13 +1,11 @@
-"""One Matrix user on matrix-nio, driven over JSON lines.
+"""One Matrix user on matrix-nio, driven over JSON lines as driven.py tells.
 
-A request is one line on standard input: {"id": 1, "do": "text", "args": {...}}. Its answer is one line on standard
-output: {"id": 1, "ok": {...}} or {"id": 1, "error": "..."}. What the sync brings in between is written as
+What the sync brings in between is written as
 {"event": {...}, "room": "!r:s", "part": "timeline" | "state" | "invite" | "ephemeral" | "left"}.
 """
 
 import asyncio
 import io
-import json
 import logging
 import sys
 import tempfile
@@ -16,18 +14,11 @@ import uuid
 import aiohttp
 from nio import AsyncClient, AsyncClientConfig, ReceiptEvent, RoomPreset, TypingNoticeEvent, responses
 
+from driven import Refused, serve, write
+
 logging.disable(logging.CRITICAL)
 
 SYNC_FILTER = {"room": {"timeline": {"limit": 500}}, "presence": {"not_types": ["*"]}}
-
-
-class Refused(Exception):
-    """The homeserver answered with an error."""
-
-
-def write(line):
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 def ok(response):
@@ -217,24 +208,9 @@ class Driver:
         return {"displayname": profile.displayname, "avatar_url": profile.avatar_url}
 
 
-async def handle(driver, request):
-    try:
-        result = await getattr(driver, request["do"])(**request.get("args", {}))
-        write({"id": request["id"], "ok": result or {}})
-    except Exception as error:
-        write({"id": request["id"], "error": str(error) if isinstance(error, Refused) else repr(error)})
-
-
 async def main():
     driver = Driver(sys.argv[1], sys.argv[2], "encrypted" in sys.argv[3:])
-    reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    tasks = set()
-    while line := await reader.readline():
-        task = asyncio.create_task(handle(driver, json.loads(line)))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    await serve(driver)
     if driver.syncing:
         driver.syncing.cancel()
     await driver.client.close()

@@ -1,12 +1,10 @@
-"""One XMPP user on slixmpp, driven over JSON lines.
+"""One XMPP user on slixmpp, driven over JSON lines as driven.py tells.
 
-A request is one line on standard input: {"id": 1, "do": "say", "args": {...}}. Its answer is one line on standard
-output: {"id": 1, "ok": {...}} or {"id": 1, "error": "..."}. Every stanza that comes in between is written as
+Every stanza that comes in between is written as
 {"stanza": {"name", "from", "to", "type", "id", "body", "subject", "codes": [...], "xml"}}.
 """
 
 import asyncio
-import json
 import logging
 import sys
 import uuid
@@ -15,18 +13,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 import slixmpp
 
+from driven import Refused, serve, write
+
 logging.disable(logging.CRITICAL)
 
 MUC_USER = "{http://jabber.org/protocol/muc#user}"
-
-
-def write(line):
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
-
-
-class Refused(Exception):
-    """The server answered with an error."""
 
 
 class Driver(slixmpp.ClientXMPP):
@@ -135,24 +126,9 @@ class Driver(slixmpp.ClientXMPP):
         return {"xml": xml}
 
 
-async def handle(driver, request):
-    try:
-        result = await getattr(driver, request["do"])(**request.get("args", {}))
-        write({"id": request["id"], "ok": result or {}})
-    except Exception as error:
-        write({"id": request["id"], "error": str(error) if isinstance(error, Refused) else repr(error)})
-
-
 async def main():
     driver = Driver(sys.argv[1], sys.argv[2])
-    reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    tasks = set()
-    while line := await reader.readline():
-        task = asyncio.create_task(handle(driver, json.loads(line)))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    await serve(driver)
 
 
 asyncio.run(main())
