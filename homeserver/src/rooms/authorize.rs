@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    EventId, UserId,
+    EventId, Int, UserId,
     events::{StateEventType, TimelineEventType},
     room_version_rules::AuthorizationRules,
     state_res::{
@@ -75,14 +75,7 @@ pub(super) fn has_power(
     power_levels: Option<&Arc<Event>>,
     create: &Arc<Event>,
 ) -> Result<bool, String> {
-    let creators = RoomCreateEvent::new(create).creators(rules)?;
-    if rules.explicitly_privilege_room_creators && creators.contains(user) {
-        return Ok(true);
-    }
-    let Some(power_levels) = power_levels else { return Ok(creators.contains(user)) };
-    let power_levels = RoomPowerLevelsEvent::new(power_levels);
-    let needed = power_levels.get_as_int_or_default(field, rules)?;
-    Ok(power_levels.user_power_level(user, rules)? >= needed)
+    reaches(rules, user, power_levels, create, |levels| levels.get_as_int_or_default(field, rules))
 }
 
 /// Whether a user has the power to send a type of state event.
@@ -93,12 +86,24 @@ pub(super) fn may_send_state(
     power_levels: Option<&Arc<Event>>,
     create: &Arc<Event>,
 ) -> Result<bool, String> {
+    let kind = TimelineEventType::from(kind);
+    reaches(rules, user, power_levels, create, |levels| levels.event_power_level(&kind, Some(""), rules))
+}
+
+/// Whether a user's power reaches what the power levels ask for; without power levels, only the creators' does.
+fn reaches(
+    rules: &AuthorizationRules,
+    user: &UserId,
+    power_levels: Option<&Arc<Event>>,
+    create: &Arc<Event>,
+    needed: impl FnOnce(&RoomPowerLevelsEvent<&Arc<Event>>) -> Result<Int, String>,
+) -> Result<bool, String> {
     let creators = RoomCreateEvent::new(create).creators(rules)?;
     if rules.explicitly_privilege_room_creators && creators.contains(user) {
         return Ok(true);
     }
     let Some(power_levels) = power_levels else { return Ok(creators.contains(user)) };
     let power_levels = RoomPowerLevelsEvent::new(power_levels);
-    let needed = power_levels.event_power_level(&TimelineEventType::from(kind), Some(""), rules)?;
+    let needed = needed(&power_levels)?;
     Ok(power_levels.user_power_level(user, rules)? >= needed)
 }
