@@ -24,6 +24,9 @@ use crate::{args::UpArgs, irc, registration::read_or_make};
 /// Below which path the bridge's health, metrics and media are found.
 pub(super) const PATH: &str = "/_landbridge/irc";
 
+/// What people see the bot called in the rooms it makes.
+const BOT_NAME: &str = "IRC bridge";
+
 /// A running bridge.
 pub(super) struct Irc {
     pub(super) running: Running<IrcNetwork>,
@@ -87,7 +90,7 @@ impl Irc {
             registration: registration.clone(),
             database: database(data),
             public_url: Some(ServiceUrl::parse(format!("{url}{PATH}"))?),
-            bridge: BridgeSection::default(),
+            bridge: BridgeSection { display_name: Some(BOT_NAME.to_owned()), ..BridgeSection::default() },
             logging: LoggingSection::default(),
             metrics: MetricsSection::default(),
             network,
