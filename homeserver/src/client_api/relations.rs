@@ -4,22 +4,16 @@
 //! [threads]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidthreads
 //! [time]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event
 
-use axum::{Json, Router, extract::State};
+use axum::{Json, Router, extract::State, routing::get};
 use landbridge_axum_ruma::mount;
 use ruma::{
-    UInt,
+    OwnedEventId, OwnedRoomId, UInt,
     api::{
         Direction as ApiDirection,
-        client::{
-            relations::{
-                get_relating_events::v1 as relating, get_relating_events_with_rel_type::v1 as relating_by,
-                get_relating_events_with_rel_type_and_event_type::v1 as relating_by_both,
-            },
-            room::get_event_by_timestamp::v1 as by_time,
-            threads::get_threads::v1 as get_threads,
-        },
+        client::{room::get_event_by_timestamp::v1 as by_time, threads::get_threads::v1 as get_threads},
     },
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{messages::token, shown::Reader};
@@ -28,6 +22,7 @@ use crate::{
         ApiState,
         auth::{Authed, Caller},
         error::ApiResult,
+        path::{PathArgs, QueryArgs},
     },
     rooms::{Direction, RelationsQuery, Rooms, ThreadsQuery},
     users::AccountData,
@@ -38,9 +33,13 @@ const DEFAULT_PAGE: usize = 5;
 const MAX_PAGE: usize = 500;
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    let router = mount::<relating::Request, _, _, _>(router, all);
-    let router = mount::<relating_by::Request, _, _, _>(router, by_type);
-    let router = mount::<relating_by_both::Request, _, _, _>(router, by_both);
+    let router = ["v1", "unstable"].into_iter().fold(router, |router, version| {
+        let base = format!("/_matrix/client/{version}/rooms/{{room_id}}/relations/{{event_id}}");
+        router
+            .route(&base, get(relations))
+            .route(&format!("{base}/{{rel_type}}"), get(relations))
+            .route(&format!("{base}/{{rel_type}}/{{event_type}}"), get(relations))
+    });
     let router = mount::<by_time::Request, _, _, _>(router, timestamp);
     mount::<get_threads::Request, _, _, _>(router, threads)
 }
@@ -80,66 +79,46 @@ async fn page(
     Ok(Json(answer))
 }
 
-/// `GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}`
-async fn all(
-    State(rooms): State<Rooms>,
-    State(account_data): State<AccountData>,
-    Authed { caller, body }: Authed<relating::Request>,
-) -> ApiResult<Json<Value>> {
-    let query = RelationsQuery {
-        room_id: body.room_id,
-        event_id: body.event_id,
-        rel_type: None,
-        kind: None,
-        from: token(body.from.as_deref())?,
-        to: token(body.to.as_deref())?,
-        direction: direction(body.dir),
-        limit: limit(body.limit),
-        recurse: body.recurse,
-    };
-    page(&rooms, &account_data, &caller, body.from.as_deref(), query).await
+/// What the path says: the three endpoints differ only in how much they ask for.
+#[derive(Deserialize)]
+struct Which {
+    room_id: OwnedRoomId,
+    event_id: OwnedEventId,
+    rel_type: Option<String>,
+    event_type: Option<String>,
 }
 
-/// `GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}`
-async fn by_type(
-    State(rooms): State<Rooms>,
-    State(account_data): State<AccountData>,
-    Authed { caller, body }: Authed<relating_by::Request>,
-) -> ApiResult<Json<Value>> {
-    let rel_type = body.rel_type.to_string();
-    let query = RelationsQuery {
-        room_id: body.room_id,
-        event_id: body.event_id,
-        rel_type: Some(&rel_type),
-        kind: None,
-        from: token(body.from.as_deref())?,
-        to: token(body.to.as_deref())?,
-        direction: direction(body.dir),
-        limit: limit(body.limit),
-        recurse: body.recurse,
-    };
-    page(&rooms, &account_data, &caller, body.from.as_deref(), query).await
+#[derive(Deserialize)]
+struct How {
+    from: Option<String>,
+    to: Option<String>,
+    #[serde(default)]
+    dir: ApiDirection,
+    limit: Option<u64>,
+    #[serde(default)]
+    recurse: bool,
 }
 
-/// `GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}`
-async fn by_both(
+/// `GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}/{eventType}`, and without the last or the last two.
+async fn relations(
     State(rooms): State<Rooms>,
     State(account_data): State<AccountData>,
-    Authed { caller, body }: Authed<relating_by_both::Request>,
+    caller: Caller,
+    PathArgs(which): PathArgs<Which>,
+    QueryArgs(how): QueryArgs<How>,
 ) -> ApiResult<Json<Value>> {
-    let (rel_type, kind) = (body.rel_type.to_string(), body.event_type.to_string());
     let query = RelationsQuery {
-        room_id: body.room_id,
-        event_id: body.event_id,
-        rel_type: Some(&rel_type),
-        kind: Some(&kind),
-        from: token(body.from.as_deref())?,
-        to: token(body.to.as_deref())?,
-        direction: direction(body.dir),
-        limit: limit(body.limit),
-        recurse: body.recurse,
+        room_id: which.room_id,
+        event_id: which.event_id,
+        rel_type: which.rel_type.as_deref(),
+        kind: which.event_type.as_deref(),
+        from: token(how.from.as_deref())?,
+        to: token(how.to.as_deref())?,
+        direction: direction(how.dir),
+        limit: limit(how.limit.map(UInt::new_saturating)),
+        recurse: how.recurse,
     };
-    page(&rooms, &account_data, &caller, body.from.as_deref(), query).await
+    page(&rooms, &account_data, &caller, how.from.as_deref(), query).await
 }
 
 /// `GET /_matrix/client/v1/rooms/{roomId}/threads`

@@ -1,39 +1,31 @@
 //! A homeserver in this process, people with access tokens, and a scripted application service.
 
 use std::{
-    collections::VecDeque,
     path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Request as AxumRequest, State},
-    response::{IntoResponse, Response},
-};
+use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use landbridge_homeserver::{
     Config, Homeserver,
     appservice::{Appservice, InProcess},
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
 };
-use landbridge_registration::{Builder, Namespace, Registration, Token};
-use parking_lot::Mutex;
+use landbridge_registration::Registration;
 use ruma::server_name;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+mod services;
 
-pub(crate) const AS_TOKEN: &str = "the-as-token";
-pub(crate) const HS_TOKEN: &str = "the-hs-token";
+pub(crate) use self::services::*;
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A homeserver for one test.
 pub(crate) struct Server {
@@ -79,6 +71,19 @@ impl Server {
         let hs = open(dir.path(), database.clone()).await;
         let router = hs.router();
         Self { hs, router, dir, database }
+    }
+
+    /// That behaves otherwise than usual.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(Arc::new(SystemClock), change).await
+    }
+
+    /// That behaves otherwise than usual, with a clock of its own.
+    pub(crate) async fn at(clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(server_name!("localhost").to_owned(), dir.path());
+        change(&mut config);
+        Self::of(Homeserver::open(config, clock).await.unwrap(), dir)
     }
 
     /// Stops and starts again on the same data.
@@ -232,193 +237,6 @@ pub(crate) fn bodies(events: &Value) -> Vec<String> {
     events.iter().filter_map(|event| event["content"]["body"].as_str().map(str::to_owned)).collect()
 }
 
-/// A registration for `@irc_…` and `#irc_…`.
-pub(crate) fn irc_registration() -> Registration {
-    let server = server_name!("localhost");
-    Builder::new("irc", "ircbot")
-        .url("http://127.0.0.1:1")
-        .user_namespace(Namespace::users_with_prefix("irc_", server))
-        .alias_namespace(Namespace::aliases_with_prefix("irc_", server))
-        .ephemeral(true)
-        .tokens(Token::from(AS_TOKEN), Token::from(HS_TOKEN))
-        .build()
-        .unwrap()
-}
-
-/// The bot of the application service, or a virtual user of it.
-pub(crate) fn virtual_user(server: &Server, name: &str) -> Virtual {
-    Virtual { router: server.router.clone(), user_id: format!("@{name}:localhost") }
-}
-
-/// Somebody an application service acts as.
-pub(crate) struct Virtual {
-    router: Router,
-    pub(crate) user_id: String,
-}
-
-impl Virtual {
-    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let joint = if path.contains('?') { '&' } else { '?' };
-        let path = format!("/_matrix/client/v3/{path}{joint}user_id={}", self.user_id);
-        let response = self.router.clone().oneshot(request(method, &path, Some(AS_TOKEN), body)).await.unwrap();
-        let (head, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, 64 * 1024 * 1024).await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: head.status, headers: head.headers, bytes, body }
-    }
-
-    pub(crate) async fn joins(&self, room: &str) {
-        self.call("POST", &format!("join/{room}"), Some(json!({}))).await.ok();
-    }
-}
-
-/// Registers a virtual user.
-pub(crate) async fn registers(server: &Server, name: &str) -> Virtual {
-    let body = json!({ "type": "m.login.application_service", "username": name, "inhibit_login": true });
-    server.call("POST", "/_matrix/client/v3/register", Some(AS_TOKEN), Some(body)).await.ok();
-    virtual_user(server, name)
-}
-
-/// An application service that writes down what it is told and answers as it is told.
-#[derive(Clone, Default)]
-pub(crate) struct Service {
-    inner: Arc<ServiceInner>,
-}
-
-#[derive(Default)]
-struct ServiceInner {
-    calls: Mutex<Vec<Call>>,
-    answers: Mutex<VecDeque<StatusCode>>,
-    /// What everything is answered when nothing is scripted; 0 is 200.
-    usual: Mutex<Option<StatusCode>>,
-    /// Makes what is asked for, before the query is answered.
-    maker: Mutex<Option<Maker>>,
-    called: Notify,
-    in_flight: std::sync::atomic::AtomicUsize,
-    most_in_flight: std::sync::atomic::AtomicUsize,
-}
-
-type Maker = Arc<dyn Fn(String) -> std::pin::Pin<Box<dyn Future<Output = StatusCode> + Send>> + Send + Sync>;
-
-/// One request to the application service.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) path: String,
-    pub(crate) token: String,
-    pub(crate) body: Bytes,
-    pub(crate) answered: StatusCode,
-    pub(crate) at: tokio::time::Instant,
-}
-
-impl Call {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
-    }
-
-    pub(crate) fn txn_id(&self) -> Option<&str> {
-        self.path.strip_prefix("/_matrix/app/v1/transactions/")
-    }
-}
-
-impl Service {
-    pub(crate) fn router(&self) -> Router {
-        Router::new().fallback(take).with_state(self.clone())
-    }
-
-    /// Answers the next transactions so.
-    pub(crate) fn answers(&self, statuses: &[u16]) {
-        self.inner.answers.lock().extend(statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap()));
-    }
-
-    /// Answers all transactions so that nothing is scripted for.
-    pub(crate) fn always(&self, status: u16) {
-        *self.inner.usual.lock() = Some(StatusCode::from_u16(status).unwrap());
-    }
-
-    /// Makes users and rooms when asked for them.
-    pub(crate) fn makes<F, Fut>(&self, make: F)
-    where
-        F: Fn(String) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = StatusCode> + Send + 'static,
-    {
-        *self.inner.maker.lock() = Some(Arc::new(move |path| Box::pin(make(path))));
-    }
-
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        self.inner.calls.lock().clone()
-    }
-
-    pub(crate) fn transactions(&self) -> Vec<Call> {
-        self.calls().into_iter().filter(|call| call.txn_id().is_some()).collect()
-    }
-
-    pub(crate) fn most_in_flight(&self) -> usize {
-        self.inner.most_in_flight.load(std::sync::atomic::Ordering::SeqCst)
-    }
-
-    /// The events of all acknowledged transactions, in order.
-    pub(crate) fn events(&self) -> Vec<Value> {
-        let acknowledged = self.transactions().into_iter().filter(|call| call.answered.is_success());
-        acknowledged.flat_map(|call| call.json()["events"].as_array().cloned().unwrap_or_default()).collect()
-    }
-
-    /// Waits until something is so.
-    pub(crate) async fn until(&self, test: impl Fn(&Self) -> bool) {
-        let wait = async {
-            loop {
-                let called = self.inner.called.notified();
-                tokio::pin!(called);
-                called.as_mut().enable();
-                if test(self) {
-                    return;
-                }
-                called.await;
-            }
-        };
-        if tokio::time::timeout(Duration::from_secs(30), wait).await.is_err() {
-            panic!("it never came: {:#?}", self.calls());
-        }
-    }
-
-    /// Waits for a message and gives the bodies of all that have come.
-    pub(crate) async fn hears(&self, text: &str) -> Vec<String> {
-        let heard = |service: &Self| bodies(&Value::Array(service.events()));
-        self.until(|service| heard(service).iter().any(|body| body == text)).await;
-        heard(self)
-    }
-}
-
-async fn take(State(service): State<Service>, request: AxumRequest) -> Response {
-    use std::sync::atomic::Ordering::SeqCst;
-    let (head, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 64 * 1024 * 1024).await.unwrap();
-    let token = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let path = head.uri.path().to_owned();
-    let is_txn = path.contains("/transactions/");
-    let maker = service.inner.maker.lock().clone();
-    let status = if is_txn || path.ends_with("/ping") {
-        let scripted = if is_txn { service.inner.answers.lock().pop_front() } else { None };
-        let usual = *service.inner.usual.lock();
-        scripted.or(usual.filter(|_| is_txn)).unwrap_or(StatusCode::OK)
-    } else {
-        match maker {
-            Some(make) => make(path.clone()).await,
-            None => StatusCode::NOT_FOUND,
-        }
-    };
-    if is_txn {
-        let now = service.inner.in_flight.fetch_add(1, SeqCst) + 1;
-        service.inner.most_in_flight.fetch_max(now, SeqCst);
-        tokio::task::yield_now().await;
-        service.inner.in_flight.fetch_sub(1, SeqCst);
-    }
-    let at = tokio::time::Instant::now();
-    let token = token.to_owned();
-    service.inner.calls.lock().push(Call { path, token, body, answered: status, at });
-    service.inner.called.notify_waiters();
-    (status, axum::Json(json!({}))).into_response()
-}
-
 impl Server {
     /// A server that the test opened itself.
     pub(crate) fn of(hs: Homeserver, dir: tempfile::TempDir) -> Self {
@@ -445,4 +263,22 @@ impl Person {
     pub(crate) fn again(server: &Server, person: &Self) -> Self {
         Self { router: server.router.clone(), ..person.clone() }
     }
+}
+
+/// TLS for what calls out.
+pub(crate) fn tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// A picture.
+pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
+    picture(width, height, image::ImageFormat::Png)
+}
+
+/// A picture of a kind.
+pub(crate) fn picture(width: u32, height: u32, format: image::ImageFormat) -> Vec<u8> {
+    let picture = image::DynamicImage::new_rgb8(width, height);
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
 }

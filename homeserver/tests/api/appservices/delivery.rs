@@ -1,0 +1,174 @@
+//! Transactions: in order, once, in batches, the same at every try.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    AS_TOKEN, Frozen, Person, Talk, bodies, bridged, irc_registration, pings, portal, talking, virtual_user,
+};
+
+#[tokio::test]
+async fn a_retry_repeats_the_same_bytes_and_what_follows_waits() {
+    let Talk { server, service, alice, room, before } = talking().await;
+    let frozen = Frozen::now();
+    service.answers(&[500, 503]);
+    alice.says(&room, "first").await;
+    service.until(|service| service.transactions().len() == before + 1).await;
+    alice.says(&room, "second").await;
+    tokio::time::advance(Duration::from_millis(500)).await;
+    service.until(|service| service.transactions().len() == before + 2).await;
+    tokio::time::advance(Duration::from_millis(1000)).await;
+    service.until(|service| service.transactions().len() >= before + 3).await;
+    let tries: Vec<_> = service.transactions().split_off(before);
+    assert_eq!((&tries[0].path, &tries[0].body), (&tries[1].path, &tries[1].body));
+    assert_eq!((&tries[0].path, &tries[0].body), (&tries[2].path, &tries[2].body));
+    assert_eq!(bodies(&tries[0].json()["events"]), ["first"]);
+    assert_eq!(service.hears("second").await, ["before", "first", "second"]);
+    assert_ne!(service.transactions().last().unwrap().path, tries[0].path);
+    drop(frozen);
+}
+
+#[tokio::test]
+async fn a_restart_repeats_the_same_bytes_under_the_same_id() {
+    let Talk { server, service, alice, room, before } = talking().await;
+    service.always(500);
+    alice.says(&room, "in flight").await;
+    service.until(|service| service.transactions().len() > before).await;
+    // Bob leaves while nobody listens: what was said when he was there is still for him.
+    alice.says(&room, "waiting").await;
+    virtual_user(&server, "irc_bob").call("POST", &format!("rooms/{room}/leave"), Some(json!({}))).await.ok();
+    alice.says(&room, "not for bob").await;
+    let tried = service.transactions()[before].clone();
+    let server = server.restart().await;
+    service.always(200);
+    server.appservice(irc_registration(), &service).await;
+    service.hears("waiting").await;
+    let repeated =
+        service.transactions().into_iter().find(|call| call.answered.is_success() && call.path == tried.path);
+    let repeated = repeated.filter(|call| call.at > tried.at).unwrap();
+    assert_eq!(repeated.body, tried.body);
+    let room_two = Person::again(&server, &alice).creates_room(json!({ "invite": ["@ircbot:localhost"] })).await;
+    virtual_user(&server, "ircbot").joins(&room_two).await;
+    Person::again(&server, &alice).says(&room_two, "the end").await;
+    assert_eq!(service.hears("the end").await, ["before", "in flight", "waiting", "the end"]);
+}
+
+#[tokio::test]
+async fn after_an_outage_everything_comes_in_order_and_in_batches() {
+    let (server, service) = bridged().await;
+    let alice = server.person("alice").await;
+    let room = portal(&server, &alice).await;
+    service.always(502);
+    let expected: Vec<String> = (0..250).map(|number| format!("message {number}")).collect();
+    for text in &expected {
+        alice.says(&room, text).await;
+    }
+    service.always(200);
+    pings(&server).await;
+    assert_eq!(service.hears("message 249").await, expected);
+    let sizes: Vec<usize> =
+        service.transactions().iter().map(|call| call.json()["events"].as_array().unwrap().len()).collect();
+    assert!(sizes.iter().all(|size| *size <= 100), "{sizes:?}");
+    assert!(sizes.contains(&100), "{sizes:?}");
+    assert_eq!(service.most_in_flight(), 1);
+    let mut ids: Vec<String> = service.transactions().iter().map(|call| call.path.clone()).collect();
+    ids.dedup();
+    let unique: std::collections::HashSet<&String> = ids.iter().collect();
+    assert_eq!(unique.len(), ids.len(), "an id is used for one body, and not again later");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_full_speed_everything_comes_once_and_in_the_order_of_the_log() {
+    let (server, service) = bridged().await;
+    let alice = server.person("alice").await;
+    let rooms = [portal(&server, &alice).await, alice.creates_room(json!({ "invite": ["@ircbot:localhost"] })).await];
+    virtual_user(&server, "ircbot").joins(&rooms[1]).await;
+    let mut tasks = Vec::new();
+    for sender in 0..4 {
+        let (alice, room) = (alice.clone(), rooms[sender % 2].clone());
+        tasks.push(tokio::spawn(async move {
+            for number in 0..100 {
+                alice.says(&room, &format!("{sender} {number}")).await;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for room in &rooms {
+        alice.says(room, &format!("the end of {room}")).await;
+    }
+    service.hears(&format!("the end of {}", rooms[1])).await;
+    let heard = service.events();
+    assert_eq!(bodies(&Value::Array(heard.clone())).len(), 402);
+    for room in &rooms {
+        let of_room = |events: Vec<Value>| -> Vec<String> {
+            let of_room = events.into_iter().filter(|event| event["room_id"] == json!(room));
+            of_room.filter_map(|event| event["content"]["body"].as_str().map(str::to_owned)).collect()
+        };
+        let page = alice.get(&format!("rooms/{room}/messages?dir=f&limit=1000")).await.ok();
+        let said = of_room(page["chunk"].as_array().unwrap().clone());
+        assert_eq!(of_room(heard.clone()), said);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_split() {
+    let Talk { server, service, alice, room, .. } = talking().await;
+    service.always(500);
+    for number in 0..8 {
+        alice.says(&room, &format!("message {number}")).await;
+    }
+    let before = service.transactions().len();
+    service.answers(&[200, 413, 413]);
+    pings(&server).await;
+    service.until(|service| service.transactions().len() >= before + 3).await;
+    service.always(200);
+    pings(&server).await;
+    let heard = service.hears("message 7").await;
+    let expected: Vec<String> = (0..8).map(|number| format!("message {number}")).collect();
+    assert_eq!(heard[1..], expected);
+    let too_large: Vec<_> = service.transactions().into_iter().filter(|call| call.answered == 413).collect();
+    assert!(!too_large.is_empty());
+    for refused in too_large {
+        let again =
+            service.transactions().into_iter().any(|call| call.path == refused.path && call.body != refused.body);
+        assert!(!again, "an id stands for one body");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_always_too_large_blocks_nothing() {
+    let Talk { server, service, alice, room, .. } = talking().await;
+    service.answers(&[413, 413]);
+    alice.says(&room, "huge").await;
+    service.until(|service| service.transactions().iter().filter(|call| call.answered == 413).count() == 2).await;
+    alice.says(&room, "after").await;
+    assert_eq!(service.hears("after").await, ["before", "after"]);
+    let metrics = server.call("GET", "/metrics", None, None).await;
+    let metrics = String::from_utf8_lossy(&metrics.bytes).into_owned();
+    assert!(metrics.contains("appservice_refused_total{appservice=\"irc\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_ping_ends_the_waiting() {
+    let Talk { server, service, alice, room, before } = talking().await;
+    let frozen = Frozen::now();
+    service.always(500);
+    alice.says(&room, "down").await;
+    for (tries, wait) in [(1, 500), (2, 1000), (3, 2000), (4, 4000)] {
+        service.until(|service| service.transactions().len() == before + tries).await;
+        tokio::time::advance(Duration::from_millis(wait)).await;
+    }
+    service.until(|service| service.transactions().len() == before + 5).await;
+    service.always(200);
+    // No time passes from here on.
+    let ping = "/_matrix/client/v1/appservice/irc/ping";
+    let answer = server.call("POST", ping, Some(AS_TOKEN), Some(json!({ "transaction_id": "mine" }))).await.ok();
+    assert!(answer["duration_ms"].is_u64());
+    service.hears("down").await;
+    let pinged = service.calls().into_iter().find(|call| call.path == "/_matrix/app/v1/ping").unwrap();
+    assert_eq!(pinged.json(), json!({ "transaction_id": "mine" }));
+    drop(frozen);
+}

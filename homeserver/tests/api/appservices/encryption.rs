@@ -1,0 +1,103 @@
+//! What a service needs to take part in encryption.
+
+use serde_json::json;
+
+use crate::support::{Server, Service, all_of, irc_registration, portal, registers, virtual_user};
+
+/// A registration that asks for all that encryption needs.
+fn encrypting() -> landbridge_registration::Registration {
+    let mut registration = irc_registration();
+    registration.msc3202 = true;
+    registration
+}
+
+#[tokio::test]
+async fn messages_to_devices_of_virtual_users_wait_until_the_service_has_them() {
+    let server = Server::start().await;
+    let service = Service::default();
+    server.appservice(encrypting(), &service).await;
+    let alice = server.person("alice").await;
+    let bob = registers(&server, "irc_bob").await;
+    bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.ok();
+    service.always(500);
+    let numbers: Vec<u64> = (0..250).collect();
+    for number in &numbers {
+        let body = json!({ "messages": { &bob.user_id: { "BRIDGE": { "n": number } } } });
+        alice.put(&format!("sendToDevice/x.n/{number}"), body).await.ok();
+    }
+    service.until(|service| !service.transactions().is_empty()).await;
+    let server = server.restart().await;
+    service.always(200);
+    server.appservice(encrypting(), &service).await;
+    let came = |service: &Service| {
+        let came = all_of(service, "to_device");
+        came.iter().map(|event| event["content"]["n"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    service.until(|service| came(service).len() >= numbers.len()).await;
+    assert_eq!(came(&service), numbers, "all, once, in order");
+    let first = &all_of(&service, "de.sorunome.msc2409.to_device")[0];
+    assert_eq!((&first["to_user_id"], &first["to_device_id"]), (&json!(bob.user_id), &json!("BRIDGE")));
+    assert_eq!(first["sender"], json!(alice.user_id));
+    let most = service.transactions().iter().map(|call| call.json()["to_device"].as_array().map_or(0, Vec::len)).max();
+    assert!(most.unwrap() <= 100, "{most:?}");
+}
+
+#[tokio::test]
+async fn a_service_hears_whose_devices_changed_and_how_many_keys_are_left() {
+    let server = Server::start().await;
+    let service = Service::default();
+    server.appservice(encrypting(), &service).await;
+    let (alice, carol) = (server.person("alice").await, server.person("carol").await);
+    let room = portal(&server, &alice).await;
+    let bob = virtual_user(&server, "irc_bob");
+    bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.ok();
+    let keys = json!({ "user_id": bob.user_id, "device_id": "BRIDGE", "algorithms": [], "keys": {}, "signatures": {} });
+    let upload = json!({ "device_keys": keys,
+        "one_time_keys": { "signed_curve25519:A": { "key": "a", "signatures": {} }, "signed_curve25519:B": { "key": "b", "signatures": {} } },
+        "fallback_keys": { "signed_curve25519:F": { "key": "f", "signatures": {} } } });
+    bob.call("POST", "keys/upload?device_id=BRIDGE", Some(upload)).await.ok();
+    // Of somebody in the room, of somebody elsewhere.
+    for person in [&alice, &carol] {
+        let master = json!({ "user_id": person.user_id, "usage": ["master"], "keys": { "ed25519:m": "m" } });
+        person.post("keys/device_signing/upload", json!({ "master_key": master })).await.ok();
+    }
+    let lists = |service: &Service, which: &str| {
+        let all = service.transactions();
+        let mut users: Vec<String> = all
+            .iter()
+            .flat_map(|call| call.json()["device_lists"][which].as_array().cloned().unwrap_or_default())
+            .map(|user| user.as_str().unwrap().to_owned())
+            .collect();
+        users.dedup();
+        users
+    };
+    let wanted = json!({ "one_time_keys": { &bob.user_id: { "BRIDGE": "signed_curve25519" } } });
+    alice.post("keys/claim", wanted.clone()).await.ok();
+    let left = |count: u64| {
+        let user = bob.user_id.clone();
+        move |service: &Service| {
+            service.transactions().iter().any(|call| {
+                let counts = &call.json()["device_one_time_keys_count"][&user]["BRIDGE"]["signed_curve25519"];
+                counts.as_u64() == Some(count)
+            })
+        }
+    };
+    service.until(left(2)).await;
+    service.until(left(1)).await;
+    alice.post("keys/claim", wanted.clone()).await.ok();
+    alice.post("keys/claim", wanted).await.ok();
+    service.until(left(0)).await;
+    service
+        .until(|service| {
+            service
+                .transactions()
+                .iter()
+                .any(|call| call.json()["device_unused_fallback_key_types"][&bob.user_id]["BRIDGE"] == json!([]))
+        })
+        .await;
+    service.until(|service| lists(service, "changed").contains(&alice.user_id)).await;
+    carol.joins(&room).await;
+    service.until(|service| lists(service, "changed").contains(&carol.user_id)).await;
+    alice.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    service.until(|service| lists(service, "left").contains(&alice.user_id)).await;
+}

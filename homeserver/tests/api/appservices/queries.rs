@@ -1,0 +1,104 @@
+//! Users, aliases and third-party networks that a service is asked about.
+
+use http::StatusCode;
+use serde_json::json;
+
+use crate::support::{AS_TOKEN, Server, bridged, irc_registration, virtual_user};
+
+#[tokio::test]
+async fn it_is_asked_for_users_before_it_hears_of_them() {
+    let (server, service) = bridged().await;
+    let alice = server.person("alice").await;
+    let router = server.router.clone();
+    service.makes(move |path| {
+        let router = router.clone();
+        async move {
+            assert_eq!(path, "/_matrix/app/v1/users/%40irc_dave%3Alocalhost");
+            let body = json!({ "type": "m.login.application_service", "username": "irc_dave" });
+            let request = crate::support::request("POST", "/_matrix/client/v3/register", Some(AS_TOKEN), Some(body));
+            tower::ServiceExt::oneshot(router, request).await.unwrap().status()
+        }
+    });
+    let room = alice.creates_room(json!({})).await;
+    alice.post(&format!("rooms/{room}/invite"), json!({ "user_id": "@irc_dave:localhost" })).await.ok();
+    service.until(|service| !service.events().is_empty()).await;
+    let calls: Vec<String> = service.calls().into_iter().map(|call| call.path).collect();
+    assert!(calls[0].contains("/users/") && calls[1].contains("/transactions/"), "{calls:?}");
+    virtual_user(&server, "irc_dave").joins(&room).await;
+}
+
+#[tokio::test]
+async fn it_makes_rooms_when_somebody_looks_for_them() {
+    let (server, service) = bridged().await;
+    let alice = server.person("alice").await;
+    let router = server.router.clone();
+    service.makes(move |path| {
+        let router = router.clone();
+        async move {
+            if path != "/_matrix/app/v1/rooms/%23irc_lobby%3Alocalhost" {
+                return StatusCode::NOT_FOUND;
+            }
+            let body = json!({ "preset": "public_chat", "room_alias_name": "irc_lobby" });
+            let request = crate::support::request("POST", "/_matrix/client/v3/createRoom", Some(AS_TOKEN), Some(body));
+            tower::ServiceExt::oneshot(router, request).await.unwrap().status()
+        }
+    });
+    alice.joins("#irc_lobby:localhost").await;
+    alice.post("join/%23irc_nowhere:localhost", json!({})).await.refused(404, "M_NOT_FOUND");
+    alice.get("directory/room/%23tea:localhost").await.refused(404, "M_NOT_FOUND");
+    let asked: Vec<String> =
+        service.calls().into_iter().map(|call| call.path).filter(|path| path.contains("/rooms/")).collect();
+    assert_eq!(asked.len(), 2, "it is not asked for aliases of others: {asked:?}");
+    // The room is its own by the alias: it hears what is said there.
+    let room = alice.get("joined_rooms").await.ok()["joined_rooms"][0].as_str().unwrap().to_owned();
+    alice.says(&room, "hello lobby").await;
+    service.hears("hello lobby").await;
+}
+
+#[tokio::test]
+async fn its_aliases_are_kept_for_it() {
+    let (server, _service) = bridged().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let alias = "directory/room/%23irc_tea:localhost";
+    alice.put(alias, json!({ "room_id": room })).await.refused(400, "M_EXCLUSIVE");
+    alice.post("createRoom", json!({ "room_alias_name": "irc_tea" })).await.refused(400, "M_EXCLUSIVE");
+    virtual_user(&server, "ircbot").call("PUT", alias, Some(json!({ "room_id": room }))).await.ok();
+    alice.call("DELETE", alias, None).await.refused(400, "M_EXCLUSIVE");
+    virtual_user(&server, "ircbot").call("DELETE", alias, None).await.ok();
+}
+
+#[tokio::test]
+async fn third_party_networks_are_described_by_their_services() {
+    let server = Server::start().await;
+    let mut registration = irc_registration();
+    registration.protocols = vec!["irc".to_owned(), "broken".to_owned()];
+    let protocol = json!({ "user_fields": ["nick"], "location_fields": ["channel"], "icon": "mxc://localhost/i",
+        "field_types": {}, "instances": [{ "desc": "Libera", "network_id": "libera", "fields": {} }] });
+    let answer = {
+        let protocol = protocol.clone();
+        move |uri: http::Uri| {
+            let protocol = protocol.clone();
+            async move {
+                axum::Json(match uri.path() {
+                    "/_matrix/app/v1/thirdparty/protocol/irc" => protocol,
+                    "/_matrix/app/v1/thirdparty/location/irc" => {
+                        assert_eq!(uri.query(), Some("channel=%23tea"));
+                        json!([{ "alias": "#irc_tea:localhost", "protocol": "irc", "fields": {} }, { "nonsense": 1 }])
+                    }
+                    _ => json!({ "nonsense": true }),
+                })
+            }
+        }
+    };
+    let router = axum::Router::new().fallback(answer);
+    let transport = std::sync::Arc::new(landbridge_homeserver::appservice::InProcess::new(router));
+    server.hs.add_appservice_over(registration, transport).await.unwrap();
+    let alice = server.person("alice").await;
+    let all = alice.get("thirdparty/protocols").await.ok();
+    assert_eq!(all.as_object().unwrap().keys().collect::<Vec<_>>(), ["irc"]);
+    assert_eq!(all["irc"]["instances"][0]["instance_id"], "irc|libera");
+    alice.get("thirdparty/protocol/broken").await.refused(404, "M_NOT_FOUND");
+    let found = alice.get("thirdparty/location/irc?channel=%23tea").await.ok();
+    assert_eq!(found.as_array().unwrap().len(), 1);
+}
