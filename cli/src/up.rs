@@ -46,7 +46,7 @@ async fn up(args: UpArgs) -> anyhow::Result<()> {
         client: Some(client.clone()),
         ..Config::new(server_name.clone(), data.path())
     };
-    behaviour.apply(&mut config);
+    behaviour.apply(&mut config)?;
     let homeserver = Homeserver::open(config, Arc::new(SystemClock)).await.context("the homeserver cannot start")?;
     let irc = match (settings, own) {
         (Some(settings), Some(own)) => {

@@ -18,7 +18,7 @@ use crate::{
     devices::{Backups, Devices, Keys, ToDevice},
     entropy::Entropy,
     http::{self, ApiConfig, ApiState, auth::Auth, limits::Limits, state::Parts, uia::Uia},
-    media::Media,
+    media::{Media, Previews},
     push::{Judge, PushGateway, Pushers, Unread},
     rooms::Rooms,
     search::Search,
@@ -48,7 +48,18 @@ pub(crate) fn api(
     let appservices = Appservices::default();
     let to_device = ToDevice::new(local.clone(), appservices.clone(), clock.clone());
     let folder = config.data_dir.join("media");
-    let media = Media::new(local.clone(), &folder, config.max_upload_bytes, clock.clone(), entropy.clone());
+    let media = Media::new(
+        local.clone(),
+        &config.media_storage,
+        &folder,
+        config.max_upload_bytes,
+        clock.clone(),
+        entropy.clone(),
+    )?;
+    let previews = match &config.url_previews {
+        Some(reach) => Some(Previews::new(reach.clone(), media.clone(), config.server_name.clone())?),
+        None => None,
+    };
     let receipts = Receipts::new(local.clone(), clock.clone());
     let typing = Typing::default();
     let presences = Presences::new(stream.clone());
@@ -107,6 +118,7 @@ pub(crate) fn api(
         keys,
         to_device,
         media,
+        previews,
         rooms: rooms.clone(),
         stream: stream.clone(),
         receipts,

@@ -13,6 +13,7 @@ pub mod devices;
 pub mod entropy;
 pub mod http;
 pub mod media;
+pub mod outward;
 pub mod push;
 pub mod rooms;
 pub mod search;
@@ -35,6 +36,8 @@ use crate::{
     clock::Clock,
     entropy::SystemEntropy,
     http::{ApiState, RateLimits, Registering, Terms},
+    media::{MediaError, MediaStorage},
+    outward::Reach,
     rooms::Rooms,
     signing::{KeyError, ServerKey},
     store::Store,
@@ -62,8 +65,12 @@ pub struct Config {
     pub access_token_lifetime: Duration,
     /// The longest file taken, in bytes.
     pub max_upload_bytes: u64,
+    /// Where files are kept.
+    pub media_storage: MediaStorage,
     /// How long a file is kept that nobody asks for; `None`: for ever.
     pub media_retention: Option<Duration>,
+    /// Which addresses are called to show what linked pages say of themselves; `None`: pages are not fetched.
+    pub url_previews: Option<Reach>,
     /// A file with the signing key, as Synapse writes it: taken if it is there, written if it is not. `None`: only the database
     /// has the key.
     pub signing_key: Option<PathBuf>,
@@ -86,7 +93,9 @@ impl Config {
             rate_limits: RateLimits::default(),
             access_token_lifetime: Duration::from_secs(3600),
             max_upload_bytes: 50 * 1024 * 1024,
+            media_storage: MediaStorage::Disk,
             media_retention: None,
+            url_previews: None,
             signing_key: None,
             turn: None,
             client: None,
@@ -114,6 +123,12 @@ pub enum OpenError {
     /// The operator token cannot be kept.
     #[error(transparent)]
     Operator(#[from] admin::OperatorError),
+    /// Files cannot be kept.
+    #[error("media: {0}")]
+    Media(#[from] MediaError),
+    /// Nothing can be called: there is no TLS.
+    #[error("calling out: {0}")]
+    Outward(#[from] reqwest::Error),
     /// Passwords cannot be hashed.
     #[error(transparent)]
     Password(#[from] users::PasswordError),

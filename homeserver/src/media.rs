@@ -1,32 +1,32 @@
-//! The content repository: uploaded files on disk, streamed both ways ([spec])
+//! The content repository: uploaded files, streamed both ways ([spec])
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#content-repository
 
 mod picture;
+mod preview;
 mod range;
+mod storage;
 mod upkeep;
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use landbridge_sql::SqlError;
+use object_store::memory::InMemory;
 use parking_lot::Mutex;
 use ruma::UserId;
 use tokio::{
-    io::AsyncWriteExt as _,
     sync::{Notify, Semaphore},
     time::Instant,
 };
 
+pub(crate) use self::preview::{PreviewError, Previews};
+use self::storage::{Disk, Objects};
 pub use self::{
     picture::{Frame, MAX_PIXELS, Method, PictureError},
     range::{ByteRange, range_of},
+    storage::{Chunks, MediaStorage, S3, Storage},
     upkeep::{KeptFile, Purged},
 };
 use crate::{
@@ -62,7 +62,7 @@ pub struct Media {
 
 struct Inner {
     local: Local,
-    folder: PathBuf,
+    storage: Arc<dyn Storage>,
     max_bytes: u64,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -95,8 +95,8 @@ impl Drop for Filling {
 /// What is known of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaFile {
-    /// Where its bytes are.
-    pub path: PathBuf,
+    /// What its bytes are kept under.
+    key: String,
     /// What its uploader says it is.
     pub content_type: Option<String>,
     /// What its uploader calls it.
@@ -135,6 +135,9 @@ pub enum MediaError {
     /// The disk failed; it may be full.
     #[error("the file could not be kept: {0}")]
     Disk(#[from] std::io::Error),
+    /// The store of objects failed.
+    #[error("the bucket failed: {0}")]
+    Objects(#[from] object_store::Error),
     /// The store failed.
     #[error(transparent)]
     Read(#[from] SqlError),
@@ -144,27 +147,27 @@ pub enum MediaError {
 }
 
 impl Media {
-    /// Keeps files below `folder`, each of `max_bytes` at most.
+    /// Keeps files in `storage`, each of `max_bytes` at most; `folder` is where the disk is meant.
+    ///
+    /// # Errors
+    /// [`MediaError::Objects`] where the description of a bucket makes no sense.
     pub(crate) fn new(
         local: Local,
+        storage: &MediaStorage,
         folder: &Path,
         max_bytes: u64,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    ) -> Result<Self, MediaError> {
+        let storage: Arc<dyn Storage> = match storage {
+            MediaStorage::Disk => Arc::new(Disk::new(folder, entropy.clone())),
+            MediaStorage::Memory => Arc::new(Objects::new(Arc::new(InMemory::new()), "")),
+            MediaStorage::S3(bucket) => Arc::new(Objects::bucket(bucket)?),
+            MediaStorage::Other(storage) => storage.clone(),
+        };
         let (came, pictures) = (Notify::new(), Semaphore::new(PICTURES_AT_ONCE));
-        Self {
-            inner: Arc::new(Inner {
-                local,
-                folder: folder.to_owned(),
-                max_bytes,
-                clock,
-                entropy,
-                came,
-                pictures,
-                filling: Arc::default(),
-            }),
-        }
+        let filling = Arc::default();
+        Ok(Self { inner: Arc::new(Inner { local, storage, max_bytes, clock, entropy, came, pictures, filling }) })
     }
 
     /// The longest file taken, in bytes.
@@ -177,7 +180,7 @@ impl Media {
         i64::from(self.inner.clock.now().0)
     }
 
-    /// Writes a file to the disk as it comes in, and gives its media id once it is durable. A file that is too long or breaks
+    /// Keeps a file as it comes in, and gives its media id once it is durable. A file that is too long or breaks
     /// off leaves nothing behind.
     ///
     /// # Errors
@@ -189,13 +192,21 @@ impl Media {
         chunks: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<String, MediaError> {
         let media_id = self.inner.entropy.word(24);
-        let path = self.path(&media_id);
-        let size = self.keep(&path, chunks).await?;
+        let size = self.keep(&media_id, chunks).await?;
         let row = table::insert(&media_id, owner.as_str(), described.sized(size), self.now());
         if let Err(error) = self.inner.local.write(vec![row]).await {
-            let _ = tokio::fs::remove_file(&path).await;
+            let _ = self.inner.storage.delete(&media_id).await;
             return Err(error.into());
         }
+        Ok(media_id)
+    }
+
+    /// Keeps a picture of a page that somebody linked to, for a day.
+    async fn keep_preview(&self, described: Upload<'_>, bytes: Bytes) -> Result<String, MediaError> {
+        let media_id = self.inner.entropy.word(24);
+        let size = storage::put_whole(&*self.inner.storage, &media_id, bytes).await?;
+        let row = table::insert(&media_id, table::OF_PREVIEWS, described.sized(size), self.now());
+        self.inner.local.write(vec![row]).await?;
         Ok(media_id)
     }
 
@@ -235,7 +246,7 @@ impl Media {
             Some(_) => {}
         }
         let _only = Filling::begin(&self.inner.filling, media_id).ok_or(MediaError::Uploaded)?;
-        let size = self.keep(&self.path(media_id), chunks).await?;
+        let size = self.keep(media_id, chunks).await?;
         let filled = self.inner.local.write(vec![table::fill(media_id, described.sized(size))]).await?;
         if filled.rows == 0 {
             return Err(MediaError::Uploaded);
@@ -244,46 +255,27 @@ impl Media {
         Ok(())
     }
 
+    /// Keeps what comes, so long as it is not too long.
     async fn keep<E>(
         &self,
-        path: &Path,
+        media_id: &str,
         chunks: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<u64, MediaError> {
-        if let Some(folder) = path.parent() {
-            tokio::fs::create_dir_all(folder).await?;
-        }
-        let part = path.with_extension(format!("{}.part", self.inner.entropy.word(8)));
-        match self.receive(&part, chunks).await {
-            Ok(size) => {
-                tokio::fs::rename(&part, path).await?;
-                Ok(size)
-            }
-            Err(error) => {
-                let _ = tokio::fs::remove_file(&part).await;
-                Err(error)
-            }
-        }
+        let (mut size, most) = (0_u64, self.inner.max_bytes);
+        let counted = chunks.map(move |chunk| {
+            let chunk = chunk.map_err(|_| MediaError::Interrupted)?;
+            size = size.saturating_add(chunk.len() as u64);
+            if size > most { Err(MediaError::TooLarge(most)) } else { Ok(chunk) }
+        });
+        self.inner.storage.put(media_id, counted.boxed()).await
     }
 
-    async fn receive<E>(
-        &self,
-        part: &Path,
-        chunks: impl Stream<Item = Result<Bytes, E>> + Send,
-    ) -> Result<u64, MediaError> {
-        let mut file = tokio::fs::File::create(part).await?;
-        let mut size = 0_u64;
-        let mut chunks = std::pin::pin!(chunks);
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| MediaError::Interrupted)?;
-            size += chunk.len() as u64;
-            if size > self.inner.max_bytes {
-                return Err(MediaError::TooLarge(self.inner.max_bytes));
-            }
-            file.write_all(&chunk).await?;
-        }
-        file.flush().await?;
-        file.sync_all().await?;
-        Ok(size)
+    /// The bytes of a file, or of a part of it; `None` where they are not there any more.
+    ///
+    /// # Errors
+    /// As [`MediaError`] says; also in the stream, where it breaks off.
+    pub async fn read(&self, file: &MediaFile, part: Option<ByteRange>) -> Result<Option<Chunks<'static>>, MediaError> {
+        self.inner.storage.read(&file.key, part).await
     }
 
     /// Finds a file by its media id; one that is still to come is waited for.
@@ -324,7 +316,7 @@ impl Media {
             self.inner.local.write(vec![table::accessed(&row.media_id, now)]).await?;
         }
         Ok(Some(MediaFile {
-            path: self.path(&row.media_id),
+            key: row.media_id,
             content_type: row.content_type,
             filename: row.filename,
             size: u64::try_from(row.size).unwrap_or(0),
@@ -338,11 +330,11 @@ impl Media {
     pub async fn thumbnail(&self, media_id: &str, file: MediaFile, frame: Frame) -> Result<MediaFile, MediaError> {
         let size = (frame.width, frame.height);
         let method = frame.method.as_str();
-        let path = self.path(media_id).with_extension(format!("{}x{}-{method}", frame.width, frame.height));
         let known = table::thumbnail(self.inner.local.db(), media_id, size, method).await?;
+        let key = thumbnail_key(media_id, size, method);
         let row = match known {
             Some(row) => row,
-            None => match self.shrink(&file, &path, frame).await? {
+            None => match self.shrink(&file, &key, frame).await? {
                 None => return Ok(file),
                 Some(row) => {
                     self.inner.local.write(vec![table::insert_thumbnail(media_id, size, method, &row)]).await?;
@@ -350,34 +342,26 @@ impl Media {
                 }
             },
         };
-        Ok(MediaFile {
-            path,
-            content_type: Some(row.content_type),
-            filename: None,
-            size: u64::try_from(row.size).unwrap_or(0),
-        })
+        let size = u64::try_from(row.size).unwrap_or(0);
+        Ok(MediaFile { key, content_type: Some(row.content_type), filename: None, size })
     }
 
-    async fn shrink(&self, file: &MediaFile, path: &Path, frame: Frame) -> Result<Option<ThumbnailRow>, MediaError> {
-        let gone = |_| MediaError::Interrupted;
-        let _slot = self.inner.pictures.acquire().await.map_err(gone)?;
-        let (source, target) = (file.path.clone(), path.to_owned());
-        let part = path.with_extension(format!("{}.part", self.inner.entropy.word(8)));
-        let work = move || -> Result<Option<ThumbnailRow>, MediaError> {
-            let bytes = std::fs::read(source)?;
-            let Some(small) = picture::shrink(&bytes, frame)? else { return Ok(None) };
-            std::fs::write(&part, &small.bytes)?;
-            std::fs::rename(&part, &target)?;
-            let size = i64::try_from(small.bytes.len()).unwrap_or(i64::MAX);
-            Ok(Some(ThumbnailRow { content_type: small.content_type.to_owned(), size }))
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| MediaError::Interrupted)?
+    async fn shrink(&self, file: &MediaFile, key: &str, frame: Frame) -> Result<Option<ThumbnailRow>, MediaError> {
+        let storage = &*self.inner.storage;
+        let _slot = self.inner.pictures.acquire().await.map_err(|_| MediaError::Interrupted)?;
+        let bytes = storage::whole(storage, &file.key).await?.ok_or(MediaError::NotFound)?;
+        let work = move || picture::shrink(&bytes, frame);
+        let small = tokio::task::spawn_blocking(work).await.map_err(|_| MediaError::Interrupted)??;
+        let Some(small) = small else { return Ok(None) };
+        let size = storage::put_whole(storage, key, small.bytes.into()).await?;
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        Ok(Some(ThumbnailRow { content_type: small.content_type.to_owned(), size }))
     }
+}
 
-    /// Two letters make a folder, so that none holds too many files.
-    fn path(&self, media_id: &str) -> PathBuf {
-        self.inner.folder.join(media_id.get(..2).unwrap_or("--")).join(media_id)
-    }
+/// What a thumbnail is kept under.
+fn thumbnail_key(media_id: &str, (width, height): (u32, u32), method: &str) -> String {
+    format!("{media_id}.{width}x{height}-{method}")
 }
 
 /// What an uploader says of a file.
@@ -406,6 +390,6 @@ fn is_media_id(media_id: &str) -> bool {
 
 impl std::fmt::Debug for Media {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Media").field("folder", &self.inner.folder).finish_non_exhaustive()
+        f.debug_struct("Media").field("storage", &self.inner.storage).finish_non_exhaustive()
     }
 }

@@ -10,6 +10,8 @@ use anyhow::{Context, anyhow};
 use landbridge_homeserver::{
     Config, Turn,
     http::{Rate, RateLimits, Registering, Terms},
+    media::{MediaStorage, S3},
+    outward::{Network, Reach},
 };
 use serde::Deserialize;
 
@@ -23,6 +25,7 @@ struct File {
     access_token_lifetime: Option<u64>,
     rate_limits: LimitsEntry,
     media: MediaEntry,
+    url_previews: PreviewsEntry,
     turn: Option<TurnEntry>,
     signing_key: Option<PathBuf>,
     appservices: Option<PathBuf>,
@@ -68,6 +71,38 @@ struct RateEntry {
 struct MediaEntry {
     max_bytes: Option<u64>,
     keep_unused_days: Option<u64>,
+    s3: Option<S3Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct S3Entry {
+    bucket: String,
+    endpoint: Option<String>,
+    #[serde(default = "usual_region")]
+    region: String,
+    access_key_id: String,
+    secret_access_key: String,
+    #[serde(default)]
+    prefix: String,
+}
+
+impl std::fmt::Debug for S3Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Entry").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+fn usual_region() -> String {
+    "us-east-1".to_owned()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PreviewsEntry {
+    enabled: bool,
+    /// Networks that are not public and may be called all the same.
+    allow: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +149,10 @@ impl Settings {
     }
 
     /// Changes how the homeserver behaves.
-    pub(super) fn apply(&self, config: &mut Config) {
+    ///
+    /// # Errors
+    /// Where the file says something that cannot be.
+    pub(super) fn apply(&self, config: &mut Config) -> anyhow::Result<()> {
         let file = &self.file;
         if let Some(url) = &file.public_url {
             config.public_url = Some(url.clone());
@@ -135,13 +173,35 @@ impl Settings {
         let day = Duration::from_secs(a_day());
         config.media_retention =
             file.media.keep_unused_days.map(|days| day.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)));
+        if let Some(s3) = &file.media.s3 {
+            config.media_storage = MediaStorage::S3(bucket(s3));
+        }
+        config.url_previews = reach(&file.url_previews)?;
         config.turn = file.turn.as_ref().map(|turn| Turn {
             uris: turn.uris.clone(),
             secret: turn.secret.clone(),
             lifetime: Duration::from_secs(turn.lifetime),
         });
         config.signing_key = file.signing_key.as_ref().map(|path| self.folder.join(path));
+        Ok(())
     }
+}
+
+fn bucket(entry: &S3Entry) -> S3 {
+    S3 {
+        bucket: entry.bucket.clone(),
+        endpoint: entry.endpoint.clone(),
+        region: entry.region.clone(),
+        access_key_id: entry.access_key_id.clone(),
+        secret_access_key: entry.secret_access_key.clone(),
+        prefix: entry.prefix.clone(),
+    }
+}
+
+fn reach(entry: &PreviewsEntry) -> anyhow::Result<Option<Reach>> {
+    let allow: Result<Vec<Network>, _> = entry.allow.iter().map(|network| network.parse()).collect();
+    let allow = allow.context("url_previews.allow")?;
+    Ok(entry.enabled.then(|| Reach::PublicAnd(allow.into())))
 }
 
 fn terms(entry: &TermsEntry) -> Terms {
@@ -177,7 +237,7 @@ mod tests {
         let path = folder.path().join("homeserver.yaml");
         fs::write(&path, text)?;
         let mut config = Config::new(server_name!("localhost").to_owned(), "data");
-        Settings::read(Some(&path))?.apply(&mut config);
+        Settings::read(Some(&path))?.apply(&mut config)?;
         Ok(config)
     }
 
@@ -201,7 +261,11 @@ mod tests {
         assert_eq!(all.media_retention, Some(Duration::from_secs(365 * 86_400)));
         assert_eq!(all.turn.unwrap().uris.len(), 1);
         assert!(all.signing_key.unwrap().ends_with("signing.key"));
-        assert!(config(EXAMPLE).unwrap().turn.is_none());
+        assert!(matches!(all.media_storage, MediaStorage::S3(S3 { prefix, .. }) if prefix == "landbridge"));
+        assert_eq!(all.url_previews, Some(Reach::PublicAnd(["10.1.0.0/16".parse().unwrap()].into())));
+        let plain = config(EXAMPLE).unwrap();
+        assert!(plain.turn.is_none() && plain.url_previews.is_none());
+        assert!(matches!(plain.media_storage, MediaStorage::Disk));
     }
 
     #[test]
@@ -210,5 +274,7 @@ mod tests {
         assert!(error.contains("registraton"), "{error}");
         let error = config("turn:\n  uris: 5\n  secret: hush-hush\n").unwrap_err().to_string();
         assert!(!error.contains("hush-hush"), "{error}");
+        let error = format!("{:#}", config("url_previews: { allow: [10.0.0.1] }").unwrap_err());
+        assert!(error.contains("url_previews.allow") && error.contains("10.0.0.1"), "{error}");
     }
 }

@@ -13,11 +13,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use landbridge_axum_ruma::{ContentHeaders, MatrixError, safe_headers};
-use ruma::api::error::ErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-use tokio_util::io::ReaderStream;
 
 use crate::{
     http::{
@@ -27,7 +24,7 @@ use crate::{
         limits::{Action, Limits},
         path::{PathArgs, QueryArgs},
     },
-    media::{Frame, Media, MediaFile, Method, Upload, range_of},
+    media::{Frame, Media, MediaFile, Method, Previews, Upload, range_of},
 };
 
 /// How long a file that is to come is waited for, unless the client says otherwise.
@@ -51,8 +48,9 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         .route("/_matrix/client/v1/media/download/{server}/{id}", get(download))
         .route("/_matrix/client/v1/media/download/{server}/{id}/{filename}", get(download_as))
         .route("/_matrix/client/v1/media/thumbnail/{server}/{id}", get(thumbnail))
-        .route("/_matrix/client/v1/media/preview_url", get(no_preview))
-        .route("/_matrix/media/v3/preview_url", get(no_preview));
+        .route("/_matrix/client/v1/media/preview_url", get(preview))
+        .route("/_matrix/media/v3/preview_url", get(preview))
+        .route("/_matrix/media/r0/preview_url", get(preview));
     // The paths from before media were authenticated
     // ([spec](https://spec.matrix.org/v1.19/client-server-api/#content-repository)).
     ["r0", "v1", "v3"].into_iter().fold(router, |router, version| {
@@ -142,10 +140,21 @@ async fn config(State(media): State<Media>, _: Caller) -> Json<Value> {
     Json(json!({ "m.upload.size": media.max_bytes() }))
 }
 
-/// `GET /_matrix/client/v1/media/preview_url`: this server fetches nothing for strangers
-/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url)).
-async fn no_preview(_: Caller) -> MatrixError {
-    MatrixError::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, "This server makes no previews")
+#[derive(Deserialize)]
+struct PreviewQuery {
+    url: String,
+}
+
+/// `GET /_matrix/client/v1/media/preview_url`. The time that is asked for is not heeded: pages are seen as they are now.
+async fn preview(
+    State(previews): State<Option<Previews>>,
+    State(limits): State<Limits>,
+    caller: Caller,
+    QueryArgs(query): QueryArgs<PreviewQuery>,
+) -> ApiResult<Json<Arc<Value>>> {
+    let previews = previews.ok_or_else(|| MatrixError::not_found("This server makes no previews"))?;
+    limit(&limits, &caller)?;
+    Ok(Json(previews.preview(&query.url).await?))
 }
 
 /// How long a client wants a file waited for that is to come.
@@ -167,37 +176,29 @@ async fn find(api: &ApiConfig, media: &Media, server: &str, id: &str, patience: 
 }
 
 /// A file, or the part of it that was asked for.
-async fn stream(file: MediaFile, filename: Option<&str>, headers: &HeaderMap) -> ApiResult<Response> {
-    let mut content = match tokio::fs::File::open(&file.path).await {
-        Ok(content) => content,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(MatrixError::not_found("No such file").into());
+async fn stream(media: &Media, file: MediaFile, filename: Option<&str>, headers: &HeaderMap) -> ApiResult<Response> {
+    let wanted = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let part = match range_of(wanted, file.size) {
+        None => None,
+        Some(Some(part)) => Some(part),
+        Some(None) => {
+            let whole = format!("bytes */{}", file.size);
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, whole)]).into_response());
         }
-        Err(error) => return Err(crate::media::MediaError::Disk(error).into()),
     };
+    let found = media.read(&file, part).await?;
+    let body = Body::from_stream(found.ok_or_else(|| MatrixError::not_found("No such file"))?);
     let mut safe = safe_headers(ContentHeaders {
         content_type: file.content_type.as_deref(),
         filename: filename.or(file.filename.as_deref()),
         size: Some(file.size),
     });
     safe.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let wanted = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
-    match range_of(wanted, file.size) {
-        None => Ok((safe, Body::from_stream(ReaderStream::new(content))).into_response()),
-        Some(None) => {
-            let whole = format!("bytes */{}", file.size);
-            Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, whole)]).into_response())
-        }
-        Some(Some(part)) => {
-            let broken = |error| crate::media::MediaError::Disk(error);
-            content.seek(std::io::SeekFrom::Start(part.first)).await.map_err(broken)?;
-            safe.insert(header::CONTENT_LENGTH, HeaderValue::from(part.length()));
-            let which = format!("bytes {}-{}/{}", part.first, part.last, file.size);
-            safe.insert(header::CONTENT_RANGE, HeaderValue::from_str(&which).map_err(|_| MatrixError::internal())?);
-            let body = Body::from_stream(ReaderStream::new(content.take(part.length())));
-            Ok((StatusCode::PARTIAL_CONTENT, safe, body).into_response())
-        }
-    }
+    let Some(part) = part else { return Ok((safe, body).into_response()) };
+    safe.insert(header::CONTENT_LENGTH, HeaderValue::from(part.length()));
+    let which = format!("bytes {}-{}/{}", part.first, part.last, file.size);
+    safe.insert(header::CONTENT_RANGE, HeaderValue::from_str(&which).map_err(|_| MatrixError::internal())?);
+    Ok((StatusCode::PARTIAL_CONTENT, safe, body).into_response())
 }
 
 /// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}`
@@ -232,7 +233,7 @@ async fn open_download(
     QueryArgs(patience): QueryArgs<Patience>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    stream(find(&api, &media, &server, &id, &patience).await?, None, &headers).await
+    stream(&media, find(&api, &media, &server, &id, &patience).await?, None, &headers).await
 }
 
 /// `GET /_matrix/media/v3/download/{serverName}/{mediaId}/{fileName}`, without a token
@@ -243,7 +244,7 @@ async fn open_download_as(
     QueryArgs(patience): QueryArgs<Patience>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    stream(find(&api, &media, &server, &id, &patience).await?, Some(&filename), &headers).await
+    stream(&media, find(&api, &media, &server, &id, &patience).await?, Some(&filename), &headers).await
 }
 
 #[derive(Deserialize)]
@@ -295,7 +296,7 @@ async fn open_thumbnail(
     let moves = file.content_type.as_deref().is_some_and(|kind| matches!(kind, "image/gif" | "image/webp"));
     if moves && query.animated == Some(true) {
         // What moves is shown as it is: it is not made smaller here.
-        return stream(file, None, &headers).await;
+        return stream(&media, file, None, &headers).await;
     }
-    stream(media.thumbnail(&id, file, frame).await?, None, &headers).await
+    stream(&media, media.thumbnail(&id, file, frame).await?, None, &headers).await
 }

@@ -11,7 +11,7 @@ use ruma::api::error::{ErrorKind, LimitExceededErrorData};
 use crate::{
     departure::DepartureError,
     devices::DeviceError,
-    media::{MediaError, PictureError},
+    media::{MediaError, PictureError, PreviewError},
     rooms::RoomError,
     store::StoreError,
     users::{AccountError, CreateUserError, PasswordError},
@@ -150,9 +150,25 @@ impl From<MediaError> for ApiError {
             }
             MediaError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => full(),
             MediaError::Disk(error) => broken(&error),
+            MediaError::Objects(error) => {
+                tracing::error!(%error, "the bucket of media failed");
+                let message = "The server cannot reach its files now";
+                Self(MatrixError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::Unknown, message))
+            }
             MediaError::Read(error) => error.into(),
             MediaError::Write(error) => error.into(),
         }
+    }
+}
+
+impl From<PreviewError> for ApiError {
+    fn from(error: PreviewError) -> Self {
+        Self(match error {
+            PreviewError::NotAnAddress => MatrixError::invalid_param(error.to_string()),
+            PreviewError::Unreachable => {
+                MatrixError::new(StatusCode::BAD_GATEWAY, ErrorKind::Unknown, error.to_string())
+            }
+        })
     }
 }
 

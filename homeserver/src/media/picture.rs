@@ -95,6 +95,16 @@ pub enum PictureError {
     TooLarge,
 }
 
+/// What kind of picture it is, and its width and height in pixels; `None` for what is none. Nothing is decoded.
+pub(super) fn measure(bytes: &[u8]) -> Option<(&'static str, (u32, u32))> {
+    let format = image::guess_format(bytes).ok()?;
+    if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP) {
+        return None;
+    }
+    let size = ImageReader::with_format(Cursor::new(bytes), format).into_dimensions().ok()?;
+    Some((format.to_mime_type(), size))
+}
+
 /// Makes a picture smaller; `None` where it fits the frame as it is. Animated pictures stand still.
 ///
 /// # Errors

@@ -2,10 +2,13 @@
 
 use ruma::UserId;
 
-use super::{Media, MediaError, MediaRow, is_media_id, table};
+use super::{Media, MediaError, MediaRow, is_media_id, table, thumbnail_key};
 
 /// How many files are looked at in one round.
 const PER_ROUND: i64 = 500;
+
+/// How long the picture of a linked page is kept, in milliseconds: longer than its preview is remembered.
+const PREVIEWS_KEPT: i64 = 24 * 60 * 60 * 1000;
 
 /// What an operator sees of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +54,7 @@ fn shown(row: MediaRow) -> KeptFile {
 }
 
 impl Media {
-    /// Forgets files that never came, and those that nobody has asked for since `unused_since` (milliseconds since 1970;
+    /// Forgets files that never came, old pictures of linked pages, and what nobody has asked for since `unused_since` (milliseconds since 1970;
     /// `None`: none of these). A stop in between leaves nothing that is listed and not there.
     ///
     /// # Errors
@@ -60,7 +63,8 @@ impl Media {
         let mut purged = Purged::default();
         loop {
             let since = unused_since.unwrap_or(i64::MIN);
-            let rows = table::stale(self.inner.local.db(), self.now(), since, PER_ROUND).await?;
+            let now = self.now();
+            let rows = table::stale(self.inner.local.db(), now, now - PREVIEWS_KEPT, since, PER_ROUND).await?;
             if rows.is_empty() {
                 return Ok(purged);
             }
@@ -84,24 +88,17 @@ impl Media {
         Ok(true)
     }
 
-    /// First nobody finds it any more, then its bytes go, thumbnails and all.
+    /// First nobody finds it any more, then its bytes go, thumbnails and all. A stop in between leaves bytes that nobody finds.
     async fn forget(&self, media_id: &str) -> Result<(), MediaError> {
-        self.inner.local.write(table::delete(media_id)).await?;
-        let path = self.path(media_id);
-        let Some(folder) = path.parent().filter(|_| is_media_id(media_id)) else { return Ok(()) };
-        let mut entries = match tokio::fs::read_dir(folder).await {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        while let Some(entry) = entries.next_entry().await? {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name == media_id || name.strip_prefix(media_id).is_some_and(|rest| rest.starts_with('.')) {
-                tokio::fs::remove_file(entry.path()).await?;
-            }
+        if !is_media_id(media_id) {
+            return Ok(());
         }
-        Ok(())
+        let thumbnails = table::thumbnails(self.inner.local.db(), media_id).await?;
+        self.inner.local.write(table::delete(media_id)).await?;
+        for (width, height, method) in thumbnails {
+            self.inner.storage.delete(&thumbnail_key(media_id, (width, height), &method)).await?;
+        }
+        self.inner.storage.delete(media_id).await
     }
 
     /// Puts a file into quarantine, where it is kept and shown to nobody, or takes it out; says whether there is one.

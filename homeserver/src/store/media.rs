@@ -1,4 +1,4 @@
-//! The tables `media` and `media_thumbnail`: what is known of each file; its bytes are on disk.
+//! The tables `media` and `media_thumbnail`: what is known of each file; its bytes are elsewhere.
 
 use landbridge_sql::{Db, Row, SqlError, Value};
 
@@ -118,12 +118,29 @@ pub(crate) async fn of_owner(db: &Db, owner: &str, limit: i64) -> Result<Vec<Med
     db.fetch_all(sql, &[Value::from(owner), Value::from(limit)]).await?.iter().map(media).collect()
 }
 
-/// Files whose bytes never came in time, and those that nobody has asked for since a time (`i64::MIN`: none of these).
-pub(crate) async fn stale(db: &Db, now: i64, unused_since: i64, limit: i64) -> Result<Vec<MediaRow>, SqlError> {
+/// Whose the pictures of linked pages are.
+pub(crate) const OF_PREVIEWS: &str = "previews";
+
+/// Files whose bytes never came in time, pictures of linked pages from before a time, and files that nobody has asked for since
+/// a time (`i64::MIN`: none of these).
+pub(crate) async fn stale(
+    db: &Db,
+    now: i64,
+    previews_before: i64,
+    unused_since: i64,
+    limit: i64,
+) -> Result<Vec<MediaRow>, SqlError> {
     let sql = columns!(
-        "WHERE pending_until < $1 OR (pending_until IS NULL AND COALESCE(last_access_at, created_at) < $2) LIMIT $3"
+        "WHERE pending_until < $1 OR (owner = $2 AND created_at < $3) \
+         OR (pending_until IS NULL AND COALESCE(last_access_at, created_at) < $4) LIMIT $5"
     );
-    let values = [Value::from(now), Value::from(unused_since), Value::from(limit)];
+    let values = [
+        Value::from(now),
+        Value::from(OF_PREVIEWS),
+        Value::from(previews_before),
+        Value::from(unused_since),
+        Value::from(limit),
+    ];
     db.fetch_all(sql, &values).await?.iter().map(media).collect()
 }
 
@@ -173,4 +190,12 @@ pub(crate) async fn thumbnail(
         .await?
         .map(|row| Ok(ThumbnailRow { content_type: row.text(0)?, size: row.int(1)? }))
         .transpose()
+}
+
+/// The sizes and methods of a file's thumbnails.
+pub(crate) async fn thumbnails(db: &Db, media_id: &str) -> Result<Vec<(u32, u32, String)>, SqlError> {
+    let sql = "SELECT width, height, method FROM media_thumbnail WHERE media_id = $1";
+    let side = |side: i64| u32::try_from(side).unwrap_or(0);
+    let rows = db.fetch_all(sql, &[Value::from(media_id)]).await?;
+    rows.iter().map(|row| Ok((side(row.int(0)?), side(row.int(1)?), row.text(2)?))).collect()
 }

@@ -4,22 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Request, header};
-use landbridge_homeserver::{Config, Homeserver, Turn, clock::ManualClock};
-use ruma::server_name;
+use landbridge_homeserver::{Turn, clock::ManualClock, media::MediaStorage};
 use serde_json::json;
 
-use crate::support::{Answer, Person, Server, request};
-
-async fn server(clock: Arc<ManualClock>, change: impl FnOnce(&mut Config)) -> Server {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = Config::new(server_name!("localhost").to_owned(), dir.path());
-    change(&mut config);
-    Server::of(Homeserver::open(config, clock).await.unwrap(), dir)
-}
+use crate::support::{Answer, Person, Server, picture, request};
 
 async fn at_noon() -> (Server, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(43_200_000));
-    (server(clock.clone(), |_| ()).await, clock)
+    (Server::at(clock.clone(), |_| ()).await, clock)
 }
 
 fn with_body(method: &str, path: &str, person: &Person, kind: &str, bytes: Vec<u8>) -> Request<Body> {
@@ -41,13 +33,6 @@ fn id_of(uri: &serde_json::Value) -> String {
 async fn downloads(server: &Server, person: &Person, id: &str, query: &str) -> Answer {
     let path = format!("/_matrix/client/v1/media/download/localhost/{id}{query}");
     server.call("GET", &path, Some(&person.token), None).await
-}
-
-fn picture(width: u32, height: u32, format: image::ImageFormat) -> Vec<u8> {
-    let picture = image::DynamicImage::new_rgb8(width, height);
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
 }
 
 #[tokio::test]
@@ -180,9 +165,28 @@ async fn calls_find_a_relay_if_there_is_one() {
         secret: "north".to_owned(),
         lifetime: Duration::from_secs(100),
     };
-    let server = self::server(Arc::new(ManualClock::at(1_000_000)), |config| config.turn = Some(turn)).await;
+    let server = Server::at(Arc::new(ManualClock::at(1_000_000)), |config| config.turn = Some(turn)).await;
     let alice = server.person("alice").await;
     let relay = alice.get("voip/turnServer").await.ok();
     assert_eq!((&relay["username"], &relay["ttl"]), (&json!("1100:@alice:localhost"), &json!(100)));
     assert_eq!(relay["uris"], json!(["turn:turn.example.org"]));
+}
+
+#[tokio::test]
+async fn files_need_no_disk() {
+    let clock = Arc::new(ManualClock::at(43_200_000));
+    let server = Server::at(clock, |config| config.media_storage = MediaStorage::Memory).await;
+    let alice = server.person("alice").await;
+    let id = uploads(&server, &alice, "image/png", picture(400, 200, image::ImageFormat::Png)).await;
+    let path = format!("/_matrix/client/v1/media/thumbnail/localhost/{id}?width=32&height=32&method=crop");
+    for _ in 0..2 {
+        let small = server.call("GET", &path, Some(&alice.token), None).await;
+        assert_eq!(image::load_from_memory(&small.bytes).unwrap().width(), 32);
+    }
+    let mut part = request("GET", &format!("/_matrix/client/v1/media/download/localhost/{id}"), Some(&alice.token), None);
+    part.headers_mut().insert(header::RANGE, "bytes=1-3".parse().unwrap());
+    assert_eq!(server.send(part).await.bytes, "PNG");
+    assert!(server.hs.media().delete(&id).await.unwrap());
+    downloads(&server, &alice, &id, "").await.refused(404, "M_NOT_FOUND");
+    assert_eq!(server.files(), 0);
 }

@@ -19,6 +19,7 @@ mod entry;
 mod files;
 mod media;
 mod people;
+mod previews;
 mod push;
 mod relations;
 mod rooms;

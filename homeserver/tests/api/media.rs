@@ -46,12 +46,7 @@ async fn a_file_comes_back_as_it_went_and_does_nothing() {
 
 #[tokio::test]
 async fn what_is_too_long_leaves_nothing_behind() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = landbridge_homeserver::Config::new(ruma::server_name!("localhost").to_owned(), dir.path());
-    config.max_upload_bytes = 10;
-    let clock = std::sync::Arc::new(landbridge_homeserver::clock::SystemClock);
-    let hs = landbridge_homeserver::Homeserver::open(config, clock).await.unwrap();
-    let server = Server::of(hs, dir);
+    let server = Server::with(|config| config.max_upload_bytes = 10).await;
     let alice = server.person("alice").await;
     uploads(&server, &alice, "text/plain", "a", "0123456789").await.ok();
     uploads(&server, &alice, "text/plain", "a", "0123456789a").await.refused(413, "M_TOO_LARGE");

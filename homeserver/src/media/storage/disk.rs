@@ -1,0 +1,101 @@
+//! Files on disk.
+
+use std::{
+    io::{self, ErrorKind, SeekFrom},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::{
+    fs::{self, File},
+    io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _},
+};
+use tokio_util::io::ReaderStream;
+
+use super::{Chunks, Storage};
+use crate::{
+    entropy::Entropy,
+    media::{ByteRange, MediaError},
+};
+
+/// Keeps files below a folder.
+pub(in crate::media) struct Disk {
+    folder: PathBuf,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Disk {
+    pub(in crate::media) fn new(folder: &Path, entropy: Arc<dyn Entropy>) -> Self {
+        Self { folder: folder.to_owned(), entropy }
+    }
+
+    /// Two letters make a folder, so that none holds too many files.
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(key.get(..2).unwrap_or("--")).join(key)
+    }
+
+    async fn receive(part: &Path, mut chunks: Chunks<'_>) -> Result<u64, MediaError> {
+        let mut file = File::create(part).await?;
+        let mut size = 0;
+        while let Some(chunk) = chunks.try_next().await? {
+            size += chunk.len() as u64;
+            file.write_all(&chunk).await?;
+        }
+        file.flush().await?;
+        file.sync_all().await?;
+        Ok(size)
+    }
+}
+
+#[async_trait]
+impl Storage for Disk {
+    async fn put(&self, key: &str, chunks: Chunks<'_>) -> Result<u64, MediaError> {
+        let path = self.path(key);
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder).await?;
+        let part = path.with_extension(format!("{}.part", self.entropy.word(8)));
+        let size = match Self::receive(&part, chunks).await {
+            Ok(size) => size,
+            Err(error) => {
+                let _ = fs::remove_file(&part).await;
+                return Err(error);
+            }
+        };
+        fs::rename(&part, &path).await?;
+        // The name is durable, too.
+        File::open(folder).await?.sync_all().await?;
+        Ok(size)
+    }
+
+    async fn read(&self, key: &str, part: Option<ByteRange>) -> Result<Option<Chunks<'static>>, MediaError> {
+        let mut file = match File::open(self.path(key)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let length = match part {
+            None => u64::MAX,
+            Some(part) => {
+                file.seek(SeekFrom::Start(part.first)).await?;
+                part.length()
+            }
+        };
+        let broken = |error: io::Error| MediaError::Disk(error);
+        Ok(Some(ReaderStream::new(file.take(length)).map_err(broken).boxed()))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), MediaError> {
+        match fs::remove_file(self.path(key)).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
