@@ -1,23 +1,33 @@
 //! Bridges that are not ours, on our homeserver. The same on Synapse, which proves that they ask for what is usual.
 
-use landbridge_tests::{ForeignBridge, Homeserver, MatrixUser, On, Port, http};
+use landbridge_tests::{ForeignBridge, Homeserver, Library, MatrixUser, On, Port, http};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn embedded_a_bridge_on_mautrix_echoes() {
-    Box::pin(a_bridge_on_mautrix_echoes(On::Embedded)).await;
+    Box::pin(a_bridge_echoes(On::Embedded, Library::Mautrix)).await;
 }
 
 #[tokio::test]
 async fn synapse_a_bridge_on_mautrix_echoes() {
-    Box::pin(a_bridge_on_mautrix_echoes(On::Synapse)).await;
+    Box::pin(a_bridge_echoes(On::Synapse, Library::Mautrix)).await;
 }
 
-async fn a_bridge_on_mautrix_echoes(on: On) {
+#[tokio::test]
+async fn embedded_a_bridge_on_matrix_appservice_bridge_echoes() {
+    Box::pin(a_bridge_echoes(On::Embedded, Library::AppserviceBridge)).await;
+}
+
+#[tokio::test]
+async fn synapse_a_bridge_on_matrix_appservice_bridge_echoes() {
+    Box::pin(a_bridge_echoes(On::Synapse, Library::AppserviceBridge)).await;
+}
+
+async fn a_bridge_echoes(on: On, library: Library) {
     let port = Port::free();
     let mut homeserver = Homeserver::start_with(on, &ForeignBridge::registration(&port)).await;
-    let bridge = ForeignBridge::start(&homeserver.url(), &port).await;
+    let bridge = ForeignBridge::start(library, &homeserver.url(), &port).await;
     let alice = MatrixUser::register(&homeserver.url(), "alice").await;
     let room = alice.creates_room(json!({ "invite": [ForeignBridge::BOT] })).await;
     room.sees_membership(ForeignBridge::GHOST, "join").await;
@@ -32,9 +42,18 @@ async fn a_bridge_on_mautrix_echoes(on: On) {
         homeserver.killed_and_started_again().await;
     }
     room.says("three").await;
-    let bridge = ForeignBridge::start(&homeserver.url(), &port).await;
+    let bridge = ForeignBridge::start(library, &homeserver.url(), &port).await;
     room.sees(ForeignBridge::GHOST, "echo: two").await;
     room.sees(ForeignBridge::GHOST, "echo: three").await;
+    if library == Library::AppserviceBridge {
+        // A room that is made when somebody looks for it, by the bot.
+        let path = "/_matrix/client/v3/join/%23echo_lobby:localhost";
+        let made = ask(&homeserver, Method::POST, path, &alice.token, json!({})).await;
+        let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.name", made["room_id"].as_str().expect("an id"));
+        let name = ask(&homeserver, Method::GET, &path, &alice.token, json!({})).await;
+        assert_eq!(name["name"], "Made when looked for");
+        return;
+    }
     room.types().await;
     bridge.hears("typing", |line| line["ephemeral"] == "m.typing").await;
 

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the run")]
 
 mod bad_input;
+mod bucket;
 mod encryption;
 mod everywhere;
 mod fixtures;

@@ -71,13 +71,15 @@ pub(crate) fn build_folder() -> PathBuf {
     folder.expect("a test runs from a build folder").to_owned()
 }
 
-/// The Python interpreter of the test environment that `tests/run` makes.
+/// The test environment that `tests/run` makes.
+pub(crate) fn environment() -> PathBuf {
+    std::env::var_os("LANDBRIDGE_TEST_ENV")
+        .map_or_else(|| build_folder().parent().expect("a build folder lies in target").join("test-env"), PathBuf::from)
+}
+
+/// The Python interpreter of the test environment.
 pub(crate) fn python() -> PathBuf {
-    let folder = std::env::var_os("LANDBRIDGE_TEST_ENV").map_or_else(
-        || build_folder().parent().expect("a build folder lies in target").join("test-env"),
-        PathBuf::from,
-    );
-    let python = folder.join("venv/bin/python");
+    let python = environment().join("venv/bin/python");
     assert!(
         python.exists(),
         "{} is missing: run tests/run once, it installs what the scenarios need",

@@ -1,4 +1,4 @@
-//! A bridge that is not ours, written on mautrix: an echo.
+//! Bridges that are not ours, written on mautrix (Python) and on matrix-appservice-bridge (Node): an echo.
 
 use std::process::Stdio;
 
@@ -9,15 +9,26 @@ use tokio::{
 };
 use url::Url;
 
-use crate::{Port, files, transcript::Transcript};
+use crate::{NodeScript, Port, files, transcript::Transcript};
 
 const AS_TOKEN: &str = "as-token-of-the-echo-0123456789";
 const HS_TOKEN: &str = "hs-token-of-the-echo-0123456789";
+
+/// What a bridge stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Library {
+    /// mautrix, for Python.
+    Mautrix,
+    /// matrix-appservice-bridge, for Node.
+    AppserviceBridge,
+}
 
 /// The running bridge. It dies with this value.
 #[derive(Debug)]
 pub struct ForeignBridge {
     child: Child,
+    /// The script it runs, if that is a copy.
+    _script: Option<NodeScript>,
     heard: Transcript<Value>,
 }
 
@@ -40,7 +51,10 @@ impl ForeignBridge {
             "hs_token": HS_TOKEN,
             "sender_localpart": "echobot",
             "rate_limited": false,
-            "namespaces": { "users": [{ "regex": "@echo_.*:localhost", "exclusive": true }] },
+            "namespaces": {
+                "users": [{ "regex": "@echo_.*:localhost", "exclusive": true }],
+                "aliases": [{ "regex": "#echo_.*:localhost", "exclusive": true }],
+            },
             "receive_ephemeral": true,
             "de.sorunome.msc2409.push_ephemeral": true,
             "org.matrix.msc3202": true,
@@ -49,9 +63,16 @@ impl ForeignBridge {
     }
 
     /// Starts it, and waits until it has made its users.
-    pub async fn start(homeserver: &Url, port: &Port) -> Self {
-        let mut command = Command::new(files::python());
-        command.arg(files::own("drivers/mautrix_bridge.py")).arg(homeserver.as_str().trim_end_matches('/'));
+    pub async fn start(library: Library, homeserver: &Url, port: &Port) -> Self {
+        let script = (library == Library::AppserviceBridge).then(|| NodeScript::of("bridge.mjs"));
+        let mut command = match &script {
+            Some(script) => script.command(),
+            None => Command::new(files::python()),
+        };
+        if library == Library::Mautrix {
+            command.arg(files::own("drivers/mautrix_bridge.py"));
+        }
+        command.arg(homeserver.as_str().trim_end_matches('/'));
         command.arg("localhost").arg(port.number().to_string()).args([AS_TOKEN, HS_TOKEN]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the foreign bridge starts");
@@ -68,7 +89,7 @@ impl ForeignBridge {
                 }
             }
         });
-        let bridge = Self { child, heard };
+        let bridge = Self { child, _script: script, heard };
         bridge.hears("that it is ready", |line| line["ready"] == true).await;
         bridge
     }

@@ -1,6 +1,6 @@
 //! A homeserver alone, with no bridge: ours, or Synapse to compare with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
@@ -17,24 +17,29 @@ enum Kind {
     Ours {
         landbridge: Landbridge,
         port: Port,
-        _dir: Workdir,
+        dir: Workdir,
     },
     /// The folder holds the registration.
-    Synapse(Synapse, #[expect(dead_code, reason = "it goes with the server")] Workdir),
+    Synapse(Synapse, Workdir),
 }
 
 impl Homeserver {
     /// Starts one in an empty folder.
     pub async fn start(on: On) -> Self {
-        Self::start_serving(on, None).await
+        Self::start_serving(on, None, None).await
+    }
+
+    /// Starts ours so that it behaves as a file says (see homeserver.example.yaml).
+    pub async fn start_behaving(behaviour: &str) -> Self {
+        Self::start_serving(On::Embedded, None, Some(behaviour)).await
     }
 
     /// Starts one that serves the application service of a registration.
     pub async fn start_with(on: On, registration: &str) -> Self {
-        Self::start_serving(on, Some(registration)).await
+        Self::start_serving(on, Some(registration), None).await
     }
 
-    async fn start_serving(on: On, registration: Option<&str>) -> Self {
+    async fn start_serving(on: On, registration: Option<&str>, behaviour: Option<&str>) -> Self {
         let dir = Workdir::new("homeserver");
         let registration = registration.map(|text| dir.write("registration.yaml", text));
         let kind = match on {
@@ -50,8 +55,12 @@ impl Homeserver {
                 if let Some(path) = &registration {
                     args.extend(["--appservice".to_owned(), path.display().to_string()]);
                 }
+                if let Some(behaviour) = behaviour {
+                    let path = dir.write("homeserver.yaml", behaviour);
+                    args.extend(["--homeserver-config".to_owned(), path.display().to_string()]);
+                }
                 let landbridge = Landbridge::start(dir.path(), args);
-                Kind::Ours { landbridge, port, _dir: dir }
+                Kind::Ours { landbridge, port, dir }
             }
         };
         let mut homeserver = Self { kind };
@@ -85,6 +94,13 @@ impl Homeserver {
             }
         }
         self.ready().await;
+    }
+
+    /// The data directory of ours.
+    pub fn data(&self) -> PathBuf {
+        match &self.kind {
+            Kind::Ours { dir, .. } | Kind::Synapse(_, dir) => dir.path().join("data"),
+        }
     }
 
     async fn ready(&mut self) {

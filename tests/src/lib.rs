@@ -18,6 +18,7 @@ mod irc_user;
 mod landbridge;
 mod lone_bridge;
 mod matrix_user;
+mod node;
 mod ports;
 mod process;
 mod servers;
@@ -27,13 +28,14 @@ mod xmpp_user;
 
 pub use deployment::{Deployment, Irc, On, Over, With};
 pub use files::Workdir;
-pub use foreign_bridge::ForeignBridge;
+pub use foreign_bridge::{ForeignBridge, Library};
 pub use homeserver::Homeserver;
 pub use http::http;
 pub use irc_user::{IrcUser, Line, Sasl};
 pub use landbridge::Landbridge;
 pub use lone_bridge::{LoneBridge, transaction};
 pub use matrix_user::{MatrixUser, Room, RoomEvent};
+pub use node::NodeScript;
 pub use ports::Port;
 pub use process::Process;
 pub use servers::{
