@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use axum::{
     Json, Router,
     extract::State,
-    routing::{delete, get},
+    routing::{delete, get, post, put},
 };
 use http::StatusCode;
-use landbridge_axum_ruma::MatrixError;
+use landbridge_axum_ruma::{JsonBody, MatrixError};
 use ruma::api::error::ErrorKind;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
@@ -27,7 +28,11 @@ use crate::{
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    router.route(&path("appservices"), get(list).post(add)).route(&path("appservices/{id}"), delete(remove))
+    router
+        .route(&path("appservices"), get(list).post(add))
+        .route(&path("appservices/{id}"), delete(remove))
+        .route(&path("appservices/{id}/paused"), put(pause))
+        .route(&path("appservices/{id}/skip"), post(skip))
 }
 
 fn shown(appservice: &Appservice, head: i64) -> Value {
@@ -42,6 +47,7 @@ fn shown(appservice: &Appservice, head: i64) -> Value {
         "transactions": status.transactions.load(Ordering::Relaxed),
         "events": status.events.load(Ordering::Relaxed),
         "refused": status.refused.load(Ordering::Relaxed),
+        "paused": appservice.is_paused(),
     })
 }
 
@@ -89,7 +95,43 @@ async fn remove(
 ) -> ApiResult<Json<Value>> {
     by.does(Role::Admin, "remove application service", &id)?;
     if !registrations.remove(&id, &deliveries).await.map_err(refusal)? {
-        return Err(MatrixError::not_found("No such application service").into());
+        return Err(unknown().into());
+    }
+    Ok(Json(json!({})))
+}
+
+fn unknown() -> MatrixError {
+    MatrixError::not_found("No such application service")
+}
+
+#[derive(Deserialize)]
+struct Pause {
+    paused: bool,
+}
+
+/// `PUT appservices/{id}/paused`: what happens meanwhile waits.
+async fn pause(
+    State(deliveries): State<Deliveries>,
+    by: AdminCaller,
+    PathArgs((id,)): PathArgs<(String,)>,
+    JsonBody(wanted): JsonBody<Pause>,
+) -> ApiResult<Json<Value>> {
+    by.does(Role::Admin, if wanted.paused { "pause" } else { "resume" }, &id)?;
+    if deliveries.pause(&id, wanted.paused).await? { Ok(Json(json!({}))) } else { Err(unknown().into()) }
+}
+
+/// `POST appservices/{id}/skip`: the transaction that the service does not take is set aside, and what follows is delivered.
+async fn skip(
+    State(appservices): State<Appservices>,
+    by: AdminCaller,
+    PathArgs((id,)): PathArgs<(String,)>,
+) -> ApiResult<Json<Value>> {
+    by.does(Role::Admin, "skip transaction", &id)?;
+    let appservice = appservices.by_id(&id).ok_or_else(unknown)?;
+    if !appservice.skip() {
+        return Err(
+            MatrixError::new(StatusCode::CONFLICT, ErrorKind::Unknown, "The service has refused nothing").into()
+        );
     }
     Ok(Json(json!({})))
 }

@@ -18,7 +18,7 @@ use crate::{
     devices::Keys,
     entropy::Entropy,
     rooms::Rooms,
-    store::local::Local,
+    store::{StoreError, appservices as table, local::Local},
     stream::Stream,
     sync::{Presences, Receipts, Typing},
     users::{CreateUserError, Users},
@@ -114,6 +114,8 @@ impl Deliveries {
         if !appservice.is_reachable() {
             return Ok(());
         }
+        let paused = table::is_paused(self.inner.local.db(), appservice.id()).await;
+        appservice.set_paused(paused.map_err(|error| AddError::Store(error.to_string()))?);
         let queue = Queue {
             appservice: appservice.clone(),
             sources: self.inner.sources.clone(),
@@ -137,6 +139,19 @@ impl Deliveries {
             task.abort();
         }
         known
+    }
+
+    /// Lets nothing be delivered to a service, or everything again, also after the next start. What happens meanwhile waits; what
+    /// is in flight comes to its end. Says whether there is such a service.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn pause(&self, id: &str, paused: bool) -> Result<bool, StoreError> {
+        let Some(appservice) = self.inner.appservices.by_id(id) else { return Ok(false) };
+        let at = paused.then(|| i64::from(self.inner.clock.now().0));
+        self.inner.local.write(vec![table::set_paused(id, at)]).await?;
+        appservice.set_paused(paused);
+        Ok(true)
     }
 
     /// A handle that keeps no deliveries alive.

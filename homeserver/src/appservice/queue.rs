@@ -97,6 +97,7 @@ impl Queue {
                     }
                 },
             };
+            self.appservice.going().await;
             match self.send(&current.txn).await {
                 Outcome::Acknowledged => self.acknowledged(&mut progress, current),
                 Outcome::TooLarge => self.too_large(&mut progress, current).await,
@@ -107,7 +108,11 @@ impl Queue {
                         () = tokio::time::sleep(wait) => {}
                         () = self.appservice.woken() => {}
                     }
-                    flight = Some(current);
+                    if self.appservice.is_skipping() {
+                        self.set_aside(&mut progress, current, 0, "an operator").await;
+                    } else {
+                        flight = Some(current);
+                    }
                 }
             }
         }
@@ -266,6 +271,8 @@ impl Queue {
         progress.max_events = (progress.max_events * 2).min(MAX_EVENTS);
         progress.ephemeral = true;
         progress.backoff.reset();
+        // What was to be skipped was taken after all.
+        let _ = self.appservice.is_skipping();
         let status = self.appservice.status();
         status.failures.store(0, Ordering::Relaxed);
         status.transactions.fetch_add(1, Ordering::Relaxed);
@@ -300,10 +307,18 @@ impl Queue {
             progress.pending.push(table::thaw(id));
             return;
         }
-        tracing::error!(appservice.id = id, txn.id = %flight.txn.txn_id, "an event is too large for the application service; it is set aside");
+        self.set_aside(progress, flight, 413, "its size").await;
+    }
+
+    /// Keeps a transaction apart that the service will never take, and goes on after it.
+    async fn set_aside(&self, progress: &mut Progress, flight: Flight, status: i64, why: &'static str) {
+        let id = self.appservice.id();
+        tracing::error!(appservice.id = id, txn.id = %flight.txn.txn_id, why, "a transaction is set aside");
         let at = i64::from(self.clock.now().0);
         self.appservice.status().refused.fetch_add(1, Ordering::Relaxed);
-        progress.pending.push(table::refuse(id, &flight.txn, 413, at));
+        self.appservice.status().failures.store(0, Ordering::Relaxed);
+        progress.backoff.reset();
+        progress.pending.push(table::refuse(id, &flight.txn, status, at));
         self.thaw(progress, &flight);
         while let Err(error) = self.store(progress).await {
             self.hiccup("set aside", &error).await;

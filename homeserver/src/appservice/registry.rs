@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, header};
 use landbridge_registration::{Faults, Match, NamespaceMatcher, Registration};
 use parking_lot::RwLock;
 use ruma::{RoomAliasId, RoomId, ServerName, UserId};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     legacy,
@@ -29,6 +29,10 @@ pub struct Appservice {
     /// Rung when it showed that it is there.
     awake: Notify,
     status: DeliveryStatus,
+    /// Whether an operator lets nothing be delivered to it.
+    paused: watch::Sender<bool>,
+    /// Whether what is in flight is to be set aside.
+    skipping: AtomicBool,
     /// Whether it showed that it knows only the paths from before they had versions.
     legacy: AtomicBool,
 }
@@ -65,6 +69,8 @@ impl Appservice {
             transport,
             awake: Notify::new(),
             status: DeliveryStatus::default(),
+            paused: watch::Sender::new(false),
+            skipping: AtomicBool::new(false),
             legacy: AtomicBool::new(false),
         })
     }
@@ -127,6 +133,38 @@ impl Appservice {
     #[must_use]
     pub const fn status(&self) -> &DeliveryStatus {
         &self.status
+    }
+
+    /// Whether an operator lets nothing be delivered to it.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        *self.paused.borrow()
+    }
+
+    /// Lets nothing be delivered to it, or everything again.
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.send_replace(paused);
+    }
+
+    /// Waits while it is paused.
+    pub(super) async fn going(&self) {
+        // The sender lives as long as this does.
+        let _ = self.paused.subscribe().wait_for(|paused| !paused).await;
+    }
+
+    /// Has the transaction in flight set aside, which the service does not take; `false` where none was refused yet.
+    pub fn skip(&self) -> bool {
+        let failing = self.status.failures.load(Ordering::Relaxed) > 0;
+        self.skipping.store(failing, Ordering::Relaxed);
+        if failing {
+            self.wake();
+        }
+        failing
+    }
+
+    /// Whether what is in flight is to be set aside; asked once.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skipping.swap(false, Ordering::Relaxed)
     }
 
     /// Tries again at once what waits for the next try.

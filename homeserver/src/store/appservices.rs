@@ -160,3 +160,21 @@ pub(crate) fn forget(id: &str) -> Vec<Statement> {
         statement!("UPDATE to_device SET appservice_id = NULL WHERE appservice_id = $1", id),
     ]
 }
+
+pub(crate) async fn is_paused(db: &Db, id: &str) -> Result<bool, SqlError> {
+    let sql = "SELECT paused_at FROM appservice_paused WHERE appservice_id = $1";
+    Ok(db.fetch_optional(sql, &[Value::from(id)]).await?.is_some())
+}
+
+/// Since when nothing is delivered to a service; `None`: it is.
+pub(crate) fn set_paused(id: &str, at: Option<i64>) -> Statement {
+    match at {
+        Some(at) => statement!(
+            "INSERT INTO appservice_paused (appservice_id, paused_at) VALUES ($1, $2) \
+             ON CONFLICT (appservice_id) DO NOTHING",
+            id,
+            at
+        ),
+        None => statement!("DELETE FROM appservice_paused WHERE appservice_id = $1", id),
+    }
+}

@@ -1,5 +1,6 @@
 //! What application services are told, asked and allowed.
 
+mod control;
 mod delivery;
 mod encryption;
 mod identity;

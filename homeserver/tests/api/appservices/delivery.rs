@@ -10,7 +10,7 @@ use crate::support::{
 
 #[tokio::test]
 async fn a_retry_repeats_the_same_bytes_and_what_follows_waits() {
-    let Talk { server, service, alice, room, before } = talking().await;
+    let Talk { server: _server, service, alice, room, before } = talking().await;
     let frozen = Frozen::now();
     service.answers(&[500, 503]);
     alice.says(&room, "first").await;
