@@ -16,6 +16,7 @@ mod directory;
 mod encryption;
 mod error;
 mod event;
+mod history;
 mod key_index;
 mod members;
 mod membership;
@@ -34,12 +35,16 @@ mod upgrade;
 mod version;
 mod visibility;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, RoomId, RoomVersionId, ServerName};
+use parking_lot::RwLock;
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedUserId, RoomId, RoomVersionId, ServerName};
 
 pub(crate) use self::event::EventMeta;
 pub use self::{
@@ -49,6 +54,7 @@ pub use self::{
     directory::PublicRoom,
     error::RoomError,
     event::{Event, EventFlags, EventNid, EventTxn, KeyIndex, RoomNid},
+    history::PurgeBefore,
     members::{JoinedMember, RoomMembership},
     membership::{MemberProfile, Membership, MembershipChange},
     messages::{Direction, MessagesPage, MessagesQuery, TimelineSlice},
@@ -83,6 +89,8 @@ struct Context {
     store: Store,
     /// When the last room was made: no two are made in the same millisecond.
     last_made: AtomicU64,
+    /// Who had themselves erased: few, so that all are kept.
+    erased: RwLock<HashSet<OwnedUserId>>,
 }
 
 impl Context {
@@ -97,7 +105,8 @@ impl Context {
 
 impl Rooms {
     pub(crate) fn new(server_name: OwnedServerName, key: ServerKey, clock: Arc<dyn Clock>, store: Store) -> Self {
-        let context = Arc::new(Context { server_name, key, clock, store, last_made: AtomicU64::new(0) });
+        let (last_made, erased) = (AtomicU64::new(0), RwLock::default());
+        let context = Arc::new(Context { server_name, key, clock, store, last_made, erased });
         Self { tasks: Arc::new(actor::RoomTasks::new(context.clone())), context }
     }
 

@@ -10,7 +10,7 @@ use ruma::{OwnedUserId, UserId, events::TimelineEventType};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{ClientEventOptions, Event, EventNid, RoomError, Rooms};
+use super::{ClientEventOptions, Event, EventNid, RoomError, Rooms, client_event::Context};
 use crate::store::{
     RoomInfo,
     relations::{ChildrenOf, RelationCount},
@@ -80,7 +80,8 @@ impl Rooms {
                 found.insert(event.nid, raw(&relations)?);
             }
         }
-        self.client_events_with(events, options, &found).await
+        let memberships = self.stood(events, onlooker.user).await?;
+        self.client_events_with(events, options, &Context { relations: found, memberships }).await
     }
 
     async fn relations_of(
@@ -160,11 +161,11 @@ impl Rooms {
         let Some(latest) = self.shown_to(&room.room_id, onlooker, found).await?.into_iter().next() else {
             return Ok(None);
         };
-        let mut relations = HashMap::new();
+        let mut context = Context::default();
         if let Some(replace) = self.replacement(room, &latest, options, onlooker).await? {
-            relations.insert(latest.nid, raw(&Relations { replace: Some(replace), ..Relations::default() })?);
+            context.relations.insert(latest.nid, raw(&Relations { replace: Some(replace), ..Relations::default() })?);
         }
-        let Some(latest_event) = self.client_events_with(&[latest], options, &relations).await?.pop() else {
+        let Some(latest_event) = self.client_events_with(&[latest], options, &context).await?.pop() else {
             return Ok(None);
         };
         Ok(Some(Thread { latest_event, count, current_user_participated: participated }))

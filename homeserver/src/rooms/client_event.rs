@@ -10,7 +10,7 @@ use ruma::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Event, EventNid, RoomError, Rooms};
+use super::{Event, EventNid, Membership, RoomError, Rooms};
 
 /// Which fields an event is shown with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,8 @@ struct ClientEvent<'a> {
 #[derive(Serialize)]
 struct Unsigned<'a> {
     age: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    membership: Option<&'static str>,
     #[serde(rename = "m.relations", skip_serializing_if = "Option::is_none")]
     relations: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +69,22 @@ struct Unsigned<'a> {
     transaction_id: Option<&'a str>,
 }
 
+/// What is around events of a timeline.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    /// What others relate to them.
+    pub(super) relations: HashMap<EventNid, Box<RawValue>>,
+    /// How the reader stood to the room then.
+    pub(super) memberships: HashMap<EventNid, Membership>,
+}
+
+/// What is around one event.
+#[derive(Clone, Copy, Default)]
+struct Around<'a> {
+    relations: Option<&'a RawValue>,
+    membership: Option<Membership>,
+}
+
 impl Rooms {
     /// Shows events to a client: redacted where they were redacted, with `unsigned` filled in (`age`, `prev_content`,
     /// `replaces_state`, `redacted_because`, `transaction_id`).
@@ -78,29 +96,37 @@ impl Rooms {
         events: &[Arc<Event>],
         options: ClientEventOptions<'_>,
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
-        self.client_events_with(events, options, &HashMap::new()).await
+        self.client_events_with(events, options, &Context::default()).await
     }
 
-    /// The same, with what others relate to some of them under `m.relations`.
+    /// The same, with more of what is around them.
     pub(super) async fn client_events_with(
         &self,
         events: &[Arc<Event>],
         options: ClientEventOptions<'_>,
-        relations: &HashMap<EventNid, Box<RawValue>>,
+        context: &Context,
     ) -> Result<Vec<Box<RawValue>>, RoomError> {
-        let related = self.related(events).await?;
+        let mut related = self.related(events).await?;
+        let reader = options.reader.map(|(user, _)| user);
+        let blanked = self.blanked(events, &related, reader).await?;
+        related.retain(|nid, _| !blanked.contains(nid));
         let now = i64::from(self.context.clock.now().0);
         let mut shown = Vec::with_capacity(events.len());
         for event in events {
-            let rules = match event.redacted_by() {
-                Some(_) => self.context.store.room_by_nid(event.room).await?.map(|room| room.rules.redaction.clone()),
-                None => None,
+            let blank = blanked.contains(&event.nid);
+            let rules = if event.redacted_by().is_some() || blank {
+                self.context.store.room_by_nid(event.room).await?.map(|room| room.rules.redaction.clone())
+            } else {
+                None
             };
             shown.push(show(
                 event,
                 &related,
                 rules.as_ref(),
-                relations.get(&event.nid).map(|json| &**json),
+                Around {
+                    relations: context.relations.get(&event.nid).filter(|_| !blank).map(|json| &**json),
+                    membership: context.memberships.get(&event.nid).copied(),
+                },
                 options,
                 now,
             )?);
@@ -137,7 +163,7 @@ fn show(
     event: &Event,
     related: &HashMap<EventNid, Arc<Event>>,
     redaction: Option<&RedactionRules>,
-    relations: Option<&RawValue>,
+    around: Around<'_>,
     options: ClientEventOptions<'_>,
     now: i64,
 ) -> Result<Box<RawValue>, RoomError> {
@@ -146,9 +172,14 @@ fn show(
     }
     let redacted = redaction.map(|rules| redacted_content(event, rules)).transpose()?;
     let redacted_because = match event.redacted_by().and_then(|nid| related.get(&nid)) {
-        Some(redaction) => {
-            Some(show(redaction, &HashMap::new(), None, None, ClientEventOptions { reader: None, ..options }, now)?)
-        }
+        Some(redaction) => Some(show(
+            redaction,
+            &HashMap::new(),
+            None,
+            Around::default(),
+            ClientEventOptions { reader: None, ..options },
+            now,
+        )?),
         None => None,
     };
     let replaced = event.replaces.and_then(|nid| related.get(&nid)).filter(|_| redaction.is_none());
@@ -166,7 +197,8 @@ fn show(
         state_key: event.state_key.as_deref(),
         kind: event.kind.to_string(),
         unsigned: Unsigned {
-            relations,
+            relations: around.relations,
+            membership: around.membership.map(Membership::as_str),
             age: now.saturating_sub(i64::from(event.origin_server_ts.0)),
             prev_content: replaced
                 .filter(|replaced| replaced.redacted_by().is_none())

@@ -149,12 +149,20 @@ impl Rooms {
     /// Whether a user is in a room that anybody may join.
     async fn is_in_public(&self, user: &UserId) -> Result<bool, RoomError> {
         for room_id in self.joined_rooms(user).await? {
-            let rules = self.state_event(&room_id, &StateEventType::RoomJoinRules, "").await?;
-            if rules.and_then(|rules| text_field(&rules, "join_rule")).as_deref() == Some("public") {
+            if self.is_open(&room_id).await? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether anybody may join a room.
+    ///
+    /// # Errors
+    /// [`RoomError::Unavailable`] where the database fails.
+    pub async fn is_open(&self, room_id: &RoomId) -> Result<bool, RoomError> {
+        let rules = self.state_event(room_id, &StateEventType::RoomJoinRules, "").await?;
+        Ok(rules.and_then(|rules| text_field(&rules, "join_rule")).as_deref() == Some("public"))
     }
 
     /// The rooms that two users are both joined to, those after `after`, in the order of their ids; and how many there are in all.

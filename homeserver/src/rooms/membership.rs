@@ -35,7 +35,7 @@ pub enum Membership {
 
 impl Membership {
     /// The spec's word.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Join => "join",
             Self::Invite => "invite",

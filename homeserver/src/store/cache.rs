@@ -42,6 +42,16 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         self.generations.lock().insert(key, value, self.half);
     }
 
+    pub(crate) fn remove<Q>(&self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let mut generations = self.generations.lock();
+        generations.young.remove(key);
+        generations.old.remove(key);
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         let generations = self.generations.lock();

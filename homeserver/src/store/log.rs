@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
@@ -140,6 +140,11 @@ impl EventCache {
         }
     }
 
+    fn forget(&self, event: &Event) {
+        self.by_nid.remove(&event.nid);
+        self.by_id.remove(&event.event_id);
+    }
+
     fn insert(&self, event: Arc<Event>) {
         self.by_nid.insert(event.nid, event.clone());
         self.by_id.insert(event.event_id.clone(), event);
@@ -255,6 +260,13 @@ impl Log {
         let start = recent.events.partition_point(|event| event.position() <= after);
         let events = recent.events.range(start..).take_while(|event| event.position() <= up_to).take(limit);
         Some(events.cloned().collect())
+    }
+
+    /// Lets go of events that are not in the database any more.
+    pub(super) fn forget(&self, events: &[Arc<Event>]) {
+        let gone: HashSet<EventNid> = events.iter().map(|event| event.nid).collect();
+        self.recent.write().events.retain(|event| !gone.contains(&event.nid));
+        events.iter().for_each(|event| self.events.forget(event));
     }
 
     /// How many positions an operation takes.

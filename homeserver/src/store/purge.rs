@@ -1,0 +1,115 @@
+//! Forgetting what was said in a room before a place in the log.
+//!
+//! State stays, for everything later stands on it; so do events that something kept refers to: redactions of what stays, what
+//! somebody has read up to, and the forward extremities.
+
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use landbridge_sql::{BatchSql, SqlError, Tx, Value};
+use ruma::OwnedEventId;
+
+use super::{RoomInfo, Store, StoreError, TxnKey, Write};
+use crate::{
+    rooms::{Event, EventNid, RoomNid, Txn},
+    stream::Position,
+};
+
+/// How many events go in one commit: nobody waits long behind it.
+const PER_COMMIT: i64 = 500;
+
+/// State has a place in the index of its room.
+const FIND: &str = "SELECT nid FROM event WHERE room = $1 AND position > $2 AND position < $3 AND key_idx IS NULL \
+    AND event_id NOT IN (SELECT event_id FROM receipt WHERE room_id = $4) ORDER BY position LIMIT $5";
+
+static EVENTS: LazyLock<BatchSql> =
+    LazyLock::new(|| BatchSql::new("DELETE FROM event WHERE nid IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})"));
+
+static EDGES: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new("DELETE FROM event_edge WHERE parent IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})")
+});
+
+static RELATIONS: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "DELETE FROM relation WHERE (room, target, position) IN \
+         (SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM {rows})",
+    )
+});
+
+static TXNS: LazyLock<BatchSql> =
+    LazyLock::new(|| BatchSql::new("DELETE FROM txn WHERE key IN (SELECT {bytes:0} FROM {rows})"));
+
+/// One commit of it.
+struct Purge {
+    nids: Vec<[i64; 1]>,
+    relations: Vec<(i64, OwnedEventId, i64)>,
+    txns: Vec<[String; 1]>,
+}
+
+impl Purge {
+    fn of(events: &[Arc<Event>]) -> Self {
+        let key = |event: &Arc<Event>| {
+            let txn = event.txn.as_ref()?;
+            let txn = Txn { device: txn.device.clone(), id: txn.txn_id.clone() };
+            Some([TxnKey::new(&event.sender, &event.room_id, &event.kind.to_string(), &txn).hex()])
+        };
+        let relation = |event: &Arc<Event>| Some((event.room.0, event.relation()?.event_id, event.position().0));
+        Self {
+            nids: events.iter().map(|event| [event.nid.0]).collect(),
+            relations: events.iter().filter_map(relation).collect(),
+            txns: events.iter().filter_map(key).collect(),
+        }
+    }
+}
+
+#[async_trait]
+impl Write for Purge {
+    async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
+        tx.execute_rows(&RELATIONS, &self.relations).await?;
+        tx.execute_rows(&TXNS, &self.txns).await?;
+        tx.execute_rows(&EDGES, &self.nids).await?;
+        tx.execute_rows(&EVENTS, &self.nids).await.map(drop)
+    }
+
+    fn wakes(&self) -> bool {
+        false
+    }
+}
+
+impl Store {
+    /// Forgets the message events of a room before a place in the log; says how many. A stop in between leaves the rest.
+    pub(crate) async fn purge_history(&self, room: &RoomInfo, before: Position) -> Result<u64, StoreError> {
+        let heads = self.events(&room.current().extremities).await?;
+        let before = heads.iter().map(|head| head.position()).fold(before.min(self.head()), Position::min);
+        let (mut after, mut purged) = (Position::START, 0);
+        loop {
+            let values = [
+                Value::from(room.nid.0),
+                Value::from(after.0),
+                Value::from(before.0),
+                Value::from(room.room_id.as_str()),
+                Value::from(PER_COMMIT),
+            ];
+            let rows = self.db.fetch_all(FIND, &values).await?;
+            let nids = rows.iter().map(|row| Ok(EventNid(row.int(0)?))).collect::<Result<Vec<_>, SqlError>>()?;
+            let mut events = self.events(&nids).await?;
+            let Some(last) = events.last() else { return Ok(purged) };
+            after = last.position();
+            // What they redact may stay.
+            events.retain(|event| event.redacts.is_none());
+            if events.is_empty() {
+                continue;
+            }
+            self.write(Box::new(Purge::of(&events))).await?;
+            self.log.forget(&events);
+            purged += events.len() as u64;
+        }
+    }
+
+    /// The place in the log of the first event of a room that was sent at a time or later; `None`: there is none.
+    pub(crate) async fn first_since(&self, room: RoomNid, ts: i64) -> Result<Option<Position>, SqlError> {
+        let sql = "SELECT min(position) FROM event WHERE room = $1 AND ts >= $2 AND position IS NOT NULL";
+        let row = self.db.fetch_optional(sql, &[Value::from(room.0), Value::from(ts)]).await?;
+        Ok(row.map(|row| row.opt_int(0)).transpose()?.flatten().map(Position))
+    }
+}
