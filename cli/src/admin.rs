@@ -50,6 +50,12 @@ enum AdminCommand {
     /// Uploaded files.
     #[command(subcommand)]
     Media(MediaCommand),
+    /// Tell a user something, in the room for what the server has to say.
+    Notify {
+        user_id: String,
+        /// What is said, as plain text.
+        text: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -114,6 +120,8 @@ enum RoomsCommand {
     List,
     /// All that is known of one.
     Show { room_id: String },
+    /// Forget for good what was said before a time, in milliseconds since 1970. State stays.
+    Purge { room_id: String, before_ts: i64 },
     /// Have all members leave, and take away its aliases and its place in the directory.
     Close {
         room_id: String,
@@ -150,6 +158,12 @@ enum AppservicesCommand {
     Add { file: PathBuf },
     /// Serve one no more.
     Remove { id: String },
+    /// Let nothing be delivered to one; what happens meanwhile waits.
+    Pause { id: String },
+    /// Deliver again to one that was paused.
+    Resume { id: String },
+    /// Set the transaction aside that one does not take, and go on after it.
+    Skip { id: String },
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,6 +194,9 @@ pub(crate) fn main(args: AdminArgs) -> anyhow::Result<()> {
             AdminCommand::Tokens(command) => tokens(&server, command).await,
             AdminCommand::Appservices(command) => appservices(&server, command).await,
             AdminCommand::Media(command) => media(&server, command).await,
+            AdminCommand::Notify { user_id, text } => {
+                print(&server.post(&["notices"], json!({ "user_id": user_id, "body": text })).await?)
+            }
         }
     })?
 }
@@ -329,6 +346,9 @@ async fn rooms(server: &Server, command: RoomsCommand) -> anyhow::Result<()> {
             return server.list("rooms", &[], &["room_id", "joined_members", "canonical_alias", "name"]).await;
         }
         RoomsCommand::Show { room_id } => server.get(&["rooms", &room_id]).await?,
+        RoomsCommand::Purge { room_id, before_ts } => {
+            server.post(&["rooms", &room_id, "purge"], json!({ "before_ts": before_ts })).await?
+        }
         RoomsCommand::Close { room_id, reason } => {
             server.post(&["rooms", &room_id, "close"], json!({ "reason": reason })).await?
         }
@@ -357,16 +377,23 @@ async fn appservices(server: &Server, command: AppservicesCommand) -> anyhow::Re
     let done = match command {
         AppservicesCommand::List => {
             let all = server.get(&["appservices"]).await?;
-            lines(&all["appservices"], &["id", "sender", "lag", "failures", "events"]);
+            lines(&all["appservices"], &["id", "sender", "lag", "failures", "events", "paused"]);
             return Ok(());
         }
         AppservicesCommand::Add { file } => {
             let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
             server.ask(Method::POST, &["appservices"], &[], Body::Text(text)).await?
         }
+        AppservicesCommand::Pause { id } => pause(server, &id, true).await?,
+        AppservicesCommand::Resume { id } => pause(server, &id, false).await?,
+        AppservicesCommand::Skip { id } => server.post(&["appservices", &id, "skip"], json!({})).await?,
         AppservicesCommand::Remove { id } => server.delete(&["appservices", &id]).await?,
     };
     print(&done)
+}
+
+async fn pause(server: &Server, id: &str, paused: bool) -> anyhow::Result<Value> {
+    server.put(&["appservices", id, "paused"], json!({ "paused": paused })).await
 }
 
 async fn media(server: &Server, command: MediaCommand) -> anyhow::Result<()> {

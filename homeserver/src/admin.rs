@@ -1,10 +1,11 @@
-//! The API for operators, `/_landbridge/admin/v1/…`: users, rooms, registration tokens, application services, files.
+//! The API for operators, `/_landbridge/admin/v1/…`: users, rooms, notices, registration tokens, application services, files.
 //!
 //! Who asks shows the operator token, which lies in the data directory, or the access token of a user with a [`Role`]. What
 //! is changed is logged, with who changed it.
 
 mod access;
 mod files;
+mod notices;
 mod rooms;
 mod services;
 mod tokens;
@@ -18,7 +19,7 @@ use crate::http::ApiState;
 
 /// Every endpoint for operators.
 pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    [users::routes, rooms::routes, tokens::routes, services::routes, files::routes]
+    [users::routes, rooms::routes, notices::routes, tokens::routes, services::routes, files::routes]
         .into_iter()
         .fold(router, |router, routes| routes(router))
 }

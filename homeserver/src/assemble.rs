@@ -19,6 +19,7 @@ use crate::{
     entropy::Entropy,
     http::{self, ApiConfig, ApiState, auth::Auth, limits::Limits, state::Parts, uia::Uia},
     media::{Media, Previews},
+    notices::Notices,
     push::{Judge, PushGateway, Pushers, Unread},
     rooms::Rooms,
     search::Search,
@@ -97,12 +98,23 @@ pub(crate) fn api(
     );
     let registrations =
         Registrations::new(Local::new(store.clone()), config.server_name.clone(), config.client.clone(), clock.clone());
+    let notices = Notices::new(
+        config.notices.clone(),
+        &config.server_name,
+        local.clone(),
+        users.clone(),
+        rooms.clone(),
+        account_data.clone(),
+    )?;
     let operator = Operator::open(&config.data_dir, users.clone(), &*entropy)?;
     let parts = Parts {
         config: Arc::new(ApiConfig {
             server_name: config.server_name.clone(),
             public_url: config.public_url.clone(),
             registering: config.registering,
+            guests: config.guests,
+            bridge_extensions: config.bridge_extensions,
+            reserved: vec![notices.sender().to_owned()],
             access_token_lifetime: config.access_token_lifetime,
             turn: config.turn.clone(),
         }),
@@ -119,6 +131,7 @@ pub(crate) fn api(
         to_device,
         media,
         previews,
+        notices,
         rooms: rooms.clone(),
         stream: stream.clone(),
         receipts,

@@ -9,6 +9,7 @@ mod capabilities;
 mod devices;
 mod directory;
 mod ephemeral;
+mod extensions;
 mod filters;
 mod keys;
 mod media;

@@ -36,6 +36,9 @@ impl Departure {
     /// goes on after the answer. A stop in between leaves a member nobody can act as.
     pub(crate) async fn close(&self, user_id: &UserId, erase: bool) -> Result<(), DepartureError> {
         self.users.deactivate(user_id, erase).await?;
+        if erase {
+            self.rooms.erase(user_id.to_owned());
+        }
         self.devices.delete_all(user_id, None).await?;
         let mut rooms = Vec::new();
         for known in self.rooms.memberships_of(user_id).await? {

@@ -62,6 +62,8 @@ pub struct Session {
     pub device_id: OwnedDeviceId,
     /// Until when the token counts, in milliseconds since 1970; `None`: until it is ended.
     pub expires_at: Option<i64>,
+    /// Whether the user is a guest.
+    pub guest: bool,
     /// How often the token was refreshed.
     generation: i64,
 }
@@ -86,6 +88,8 @@ pub struct Entry<'a> {
     pub display_name: Option<&'a str>,
     /// How long the access token counts before it has to be refreshed; `None`: for ever.
     pub lifetime: Option<Duration>,
+    /// Whether the user is a guest.
+    pub guest: bool,
 }
 
 /// What a login or a refresh gives.
@@ -131,7 +135,8 @@ impl Devices {
         statements.extend(inserts);
         self.inner.local.write(statements).await?;
         self.forget(|session| session.user_id == *user_id && session.device_id == device_id);
-        let session = Session { user_id: user_id.to_owned(), device_id, expires_at: row.expires_at, generation: 0 };
+        let (expires_at, guest) = (row.expires_at, entry.guest);
+        let session = Session { user_id: user_id.to_owned(), device_id, expires_at, guest, generation: 0 };
         Ok((session, tokens))
     }
 
@@ -208,12 +213,14 @@ impl Devices {
             }
             known.endings
         };
-        let Some(row) = table::by_token(self.inner.local.db(), &hash).await? else { return Ok(Opened::Nothing) };
+        let found = table::by_token(self.inner.local.db(), &hash).await?;
+        let Some((row, guest)) = found else { return Ok(Opened::Nothing) };
         let Ok(user_id) = OwnedUserId::try_from(row.user_id) else { return Ok(Opened::Nothing) };
         let session = Session {
             user_id,
             device_id: row.device_id.into(),
             expires_at: row.expires_at,
+            guest,
             generation: row.generation,
         };
         if session.generation > 0 {

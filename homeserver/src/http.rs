@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod error;
 pub(crate) mod guard;
+pub(crate) mod guests;
 pub(crate) mod limits;
 mod ops;
 pub(crate) mod path;

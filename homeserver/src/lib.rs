@@ -13,6 +13,7 @@ pub mod devices;
 pub mod entropy;
 pub mod http;
 pub mod media;
+pub mod notices;
 pub mod outward;
 pub mod push;
 pub mod rooms;
@@ -37,6 +38,7 @@ use crate::{
     entropy::SystemEntropy,
     http::{ApiState, RateLimits, Registering, Terms},
     media::{MediaError, MediaStorage},
+    notices::NoticesConfig,
     outward::Reach,
     rooms::Rooms,
     signing::{KeyError, ServerKey},
@@ -57,6 +59,12 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Who may register.
     pub registering: Registering,
+    /// Whether guests are admitted, who register without anything.
+    pub guests: bool,
+    /// Whether application services may have users of this server join rooms without asking them, as mautrix looks for it.
+    pub bridge_extensions: bool,
+    /// Who speaks for the server.
+    pub notices: NoticesConfig,
     /// What has to be agreed to before an account is made.
     pub terms: Vec<Terms>,
     /// How often the same may be tried.
@@ -89,6 +97,9 @@ impl Config {
             database: None,
             public_url: None,
             registering: Registering::Open,
+            guests: false,
+            bridge_extensions: false,
+            notices: NoticesConfig::default(),
             terms: Vec::new(),
             rate_limits: RateLimits::default(),
             access_token_lifetime: Duration::from_secs(3600),
@@ -129,6 +140,9 @@ pub enum OpenError {
     /// Nothing can be called: there is no TLS.
     #[error("calling out: {0}")]
     Outward(#[from] reqwest::Error),
+    /// The name of the user who speaks for the server is none.
+    #[error("notices: {0}")]
+    Notices(#[from] ruma::IdParseError),
     /// Passwords cannot be hashed.
     #[error(transparent)]
     Password(#[from] users::PasswordError),
@@ -160,6 +174,7 @@ impl Homeserver {
         let stream = Stream::new(store.clone());
         let api = assemble::api(&config, &store, &rooms, &stream, clock.clone(), Arc::new(SystemEntropy))?;
         api.parts.users.load().await?;
+        api.parts.users.erased().await?.into_iter().for_each(|user_id| rooms.erase(user_id));
         upkeep::start(&config, &api, clock);
         Ok(Self { store, rooms, stream, api })
     }

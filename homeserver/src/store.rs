@@ -18,6 +18,8 @@ pub(crate) mod media;
 pub(crate) mod memberships;
 mod migrations;
 mod nodes;
+pub(crate) mod notices;
+mod purge;
 pub(crate) mod pushers;
 pub(crate) mod receipts;
 pub(crate) mod relations;

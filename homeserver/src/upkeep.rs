@@ -2,15 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Config, clock::Clock, http::ApiState, media::Media};
+use crate::{Config, clock::Clock, http::ApiState, media::Media, sync::Presences};
 
 /// How often files are looked after.
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// Begins to look after files until deliveries stop.
+/// How often it is looked who is gone.
+const WHO_IS_GONE: Duration = Duration::from_secs(30);
+
+/// Begins to look after files and presence until deliveries stop.
 pub(crate) fn start(config: &Config, api: &ApiState, clock: Arc<dyn Clock>) {
     let (media, retention) = (api.parts.media.clone(), config.media_retention);
     api.parts.deliveries.keep(tokio::spawn(look_after(media, retention, clock)));
+    api.parts.deliveries.keep(tokio::spawn(see_who_is_gone(api.parts.presences.clone())));
+}
+
+async fn see_who_is_gone(presences: Presences) {
+    loop {
+        tokio::time::sleep(WHO_IS_GONE).await;
+        if let Err(error) = presences.expire().await {
+            tracing::error!(%error, "presence was not looked after");
+        }
+    }
 }
 
 async fn look_after(media: Media, retention: Option<Duration>, clock: Arc<dyn Clock>) {

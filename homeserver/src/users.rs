@@ -167,6 +167,46 @@ impl Users {
         }
     }
 
+    /// Makes a guest.
+    ///
+    /// # Errors
+    /// [`CreateUserError::InUse`] if the name is taken.
+    pub async fn create_guest(&self, user_id: &UserId) -> Result<(), CreateUserError> {
+        match self.inner.local.write(vec![accounts::insert_guest(user_id.as_str(), self.now())]).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Conflict) => Err(CreateUserError::InUse),
+            Err(error) => Err(CreateUserError::Store(error)),
+        }
+    }
+
+    /// Those of some users who are guests.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn guests_of(&self, users: &[OwnedUserId]) -> Result<Vec<OwnedUserId>, SqlError> {
+        let users: Vec<[&str; 1]> = users.iter().map(|user| [user.as_str()]).collect();
+        let found = accounts::guests(self.inner.local.db(), &users).await?;
+        Ok(found.into_iter().filter_map(|user| user.try_into().ok()).collect())
+    }
+
+    /// Those who had themselves erased.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn erased(&self) -> Result<Vec<OwnedUserId>, SqlError> {
+        let found = accounts::erased(self.inner.local.db()).await?;
+        Ok(found.into_iter().filter_map(|user| user.try_into().ok()).collect())
+    }
+
+    /// Whether somebody can log in as this user with a password.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_password(&self, user_id: &UserId) -> Result<bool, SqlError> {
+        let account = accounts::read(self.inner.local.db(), user_id.as_str()).await?;
+        Ok(account.is_some_and(|account| account.password_hash.is_some()))
+    }
+
     /// Whether a user of this server exists. Users of other servers are not known here.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use landbridge_homeserver::{
     Config, Turn,
     http::{Rate, RateLimits, Registering, Terms},
     media::{MediaStorage, S3},
+    notices::NoticesConfig,
     outward::{Network, Reach},
 };
 use serde::Deserialize;
@@ -20,6 +21,9 @@ use serde::Deserialize;
 struct File {
     public_url: Option<String>,
     registration: RegistrationMode,
+    guests: bool,
+    bridge_extensions: bool,
+    notices: NoticesEntry,
     terms: Vec<TermsEntry>,
     /// In seconds.
     access_token_lifetime: Option<u64>,
@@ -29,6 +33,14 @@ struct File {
     turn: Option<TurnEntry>,
     signing_key: Option<PathBuf>,
     appservices: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NoticesEntry {
+    localpart: Option<String>,
+    displayname: Option<String>,
+    room_name: Option<String>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -162,6 +174,9 @@ impl Settings {
             RegistrationMode::Token => Registering::WithToken,
             RegistrationMode::Closed => Registering::Closed,
         };
+        config.guests = file.guests;
+        config.bridge_extensions = file.bridge_extensions;
+        config.notices = notices(&file.notices);
         config.terms = file.terms.iter().map(terms).collect();
         if let Some(seconds) = file.access_token_lifetime {
             config.access_token_lifetime = Duration::from_secs(seconds);
@@ -184,6 +199,15 @@ impl Settings {
         });
         config.signing_key = file.signing_key.as_ref().map(|path| self.folder.join(path));
         Ok(())
+    }
+}
+
+fn notices(entry: &NoticesEntry) -> NoticesConfig {
+    let usual = NoticesConfig::default();
+    NoticesConfig {
+        localpart: entry.localpart.clone().unwrap_or(usual.localpart),
+        displayname: entry.displayname.clone().unwrap_or(usual.displayname),
+        room_name: entry.room_name.clone().unwrap_or(usual.room_name),
     }
 }
 
@@ -261,6 +285,8 @@ mod tests {
         assert_eq!(all.media_retention, Some(Duration::from_secs(365 * 86_400)));
         assert_eq!(all.turn.unwrap().uris.len(), 1);
         assert!(all.signing_key.unwrap().ends_with("signing.key"));
+        assert!(!all.bridge_extensions);
+        assert!((all.guests, &all.notices) == (false, &plain.notices));
         assert!(matches!(all.media_storage, MediaStorage::S3(S3 { prefix, .. }) if prefix == "landbridge"));
         assert_eq!(all.url_previews, Some(Reach::PublicAnd(["10.1.0.0/16".parse().unwrap()].into())));
         let plain = config(EXAMPLE).unwrap();

@@ -6,7 +6,7 @@ use axum::{
     routing::{get, post},
 };
 use landbridge_axum_ruma::{JsonBody, MatrixError};
-use ruma::OwnedRoomId;
+use ruma::{OwnedEventId, OwnedRoomId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use crate::{
         error::ApiResult,
         path::{PathArgs, QueryArgs},
     },
-    rooms::{Membership, MembershipChange, RoomError, Rooms},
+    rooms::{Membership, MembershipChange, PurgeBefore, RoomError, Rooms},
     store::admin as table,
     users::Users,
 };
@@ -33,6 +33,7 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         .route(&path("rooms"), get(list))
         .route(&path("rooms/{room_id}"), get(one))
         .route(&path("rooms/{room_id}/close"), post(close))
+        .route(&path("rooms/{room_id}/purge"), post(purge))
 }
 
 #[derive(Deserialize)]
@@ -127,4 +128,27 @@ async fn close(
         }
     }
     Ok(Json(json!({ "left": left })))
+}
+
+#[derive(Deserialize)]
+struct Purge {
+    /// In milliseconds since 1970.
+    before_ts: Option<i64>,
+    before_event: Option<OwnedEventId>,
+}
+
+/// `POST rooms/{roomId}/purge`: the messages up to a place are forgotten for good; state stays.
+async fn purge(
+    State(rooms): State<Rooms>,
+    by: AdminCaller,
+    PathArgs((room_id,)): PathArgs<(OwnedRoomId,)>,
+    JsonBody(purge): JsonBody<Purge>,
+) -> ApiResult<Json<Value>> {
+    by.does(Role::Admin, "purge history", room_id.as_str())?;
+    let before = match (purge.before_ts, purge.before_event) {
+        (Some(ts), None) => PurgeBefore::Time(ts),
+        (None, Some(event_id)) => PurgeBefore::Event(event_id),
+        _ => return Err(MatrixError::invalid_param("There is either before_ts or before_event").into()),
+    };
+    Ok(Json(json!({ "purged": rooms.purge_history(&room_id, before).await? })))
 }

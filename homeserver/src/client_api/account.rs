@@ -32,6 +32,7 @@ use crate::{
         ApiConfig, ApiState, Registering,
         auth::{Auth, Authed},
         error::ApiResult,
+        guests::no_guests,
         limits::{Action, Limits},
         peer::Peer,
         uia::{Challenge, Passed, Stage, Uia, UiaError},
@@ -74,6 +75,13 @@ async fn register(
 ) -> Result<impl IntoResponse, UiaError> {
     let appservice = auth.appservice(request.headers(), request.uri())?;
     let registrar = Registrar { config, users, devices, grants, appservices };
+    if body.kind == RegistrationKind::Guest {
+        if !registrar.config.guests {
+            return Err(no_guests("This server admits no guests").into());
+        }
+        limits.take(Action::Register, peer)?;
+        return Ok(registrar.guest(&entropy.word(12).to_lowercase(), &body).await?);
+    }
     match (&body.login_type, appservice) {
         // matrix-appservice-irc sends no type.
         (Some(LoginType::ApplicationService) | None, Some(appservice)) => {
@@ -81,7 +89,7 @@ async fn register(
         }
         (Some(LoginType::ApplicationService), None) => Err(MatrixError::missing_token().into()),
         _ => {
-            let stages = registrar.stages(&uia, &body)?;
+            let stages = registrar.stages(&uia)?;
             let user_id = match &body.username {
                 Some(name) => registrar.free_name(name, None).await?,
                 None => user_id(&entropy.word(12).to_lowercase(), &registrar.config)?,
@@ -114,10 +122,7 @@ fn check_password(password: &str) -> ApiResult<()> {
 
 impl Registrar {
     /// What a person has to show before an account is made.
-    fn stages(&self, uia: &Uia, body: &register::Request) -> ApiResult<Vec<Stage>> {
-        if body.kind != RegistrationKind::User {
-            return Err(MatrixError::forbidden("Guests are not admitted").into());
-        }
+    fn stages(&self, uia: &Uia) -> ApiResult<Vec<Stage>> {
         let mut stages = match self.config.registering {
             Registering::Closed => return Err(MatrixError::forbidden("Registration is closed").into()),
             Registering::Open => Vec::new(),
@@ -130,6 +135,17 @@ impl Registrar {
             stages.push(Stage::Dummy);
         }
         Ok(stages)
+    }
+
+    /// Makes a guest, of whose request nothing counts but what the device is called
+    /// ([spec](https://spec.matrix.org/v1.19/client-server-api/#guest-access)).
+    async fn guest(&self, localpart: &str, body: &register::Request) -> ApiResult<Json<Value>> {
+        let user_id = user_id(localpart, &self.config)?;
+        self.users.create_guest(&user_id).await?;
+        let display_name = body.initial_device_display_name.as_deref();
+        let entry = Entry { device_id: None, display_name, lifetime: None, guest: true };
+        let (session, tokens) = self.devices.log_in(&user_id, entry).await?;
+        Ok(Json(entered(&session, &tokens, self.config.access_token_lifetime)))
     }
 
     /// Makes the account of a person, and uses up the token that let them in.
@@ -191,6 +207,7 @@ impl Registrar {
             device_id: body.device_id.as_deref(),
             display_name: body.initial_device_display_name.as_deref(),
             lifetime: body.refresh_token.then_some(self.config.access_token_lifetime),
+            guest: false,
         };
         let (session, tokens) = self.devices.log_in(&user_id, entry).await?;
         Ok(Json(entered(&session, &tokens, self.config.access_token_lifetime)))
@@ -239,6 +256,9 @@ pub(crate) async fn free_name(
 ) -> ApiResult<OwnedUserId> {
     let user_id = user_id(name, config)?;
     let foreign = by.is_some_and(|appservice| !appservice.owns_user(&user_id));
+    if config.reserved.contains(&user_id) {
+        return Err(exclusive().into());
+    }
     if foreign || appservices.is_user_exclusive(&user_id, by) {
         return Err(exclusive().into());
     }
@@ -276,7 +296,7 @@ async fn available(
 
 /// `GET /_matrix/client/v3/account/whoami`
 async fn whoami(Authed { caller, .. }: Authed<whoami::Request>) -> RumaReply<whoami::Response> {
-    let mut reply = whoami::Response::new(caller.user_id, false);
+    let mut reply = whoami::Response::new(caller.user_id, caller.guest);
     reply.device_id = caller.device_id;
     RumaReply(reply)
 }

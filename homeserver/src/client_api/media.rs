@@ -81,9 +81,9 @@ fn described<'a>(headers: &'a HeaderMap, query: &'a UploadQuery) -> Upload<'a> {
     Upload { content_type, filename: query.filename.as_deref() }
 }
 
-/// Application services upload as much as they like.
+/// Most application services upload as much as they like.
 fn limit(limits: &Limits, caller: &Caller) -> ApiResult<()> {
-    if caller.appservice.is_some() {
+    if caller.is_unlimited() {
         return Ok(());
     }
     limits.take_for(Action::Upload, &caller.user_id)

@@ -8,7 +8,7 @@ use axum::{Json, Router, extract::State};
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomAliasId, RoomOrAliasId, UserId,
+    OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId,
     api::client::{
         knock::knock_room::v3 as knock_room,
         membership::{
@@ -22,7 +22,10 @@ use ruma::{
             unban_user::v3 as unban_user,
         },
     },
+    api::error::ErrorKind,
+    events::StateEventType,
 };
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{profile::member_profile, reply::empty, upgrade::came_in};
@@ -32,8 +35,10 @@ use crate::{
         ApiConfig, ApiState,
         auth::{Authed, Caller},
         error::ApiResult,
+        guests::no_guests,
     },
-    rooms::{Membership, MembershipChange, Rooms},
+    notices::Notices,
+    rooms::{Membership, MembershipChange, RoomError, Rooms},
     users::{AccountData, Users},
 };
 
@@ -63,6 +68,56 @@ fn change(
     change
 }
 
+/// Guests come only into rooms that let them
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#mroomguest_access)).
+async fn may_come(rooms: &Rooms, caller: &Caller, room_id: &RoomId) -> ApiResult<()> {
+    if caller.guest && !lets_guests_in(rooms, room_id).await? {
+        return Err(no_guests("The room lets no guests in").into());
+    }
+    Ok(())
+}
+
+/// Whether guests may be in a room.
+async fn lets_guests_in(rooms: &Rooms, room_id: &RoomId) -> ApiResult<bool> {
+    #[derive(Deserialize)]
+    struct Content {
+        guest_access: String,
+    }
+    let access = rooms.state_event(room_id, &StateEventType::RoomGuestAccess, "").await?;
+    let Some(access) = access.filter(|access| access.redacted_by().is_none()) else { return Ok(false) };
+    let content: Option<Content> = serde_json::from_str(access.content.get()).ok();
+    Ok(content.is_some_and(|content| content.guest_access == "can_join"))
+}
+
+/// After a change of who may come: guests who may not be in the room any more leave it.
+pub(super) async fn see_guests_out(rooms: &Rooms, users: &Users, room_id: &RoomId) -> ApiResult<()> {
+    if lets_guests_in(rooms, room_id).await? {
+        return Ok(());
+    }
+    for guest in users.guests_of(&rooms.joined_users(room_id).await?).await? {
+        let mut change = MembershipChange::new(room_id.to_owned(), guest.clone(), guest, Membership::Leave);
+        change.reason = Some("The room lets no guests in any more".to_owned());
+        match rooms.change_membership(change).await {
+            // Somebody was quicker.
+            Ok(_) | Err(RoomError::Forbidden(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What the server has to say cannot be refused, though it can be left
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#server-notices)).
+pub(super) async fn may_refuse(rooms: &Rooms, notices: &Notices, user: &UserId, room_id: &RoomId) -> ApiResult<()> {
+    let known = rooms.membership(room_id, user).await?.map(|known| known.membership);
+    if known == Some(Membership::Invite) && notices.is_room_of(user, room_id).await? {
+        let message = "An invitation to what the server has to say cannot be refused";
+        let kind = ErrorKind::CannotLeaveServerNoticeRoom;
+        return Err(MatrixError::new(StatusCode::FORBIDDEN, kind, message).into());
+    }
+    Ok(())
+}
+
 async fn enter(
     rooms: &Rooms,
     users: &Users,
@@ -72,6 +127,7 @@ async fn enter(
     membership: Membership,
     reason: Option<String>,
 ) -> ApiResult<()> {
+    may_come(rooms, caller, &room_id).await?;
     let was_in = rooms.membership(&room_id, &caller.user_id).await?.is_some_and(|m| m.membership == Membership::Join);
     let came_to = room_id.clone();
     let mut change = change(caller, room_id, caller.user_id.clone(), membership, reason);
@@ -192,8 +248,10 @@ async fn invite(
 /// `POST /_matrix/client/v3/rooms/{roomId}/leave`
 async fn leave(
     State(rooms): State<Rooms>,
+    State(notices): State<Notices>,
     Authed { caller, body }: Authed<leave_room::Request>,
 ) -> ApiResult<Json<Value>> {
+    may_refuse(&rooms, &notices, &caller.user_id, &body.room_id).await?;
     let target = caller.user_id.clone();
     rooms.change_membership(change(&caller, body.room_id, target, Membership::Leave, body.reason)).await?;
     Ok(empty())

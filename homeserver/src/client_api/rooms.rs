@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, Router, extract::State};
 use http::StatusCode;
-use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
+use landbridge_axum_ruma::{MatrixError, Ruma, RumaReply, mount};
 use ruma::{
     OwnedRoomAliasId, RoomAliasId,
     api::{
@@ -16,10 +16,19 @@ use ruma::{
 };
 use serde_json::{Value, json};
 
-use super::{account::exclusive, membership::may_invite, profile::member_profile};
+use super::{
+    account::exclusive,
+    extensions::{Members, allowed},
+    membership::may_invite,
+    profile::member_profile,
+};
 use crate::{
     appservice::{Appservices, Deliveries},
-    http::{ApiConfig, ApiState, auth::Authed, error::ApiResult},
+    http::{
+        ApiConfig, ApiState,
+        auth::{Authed, Caller},
+        error::ApiResult,
+    },
     rooms::{NewRoom, RoomError, Rooms},
     users::{AccountData, Users},
 };
@@ -43,6 +52,7 @@ fn local_alias(localpart: &str, config: &ApiConfig) -> ApiResult<OwnedRoomAliasI
 }
 
 /// `POST /_matrix/client/v3/createRoom`
+#[expect(clippy::too_many_arguments, reason = "a handler lists what it uses")]
 async fn create(
     State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
@@ -50,9 +60,11 @@ async fn create(
     State(account_data): State<AccountData>,
     State(appservices): State<Appservices>,
     State(deliveries): State<Deliveries>,
-    Authed { caller, body }: Authed<create_room::Request>,
+    caller: Caller,
+    Ruma { body, request, .. }: Ruma<create_room::Request>,
 ) -> ApiResult<RumaReply<create_room::Response>> {
-    if body.invite.len() > MAX_INVITES {
+    let more = if allowed(&config, &caller) { Members::of(request.body()) } else { Members::default() };
+    if body.invite.len() + more.more() > MAX_INVITES {
         return Err(MatrixError::invalid_param("Too many users are invited").into());
     }
     if let Some(localpart) = &body.room_alias_name {
@@ -70,7 +82,7 @@ async fn create(
             profiles.insert(user_id.clone(), member_profile(&users, user_id).await?);
         }
     }
-    let made = rooms.create(NewRoom { creator: caller.user_id, request: &body, profiles }).await;
+    let made = rooms.create(NewRoom { creator: caller.user_id.clone(), request: &body, profiles }).await;
     let room_id = made.map_err(|error| match error {
         RoomError::AliasTaken => {
             MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::RoomInUse, "The alias is taken").into()
@@ -78,6 +90,7 @@ async fn create(
         other => crate::http::error::ApiError::from(other),
     })?;
     deliveries.aliases_changed(&room_id);
+    more.join(&rooms, &users, &caller, &room_id, &body.invite).await?;
     Ok(RumaReply(create_room::Response::new(room_id)))
 }
 

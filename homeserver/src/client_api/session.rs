@@ -161,6 +161,7 @@ async fn login(
         device_id: login.device_id.as_deref(),
         display_name: login.initial_device_display_name.as_deref(),
         lifetime: login.refresh_token.then_some(config.access_token_lifetime),
+        guest: false,
     };
     let (session, tokens) = devices.log_in(&user_id, entry).await?;
     let mut body = entered(&session, &tokens, config.access_token_lifetime);

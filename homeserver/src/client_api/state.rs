@@ -2,6 +2,8 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#getting-events-for-a-room
 
+use std::sync::Arc;
+
 use axum::{Json, Router, extract::State};
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount, mount_at};
@@ -19,11 +21,15 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::membership::may_invite;
+use super::{
+    extensions,
+    membership::{may_invite, may_refuse, see_guests_out},
+};
 use crate::{
-    http::{ApiState, auth::Authed, error::ApiResult},
+    http::{ApiConfig, ApiState, auth::Authed, error::ApiResult, guests::no_guests},
+    notices::Notices,
     rooms::{ClientEventFormat, ClientEventOptions, Outgoing, Rooms},
-    users::AccountData,
+    users::{AccountData, Users},
 };
 
 /// The paths of state with an empty key: with the closing slash and without it.
@@ -77,12 +83,21 @@ async fn one(
 
 /// `PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}`
 async fn put(
+    State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     State(account_data): State<AccountData>,
+    State(users): State<Users>,
+    State(notices): State<Notices>,
     Authed { caller, body }: Authed<send_state_event::Request>,
 ) -> ApiResult<RumaReply<send_state_event::Response>> {
     let kind = body.event_type.to_string();
     let content = body.body.into_json();
+    if kind == "m.room.member" && caller.guest {
+        return Err(no_guests("Guests come and go by the endpoints for it").into());
+    }
+    if kind == "m.room.member" && body.state_key == caller.user_id.as_str() && content.get().contains("\"leave\"") {
+        may_refuse(&rooms, &notices, &caller.user_id, &body.room_id).await?;
+    }
     if kind == "m.room.member" && content.get().contains("\"invite\"") {
         check_invitation(&account_data, &body.state_key, &content).await?;
     }
@@ -90,9 +105,20 @@ async fn put(
         check_aliases(&rooms, &body.room_id, &content).await?;
     }
     rooms.check_encryption(&body.room_id, &kind, &body.state_key, &content).await?;
+    if kind == "m.room.member"
+        && extensions::allowed(&config, &caller)
+        && let Some(event_id) =
+            extensions::change_member(&rooms, &users, &caller, &body.room_id, &body.state_key, &content).await?
+    {
+        return Ok(RumaReply(send_state_event::Response::new(event_id)));
+    }
+    let lets_in = (kind == "m.room.guest_access").then(|| body.room_id.clone());
     let mut outgoing = Outgoing::state(body.room_id, caller.user_id, kind, body.state_key, content);
     outgoing.ts = caller.ts;
     let sent = rooms.send(outgoing).await?;
+    if let Some(room_id) = lets_in {
+        see_guests_out(&rooms, &users, &room_id).await?;
+    }
     Ok(RumaReply(send_state_event::Response::new(sent.event_id)))
 }
 

@@ -9,6 +9,7 @@ use axum::{Json, Router, extract::State, routing::get};
 use landbridge_axum_ruma::MatrixError;
 use serde_json::{Value, json};
 
+use super::extensions;
 use crate::http::{ApiConfig, ApiState, error::ApiResult};
 
 /// All versions, for each adds to the one before: clients look for the one they know.
@@ -26,16 +27,22 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
 }
 
 /// `GET /_matrix/client/versions`
-async fn versions() -> Json<Value> {
+async fn versions(State(config): State<Arc<ApiConfig>>) -> Json<Value> {
+    let mut features = json!({
+        "fi.mau.msc2659.stable": true,
+        "org.matrix.msc3916.stable": true,
+        "org.matrix.msc3202": true,
+        "org.matrix.simplified_msc3575": true,
+        "uk.half-shot.msc2666.query_mutual_rooms.stable": true,
+    });
+    if config.bridge_extensions {
+        for feature in extensions::FEATURES {
+            features[feature] = true.into();
+        }
+    }
     Json(json!({
         "versions": VERSIONS,
-        "unstable_features": {
-            "fi.mau.msc2659.stable": true,
-            "org.matrix.msc3916.stable": true,
-            "org.matrix.msc3202": true,
-            "org.matrix.simplified_msc3575": true,
-            "uk.half-shot.msc2666.query_mutual_rooms.stable": true,
-        },
+        "unstable_features": features,
         "server": { "name": "Landbridge", "version": env!("CARGO_PKG_VERSION") },
     }))
 }

@@ -18,7 +18,10 @@ use ruma::{
     },
 };
 
-use super::error::{ApiError, ApiResult};
+use super::{
+    error::{ApiError, ApiResult},
+    guests,
+};
 use crate::{
     appservice::{Appservice, Appservices},
     devices::{Devices, Opened},
@@ -35,6 +38,8 @@ pub(crate) struct Caller {
     pub device_id: Option<OwnedDeviceId>,
     /// The application service that acts as the user.
     pub appservice: Option<Arc<Appservice>>,
+    /// Whether the user is a guest.
+    pub guest: bool,
     /// The time an application service gives to its event. `?ts=` of anyone else is ignored.
     pub ts: Option<MilliSecondsSinceUnixEpoch>,
 }
@@ -59,6 +64,17 @@ impl Caller {
         self.device_id
             .as_deref()
             .ok_or_else(|| MatrixError::forbidden("Only a device can do this: add ?device_id= to the request").into())
+    }
+
+    /// Whether the caller may do everything as often as it likes: application services, but for the virtual users of those whose
+    /// registration says `rate_limited: true` ([spec]).
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/application-service-api/#registration
+    #[must_use]
+    pub(crate) fn is_unlimited(&self) -> bool {
+        self.appservice.as_ref().is_some_and(|service| {
+            service.registration().rate_limited != Some(true) || self.user_id == *service.sender()
+        })
     }
 
     /// Whose transaction ids these are: the device's, or the application service's where it names no device.
@@ -109,7 +125,8 @@ impl Auth {
             Opened::Nothing => return Err(unknown_token().into()),
         };
         self.check_standing(&session.user_id, uri.path())?;
-        Ok(Some(Caller { user_id: session.user_id, device_id: Some(session.device_id), appservice: None, ts: None }))
+        let (user_id, device_id, guest) = (session.user_id, Some(session.device_id), session.guest);
+        Ok(Some(Caller { user_id, device_id, appservice: None, guest, ts: None }))
     }
 
     /// The application service whose token a request has, whatever identity it asserts.
@@ -132,10 +149,13 @@ impl Auth {
         Ok(())
     }
 
-    /// What a suspended account may still do: read, leave, take back, close itself, and keep its keys ([spec]).
+    /// What a guest may do, and what a suspended account may still do: read, leave, take back, close itself, and keep its keys ([spec]).
     ///
     /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#account-suspension
     fn check_deed(&self, caller: &Caller, method: &Method, path: &str) -> ApiResult<()> {
+        if caller.guest && !guests::may_use(method, path) {
+            return Err(guests::no_guests("Guests cannot do this").into());
+        }
         if method == Method::GET || self.users.standing(&caller.user_id) != Standing::Suspended {
             return Ok(());
         }
@@ -182,7 +202,8 @@ impl Auth {
             let kind = ErrorKind::UnknownDevice;
             return Err(MatrixError::new(StatusCode::BAD_REQUEST, kind, "The user has no such device").into());
         }
-        Ok(Caller { user_id, device_id: assertion.device_id, appservice: Some(appservice), ts: assertion.ts })
+        let (device_id, ts) = (assertion.device_id, assertion.ts);
+        Ok(Caller { user_id, device_id, appservice: Some(appservice), guest: false, ts })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     departure::DepartureError,
     devices::DeviceError,
     media::{MediaError, PictureError, PreviewError},
+    notices::NoticeError,
     rooms::RoomError,
     store::StoreError,
     users::{AccountError, CreateUserError, PasswordError},
@@ -157,6 +158,25 @@ impl From<MediaError> for ApiError {
             }
             MediaError::Read(error) => error.into(),
             MediaError::Write(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoticeError> for ApiError {
+    fn from(error: NoticeError) -> Self {
+        match error {
+            NoticeError::NoSuchUser => Self(MatrixError::not_found(error.to_string())),
+            NoticeError::BadContent => {
+                Self(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::BadJson, error.to_string()))
+            }
+            NoticeError::NameTaken => {
+                tracing::error!(%error, "notices cannot be sent");
+                Self(MatrixError::new(StatusCode::CONFLICT, ErrorKind::UserInUse, error.to_string()))
+            }
+            NoticeError::Room(error) => error.into(),
+            NoticeError::Account(error) => error.into(),
+            NoticeError::Read(error) => error.into(),
+            NoticeError::Write(error) => error.into(),
         }
     }
 }

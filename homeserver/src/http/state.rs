@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
-use ruma::{OwnedServerName, ServerName, UserId};
+use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 
 use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     devices::{Backups, Devices, Keys, ToDevice},
     entropy::Entropy,
     media::{Media, Previews},
+    notices::Notices,
     push::{Judge, Pushers, Unread},
     rooms::Rooms,
     search::Search,
@@ -32,6 +33,12 @@ pub struct ApiConfig {
     pub public_url: Option<String>,
     /// Who may register.
     pub registering: Registering,
+    /// Whether guests are admitted.
+    pub guests: bool,
+    /// Whether application services may have users join without asking them.
+    pub bridge_extensions: bool,
+    /// Whose names nobody can have.
+    pub reserved: Vec<OwnedUserId>,
     /// How long an access token counts that can be refreshed.
     pub access_token_lifetime: Duration,
     /// The relay for calls, if there is one.
@@ -86,6 +93,7 @@ pub(crate) struct Parts {
     pub(crate) to_device: ToDevice,
     pub(crate) media: Media,
     pub(crate) previews: Option<Previews>,
+    pub(crate) notices: Notices,
     pub(crate) rooms: Rooms,
     pub(crate) stream: Stream,
     pub(crate) receipts: Receipts,
@@ -119,7 +127,7 @@ macro_rules! part {
 part! {
     config: Arc<ApiConfig>, auth: Auth, uia: Uia, limits: Limits, departure: Departure,
     grants: Grants, users: Users, account_data: AccountData, devices: Devices, backups: Backups, keys: Keys,
-    to_device: ToDevice, media: Media, previews: Option<Previews>, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
+    to_device: ToDevice, media: Media, previews: Option<Previews>, notices: Notices, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
     presences: Presences, reports: Reports, search: Search, judge: Judge, unread: Unread, pushers: Pushers, sync: Sync,
     appservices: Appservices, deliveries: Deliveries, registrations: Registrations, operator: Operator,
     thirdparty: Thirdparty, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,

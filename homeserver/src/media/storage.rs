@@ -82,7 +82,8 @@ mod tests {
     async fn read(storage: &dyn Storage, key: &str, part: Option<(u64, u64)>) -> Option<Vec<u8>> {
         let part = part.map(|(first, last)| ByteRange { first, last });
         let chunks = storage.read(key, part).await.unwrap()?;
-        Some(chunks.try_fold(Vec::new(), async |all, chunk| Ok([all, chunk.to_vec()].concat())).await.unwrap())
+        let chunks: Vec<Bytes> = chunks.try_collect().await.unwrap();
+        Some(chunks.concat())
     }
 
     /// What every storage does.

@@ -1,6 +1,8 @@
 //! The tables `account` and `account_data`.
 
-use landbridge_sql::{Db, Row, SqlError, Value};
+use std::sync::LazyLock;
+
+use landbridge_sql::{BatchSql, Db, Row, SqlError, Value};
 
 use super::statement::{Cell, Statement, statement};
 use crate::users::Profile;
@@ -103,6 +105,25 @@ pub(crate) fn insert(user_id: &str, password_hash: Option<&str>, appservice_id: 
         at,
         None::<&str>
     )
+}
+
+/// Adds a guest, who has no password.
+pub(crate) fn insert_guest(user_id: &str, at: i64) -> Statement {
+    statement!("INSERT INTO account (user_id, created_at, guest) VALUES ($1, $2, 1)", user_id, at)
+}
+
+/// Those of some users who are guests.
+pub(crate) async fn guests(db: &Db, users: &[[&str; 1]]) -> Result<Vec<String>, SqlError> {
+    static GUESTS: LazyLock<BatchSql> = LazyLock::new(|| {
+        BatchSql::new("SELECT user_id FROM account WHERE guest = 1 AND user_id IN (SELECT value->>0 FROM {rows})")
+    });
+    db.fetch_rows(&GUESTS, users).await?.iter().map(|row| row.text(0)).collect()
+}
+
+/// Those who had themselves erased.
+pub(crate) async fn erased(db: &Db) -> Result<Vec<String>, SqlError> {
+    let rows = db.fetch_all("SELECT user_id FROM account WHERE erased_at IS NOT NULL", &[]).await?;
+    rows.iter().map(|row| row.text(0)).collect()
 }
 
 pub(crate) async fn read(db: &Db, user_id: &str) -> Result<Option<AccountRow>, SqlError> {

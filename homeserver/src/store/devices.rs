@@ -131,10 +131,11 @@ pub(crate) fn rename(user_id: &str, device_id: &str, display_name: &str) -> Stat
 }
 
 /// Whose access token this is.
-pub(crate) async fn by_token(db: &Db, hash: &[u8]) -> Result<Option<TokenRow>, SqlError> {
-    let sql = "SELECT user_id, device_id, generation, expires_at FROM access_token WHERE token_hash = $1";
+pub(crate) async fn by_token(db: &Db, hash: &[u8]) -> Result<Option<(TokenRow, bool)>, SqlError> {
+    let sql = "SELECT t.user_id, t.device_id, t.generation, t.expires_at, a.guest FROM access_token t \
+               JOIN account a ON a.user_id = t.user_id WHERE t.token_hash = $1";
     let row = db.fetch_optional(sql, &[Value::from(hash)]).await?;
-    row.map(|row| token(&row, row.opt_int(3)?)).transpose()
+    row.map(|row| Ok((token(&row, row.opt_int(3)?)?, row.int(4)? == 1))).transpose()
 }
 
 /// Whose refresh token this is.

@@ -23,4 +23,6 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(11, "0011_push"),
     step!(12, "0012_reports"),
     step!(13, "0013_search"),
+    step!(30, "0030_guests"),
+    step!(31, "0031_paused"),
 ];

@@ -2,7 +2,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#presence
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use landbridge_sql::{SqlError, Tx};
@@ -11,6 +11,7 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::LONGEST_POLL;
 use crate::{
     store::{StoreError, Write},
     stream::{Position, Stream},
@@ -21,6 +22,9 @@ const MAX_USERS: usize = 50_000;
 
 /// The longest status message, in bytes; a longer one is cut.
 const MAX_STATUS_BYTES: usize = 1024;
+
+/// After how long without a sync somebody is offline: a poll may take that long, and a client a moment to come back.
+const SILENCE: Duration = Duration::from_secs(LONGEST_POLL.as_secs() + 60);
 
 /// The presence of users.
 #[derive(Clone, Debug)]
@@ -34,6 +38,8 @@ struct Presence {
     state: String,
     status: Option<String>,
     since: Instant,
+    /// When a sync last asked for it; `None` where the user said so otherwise.
+    synced: Option<Instant>,
     position: i64,
 }
 
@@ -47,6 +53,16 @@ impl Presences {
     /// # Errors
     /// When the store is closed.
     pub async fn set(&self, user_id: &UserId, state: &str, status: Option<&str>) -> Result<(), StoreError> {
+        self.move_to(user_id, state, status, None).await
+    }
+
+    async fn move_to(
+        &self,
+        user_id: &UserId,
+        state: &str,
+        status: Option<&str>,
+        synced: Option<Instant>,
+    ) -> Result<(), StoreError> {
         let status = status.map(|status| {
             let end = (0..=status.len().min(MAX_STATUS_BYTES)).rev().find(|at| status.is_char_boundary(*at));
             status.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
@@ -57,6 +73,7 @@ impl Presences {
             match users.get_mut(user_id) {
                 Some(known) if known.state == state && known.status == status => {
                     known.since = Instant::now();
+                    known.synced = synced;
                     return Ok(());
                 }
                 None if full => return Ok(()),
@@ -64,7 +81,7 @@ impl Presences {
             }
         }
         let state: String = state.chars().take(32).collect();
-        let presence = Presence { state, status, since: Instant::now(), position: 0 };
+        let presence = Presence { state, status, since: Instant::now(), synced, position: 0 };
         let moved = Moved { users: self.users.clone(), user_id: user_id.to_owned(), presence };
         self.stream.write(Box::new(moved)).await.map(drop)
     }
@@ -74,12 +91,35 @@ impl Presences {
     /// # Errors
     /// When the store is closed.
     pub async fn synced(&self, user_id: &UserId, state: &str) -> Result<(), StoreError> {
-        let known = self.users.lock().get(user_id).cloned();
-        let status = known.as_ref().and_then(|known| known.status.clone());
-        if known.map_or("offline", |known| if known.state == state { state } else { "" }) == state {
-            return Ok(());
+        let status = {
+            let mut users = self.users.lock();
+            match users.get_mut(user_id) {
+                None if state == "offline" => return Ok(()),
+                Some(known) if known.state == state => {
+                    known.synced = known.synced.map(|_| Instant::now());
+                    return Ok(());
+                }
+                known => known.and_then(|known| known.status.clone()),
+            }
+        };
+        self.move_to(user_id, state, status.as_deref(), Some(Instant::now())).await
+    }
+
+    /// Those whose clients no longer ask are offline.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub(crate) async fn expire(&self) -> Result<(), StoreError> {
+        let gone: Vec<(OwnedUserId, Option<String>)> = {
+            let users = self.users.lock();
+            let silent = |known: &Presence| known.synced.is_some_and(|at| at.elapsed() > SILENCE);
+            let gone = users.iter().filter(|(_, known)| known.state != "offline" && silent(known));
+            gone.map(|(user_id, known)| (user_id.clone(), known.status.clone())).collect()
+        };
+        for (user_id, status) in gone {
+            self.move_to(&user_id, "offline", status.as_deref(), None).await?;
         }
-        self.set(user_id, state, status.as_deref()).await
+        Ok(())
     }
 
     /// The content of a user's presence event.

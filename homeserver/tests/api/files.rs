@@ -183,7 +183,8 @@ async fn files_need_no_disk() {
         let small = server.call("GET", &path, Some(&alice.token), None).await;
         assert_eq!(image::load_from_memory(&small.bytes).unwrap().width(), 32);
     }
-    let mut part = request("GET", &format!("/_matrix/client/v1/media/download/localhost/{id}"), Some(&alice.token), None);
+    let mut part =
+        request("GET", &format!("/_matrix/client/v1/media/download/localhost/{id}"), Some(&alice.token), None);
     part.headers_mut().insert(header::RANGE, "bytes=1-3".parse().unwrap());
     assert_eq!(server.send(part).await.bytes, "PNG");
     assert!(server.hs.media().delete(&id).await.unwrap());

@@ -110,7 +110,9 @@ async fn nothing_of_the_own_network_is_fetched() {
     let outside = Web::at("127.0.0.1", &inside.base).await;
     let port = inside.base.rsplit(':').next().unwrap();
     let (_server, alice) = server(Reach::public()).await;
-    for host in ["127.0.0.2", "localhost", "2130706434", "0x7f000002", "[::ffff:127.0.0.2]", "127.2", "0.0.0.0", "[::1]"] {
+    for host in
+        ["127.0.0.2", "localhost", "2130706434", "0x7f000002", "[::ffff:127.0.0.2]", "127.2", "0.0.0.0", "[::1]"]
+    {
         preview(&alice, &format!("http://{host}:{port}/page")).await.refused(502, "M_UNKNOWN");
     }
     assert_eq!(inside.asked(), 0);

@@ -86,6 +86,15 @@ impl Server {
         Self::of(Homeserver::open(config, clock).await.unwrap(), dir)
     }
 
+    /// Stops and starts again on the same data, to behave otherwise than usual.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.hs.shutdown().await;
+        drop((self.router, self.hs));
+        let mut config = Config::new(server_name!("localhost").to_owned(), self.dir.path());
+        change(&mut config);
+        Self::of(Homeserver::open(config, Arc::new(SystemClock)).await.unwrap(), self.dir)
+    }
+
     /// Stops and starts again on the same data.
     pub(crate) async fn restart(self) -> Self {
         self.hs.shutdown().await;
@@ -116,6 +125,14 @@ impl Server {
             token: body["access_token"].as_str().unwrap().to_owned(),
             user_id: body["user_id"].as_str().unwrap().to_owned(),
         }
+    }
+
+    /// Another session of somebody who registered.
+    pub(crate) async fn logs_in(&self, name: &str) -> String {
+        let body = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": name },
+            "password": "secret" });
+        let body = self.call("POST", "/_matrix/client/v3/login", None, Some(body)).await.ok();
+        body["access_token"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn appservice(&self, registration: Registration, service: &Service) -> Arc<Appservice> {
@@ -259,6 +276,11 @@ impl Server {
 }
 
 impl Person {
+    /// Who has this token.
+    pub(crate) fn of(server: &Server, token: &str, user_id: &str) -> Self {
+        Self { router: server.router.clone(), token: token.to_owned(), user_id: user_id.to_owned() }
+    }
+
     /// The same person after a restart.
     pub(crate) fn again(server: &Server, person: &Self) -> Self {
         Self { router: server.router.clone(), ..person.clone() }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Person, Server, bodies};
+use crate::support::{Frozen, Person, Server, bodies};
 
 fn next(sync: &Value) -> String {
     sync["next_batch"].as_str().unwrap().to_owned()
@@ -355,4 +355,55 @@ async fn a_client_says_with_its_sync_whether_somebody_is_there() {
     alice.syncs(None, "&set_presence=offline").await;
     assert_eq!(status().await["presence"], "offline");
     alice.get("sync?set_presence=asleep").await.refused(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn who_syncs_no_more_is_offline_after_a_while() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    bob.joins(&room).await;
+    alice.syncs(None, "&set_presence=online").await;
+    bob.put(&format!("presence/{}/status", bob.user_id), json!({ "presence": "online" })).await.ok();
+    let presence = async |who: &Person| {
+        alice.get(&format!("presence/{}/status", who.user_id)).await.ok()["presence"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((&*presence(&alice).await, &*presence(&bob).await), ("online", "online"));
+    let frozen = Frozen::now();
+    tokio::time::advance(Duration::from_secs(170)).await;
+    alice.syncs(None, "&set_presence=online").await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(presence(&alice).await, "online", "it still syncs");
+    tokio::time::advance(Duration::from_secs(200)).await;
+    let gone = async {
+        while presence(&alice).await != "offline" {
+            tokio::task::yield_now().await;
+        }
+    };
+    gone.await;
+    assert_eq!(presence(&bob).await, "online", "who says so otherwise stays");
+    drop(frozen);
+}
+
+#[tokio::test]
+async fn an_event_says_how_one_stood_to_the_room_then() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    alice.says(&room, "before").await;
+    alice.post(&format!("rooms/{room}/invite"), json!({ "user_id": bob.user_id })).await.ok();
+    alice.says(&room, "invited").await;
+    bob.joins(&room).await;
+    alice.says(&room, "joined").await;
+    let page = bob.get(&format!("rooms/{room}/messages?dir=f&limit=100")).await.ok();
+    let of = |body: &str| {
+        let event = page["chunk"].as_array().unwrap().iter().find(|event| event["content"]["body"] == body).unwrap();
+        event["unsigned"]["membership"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([of("before"), of("invited"), of("joined")], ["leave", "invite", "join"]);
+    let own = |event: &&Value| event["state_key"] == json!(bob.user_id) && event["content"]["membership"] == "join";
+    let sync = bob.syncs(None, "").await;
+    let events = sync["rooms"]["join"][&room]["timeline"]["events"].as_array().unwrap();
+    assert_eq!(events.iter().find(own).unwrap()["unsigned"]["membership"], "join", "its own change counts");
+    assert_eq!(events.last().unwrap()["unsigned"]["membership"], "join");
 }
