@@ -1,7 +1,7 @@
 //! Users, aliases and third-party networks that a service is asked about.
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{AS_TOKEN, Server, bridged, irc_registration, virtual_user};
 
@@ -101,4 +101,37 @@ async fn third_party_networks_are_described_by_their_services() {
     alice.get("thirdparty/protocol/broken").await.refused(404, "M_NOT_FOUND");
     let found = alice.get("thirdparty/location/irc?channel=%23tea").await.ok();
     assert_eq!(found.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn each_network_has_a_directory_of_its_own() {
+    let (server, _service) = bridged().await;
+    let alice = server.person("alice").await;
+    let (tea, coffee) =
+        (alice.creates_room(json!({ "name": "Tea" })).await, alice.creates_room(json!({ "name": "Coffee" })).await);
+    let bot = virtual_user(&server, "ircbot");
+    let publish = |room: &str, visibility: &str| {
+        let path = format!("directory/list/appservice/libera/{room}");
+        (path, json!({ "visibility": visibility }))
+    };
+    let (path, public) = publish(&tea, "public");
+    bot.call("PUT", &path, Some(public.clone())).await.ok();
+    alice.put(&path, public).await.refused(403, "M_FORBIDDEN");
+    alice.put(&format!("directory/list/room/{coffee}"), json!({ "visibility": "public" })).await.ok();
+    let names = async |body: Value| -> Vec<String> {
+        let found = alice.post("publicRooms", body).await.ok();
+        let mut names: Vec<String> =
+            found["chunk"].as_array().unwrap().iter().map(|room| room["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(json!({})).await, ["Coffee"]);
+    assert_eq!(names(json!({ "third_party_instance_id": "irc|libera" })).await, ["Tea"]);
+    assert!(names(json!({ "third_party_instance_id": "irc|oftc" })).await.is_empty());
+    assert_eq!(names(json!({ "include_all_networks": true })).await, ["Coffee", "Tea"]);
+    let (nowhere, public) = publish("!nowhere:localhost", "public");
+    bot.call("PUT", &nowhere, Some(public)).await.refused(404, "M_NOT_FOUND");
+    let (path, private) = publish(&tea, "private");
+    bot.call("PUT", &path, Some(private)).await.ok();
+    assert!(names(json!({ "third_party_instance_id": "irc|libera" })).await.is_empty());
 }
