@@ -19,15 +19,33 @@ pub(super) fn may_use(method: &Method, path: &str) -> bool {
     }
     // The version says nothing of what is meant.
     let segments: Vec<&str> = segments.skip(1).collect();
-    match (method.as_str(), segments.as_slice()) {
-        ("GET", ["rooms", _, "state" | "context" | "event" | "messages" | "members" | "initialSync", ..])
-        | ("GET", ["sync"] | ["events"] | ["devices"] | ["devices", _] | ["capabilities"] | ["account", "whoami"])
-        | ("GET", ["media" | "profile", ..])
-        | ("POST", ["rooms", _, "join" | "leave"] | ["join", _] | ["logout"] | ["logout", "all"])
-        | ("POST", ["keys", "upload" | "query" | "claim"] | ["publicRooms"])
-        | ("PUT", ["rooms", _, "send", _, _] | ["rooms", _, "state", ..])
-        | ("PUT", ["sendToDevice", _, _] | ["profile", _, "displayname"] | ["devices", _]) => true,
-        ("GET", ["publicRooms"] | ["directory", "room", _] | ["login"]) => true,
+    let segments = segments.as_slice();
+    match method.as_str() {
+        "GET" => matches!(
+            segments,
+            ["sync" | "events" | "devices" | "capabilities" | "publicRooms" | "login"]
+                | ["rooms", _, "state" | "context" | "event" | "messages" | "members" | "initialSync", ..]
+                | ["devices", _]
+                | ["account", "whoami"]
+                | ["directory", "room", _]
+                | ["media" | "profile", ..]
+        ),
+        "POST" => matches!(
+            segments,
+            ["logout" | "publicRooms"]
+                | ["rooms", _, "join" | "leave"]
+                | ["join", _]
+                | ["logout", "all"]
+                | ["keys", "upload" | "query" | "claim"]
+        ),
+        "PUT" => matches!(
+            segments,
+            ["rooms", _, "send", _, _]
+                | ["rooms", _, "state", ..]
+                | ["sendToDevice", _, _]
+                | ["profile", _, "displayname"]
+                | ["devices", _]
+        ),
         _ => false,
     }
 }

@@ -157,6 +157,25 @@ impl World {
         answer.unwrap_or_else(|_| panic!("{method} {path} hangs"))
     }
 
+    /// What is wrong with how a route tells apart what is no JSON, what is no object, and what has not all that it takes.
+    async fn misread(&self, method: &str, path: &str) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (body, expected) in [
+            ("{", &["M_NOT_JSON"][..]),
+            ("nonsense", &["M_NOT_JSON"]),
+            ("[]", &["M_BAD_JSON"]),
+            ("5", &["M_BAD_JSON"]),
+            ("{}", &["M_BAD_JSON", "M_MISSING_PARAM", "M_INVALID_PARAM", "M_UNKNOWN"]),
+        ] {
+            let answer = self.call(method, path, Some(&self.alice.token), body).await;
+            let errcode = answer.body["errcode"].as_str().unwrap_or_default();
+            if answer.status == 400 && !expected.contains(&errcode) {
+                faults.push(format!("is asked {body:?} and says {}", answer.body));
+            }
+        }
+        faults
+    }
+
     /// The methods and paths that there are.
     async fn routes(&self) -> Vec<(&'static str, String)> {
         let mut routes = Vec::new();
@@ -360,10 +379,9 @@ async fn no_body_and_no_query_breaks_a_route() {
             let shown = body.get(..60).unwrap_or(&body);
             faults.extend(fault(&answer).map(|fault| format!("{method} {path} {shown}: {fault}")));
         }
-        let not_json = world.call(method, &own, world.alice.token.as_str().into(), "{").await;
-        let reads = method != "GET" && not_json.status == 400;
-        if reads && !matches!(not_json.body["errcode"].as_str(), Some("M_NOT_JSON" | "M_INVALID_PARAM" | "M_UNKNOWN")) {
-            faults.push(format!("{method} {path} with half an object: {}", not_json.body));
+        if method != "GET" && !ends_sessions(&path) {
+            faults
+                .extend(world.misread(method, &own).await.into_iter().map(|fault| format!("{method} {path} {fault}")));
         }
     }
     faults.sort();
@@ -388,7 +406,7 @@ const FREE_OF_USERS: &[&str] = &["GET /_matrix/client/v3/profile/{user_id}"];
 #[tokio::test]
 async fn what_is_anothers_stays_so() {
     let world = World::new().await;
-    let (mut rooms, mut users) = (BTreeSet::new(), BTreeSet::new());
+    let (mut rooms, mut users, mut faults) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for (method, path) in world.routes().await {
         if path.contains("/_landbridge/") {
             continue;
@@ -409,18 +427,23 @@ async fn what_is_anothers_stays_so() {
             let answer = world.call(method, &own, Some(&world.alice.token), body).await;
             if answer.status.is_success() {
                 rooms.insert(format!("{method} {path}"));
+            } else if !matches!(answer.status.as_u16(), 403 | 404) {
+                faults.push(format!("{method} {path}: {} {}", answer.status, answer.body));
             }
         }
         if of_user {
             let answer = world.call(method, &filled, Some(&world.alice.token), body).await;
             if answer.status.is_success() {
                 users.insert(format!("{method} {path}"));
+            } else if !matches!(answer.status.as_u16(), 403 | 404) {
+                faults.push(format!("{method} {path}: {} {}", answer.status, answer.body));
             }
         }
     }
     let expected = |free: &[&str]| free.iter().map(|route| (*route).to_owned()).collect::<BTreeSet<_>>();
     let free = (expected(FREE_IN_ROOMS), expected(FREE_OF_USERS));
     assert_eq!((rooms, users), free, "rooms of others, and other users");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
     // Nothing has become of it.
     let joined = world.bob.get(&format!("rooms/{}/joined_members", world.room)).await.ok();
     assert_eq!(joined["joined"].as_object().unwrap().len(), 1);
