@@ -55,6 +55,14 @@ impl MatrixError {
         Self::new(StatusCode::BAD_REQUEST, ErrorKind::InvalidParam, message)
     }
 
+    /// 400 `M_MISSING_PARAM` or `M_INVALID_PARAM`, by what serde says of the parameters of a path or a query.
+    pub fn unread_param(message: impl Into<String>) -> Self {
+        let message = message.into();
+        let is_missing = message.contains("missing field `");
+        let kind = if is_missing { ErrorKind::MissingParam } else { ErrorKind::InvalidParam };
+        Self::new(StatusCode::BAD_REQUEST, kind, message)
+    }
+
     /// 400 `M_BAD_JSON`: JSON, of the wrong shape.
     pub fn bad_json(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, ErrorKind::BadJson, message)

@@ -123,7 +123,7 @@ fn rejection(error: &FromHttpRequestError) -> MatrixError {
     match error {
         FromHttpRequestError::MethodMismatch { .. } => MatrixError::unknown_method(),
         FromHttpRequestError::Deserialization(DeserializationError::Json(error)) => json::rejection(error),
-        FromHttpRequestError::Deserialization(error) => MatrixError::invalid_param(error.to_string()),
+        FromHttpRequestError::Deserialization(error) => MatrixError::unread_param(error.to_string()),
         _ => MatrixError::bad_json(error.to_string()),
     }
 }

@@ -5,11 +5,11 @@ use http::request::Parts;
 use landbridge_axum_ruma::MatrixError;
 use serde::de::DeserializeOwned;
 
-/// The path's parameters; wrong ones are answered `M_INVALID_PARAM`.
+/// The path's parameters; wrong ones are answered `M_INVALID_PARAM`, missing ones `M_MISSING_PARAM`.
 #[derive(Debug)]
 pub(crate) struct PathArgs<T>(pub T);
 
-/// The query's parameters; wrong ones are answered `M_INVALID_PARAM`.
+/// The query's parameters; wrong ones are answered `M_INVALID_PARAM`, missing ones `M_MISSING_PARAM`.
 #[derive(Debug)]
 pub(crate) struct QueryArgs<T>(pub T);
 
@@ -18,7 +18,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathArg
 
     async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, MatrixError> {
         let path = Path::from_request_parts(head, state).await;
-        path.map(|Path(args)| Self(args)).map_err(|error| MatrixError::invalid_param(error.body_text()))
+        path.map(|Path(args)| Self(args)).map_err(|error| MatrixError::unread_param(error.body_text()))
     }
 }
 
@@ -27,6 +27,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryArgs<T> {
 
     async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, MatrixError> {
         let query = Query::from_request_parts(head, state).await;
-        query.map(|Query(args)| Self(args)).map_err(|error| MatrixError::invalid_param(error.body_text()))
+        query.map(|Query(args)| Self(args)).map_err(|error| MatrixError::unread_param(error.body_text()))
     }
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Person, Server, bodies};
+use crate::{
+    rooms_support::Postgres,
+    support::{Answer, Person, Server, bodies},
+};
 
 async fn operator(server: &Server, method: &str, path: &str, body: Value) -> Answer {
     let token = std::fs::read_to_string(server.folder().join("operator-token")).unwrap();
@@ -69,8 +72,17 @@ async fn only_operators_speak_for_the_server() {
 }
 
 #[tokio::test]
-async fn history_that_is_purged_is_gone_and_the_room_lives_on() {
-    let server = Server::start().await;
+async fn history_that_is_purged_is_gone_and_the_room_lives_on_sqlite() {
+    history_that_is_purged_is_gone(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn history_that_is_purged_is_gone_and_the_room_lives_on_postgresql() {
+    let Some(postgres) = Postgres::start().await else { return };
+    history_that_is_purged_is_gone(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
+async fn history_that_is_purged_is_gone(server: Server) {
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
     let room = alice.creates_room(json!({ "preset": "public_chat", "name": "Tea" })).await;
     bob.joins(&room).await;
