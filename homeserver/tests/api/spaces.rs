@@ -211,7 +211,7 @@ async fn shared_rooms_are_told_and_only_those_nearby_are_found() {
     assert_eq!(mutual().await, json!({ "joined": [one], "count": 1 }));
     alice.get_v1(&format!("mutual_rooms?user_id={}", alice.user_id)).await.refused(400, "M_INVALID_PARAM");
     alice.get_v1("mutual_rooms?user_id=nobody").await.refused(400, "M_INVALID_PARAM");
-    alice.get_v1("mutual_rooms").await.refused(400, "M_INVALID_PARAM");
+    alice.get_v1("mutual_rooms").await.refused(400, "M_MISSING_PARAM");
 
     let found = async |person: &Person, term: &str| {
         let answer = person.post("user_directory/search", json!({ "search_term": term })).await.ok();
