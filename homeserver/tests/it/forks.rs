@@ -1,8 +1,11 @@
 //! Rooms that fork: another server adds events beside ours.
 
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
-use landbridge_homeserver::rooms::{EventFlags, RoomError, SUPPORTED_ROOM_VERSIONS};
+use landbridge_homeserver::rooms::{Direction, Event, EventFlags, MessagesQuery, RoomError, SUPPORTED_ROOM_VERSIONS};
 use ruma::{
     CanonicalJsonObject, EventId, OwnedEventId, OwnedRoomId, RoomVersionId, UserId,
     events::StateEventType,
@@ -330,4 +333,56 @@ async fn what_is_left_out_of_the_algorithm_makes_no_difference() {
         }
     }
     assert!(conflicts > 20, "the dice must lead to conflicts: {conflicts}");
+}
+
+/// All pages of a room, read in one direction.
+async fn paged(server: &Server, room: &OwnedRoomId, direction: Direction, limit: usize) -> Vec<Arc<Event>> {
+    let (mut events, mut from) = (Vec::new(), None);
+    loop {
+        let (room_id, user) = (room.clone(), alice().to_owned());
+        let query = MessagesQuery { room_id, user, from, to: None, direction, limit };
+        let page = server.rooms().messages(query).await.unwrap();
+        assert!(page.events.len() <= limit);
+        events.extend(page.events);
+        match page.end {
+            Some(end) => from = Some(end),
+            None => return events,
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_a_room_that_forked_hold_every_event_once_and_what_came_before_first() {
+    let server = Server::start().await;
+    let mut remote = room_with_moderators(&server, &RoomVersionId::V12).await;
+    let room = remote.room.clone();
+    let mut said = Vec::new();
+    for number in 0..24 {
+        // Branches of one to four events on each side, that ours joins again from time to time.
+        if number % 5 == 4 {
+            remote.look(&server).await;
+        }
+        for body in 0..=number % 2 {
+            let content = json!({ "msgtype": "m.text", "body": format!("theirs {number} {body}") });
+            assert!(remote.send(&server, "m.room.message", None, content).await.in_timeline());
+            said.push(remote.head.clone());
+        }
+        said.push(server.say(&room, bob(), &format!("ours {number}")).await.unwrap().event_id);
+    }
+    let all = paged(&server, &room, Direction::Forward, 1000).await;
+    let place: HashMap<&OwnedEventId, usize> = all.iter().map(|event| &event.event_id).zip(0..).collect();
+    assert_eq!(place.len(), all.len(), "every event comes once");
+    assert!(said.iter().all(|event_id| place.contains_key(event_id)), "none is left out");
+    assert!(all.iter().any(|event| event.prev_events.len() > 1), "the room forked");
+    for event in &all {
+        let earlier = |prev: &OwnedEventId| place[prev] < place[&event.event_id];
+        assert!(event.prev_events.iter().all(earlier), "what it follows comes first");
+    }
+    let ids = |events: &[Arc<Event>]| events.iter().map(|event| event.event_id.clone()).collect::<Vec<_>>();
+    for limit in [1, 2, 3, 7, 50] {
+        assert_eq!(ids(&paged(&server, &room, Direction::Forward, limit).await), ids(&all), "{limit}");
+        let mut backward = paged(&server, &room, Direction::Backward, limit).await;
+        backward.reverse();
+        assert_eq!(ids(&backward), ids(&all), "{limit}");
+    }
 }
