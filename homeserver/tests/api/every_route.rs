@@ -170,7 +170,7 @@ impl World {
     }
 
     /// What is wrong with how a route tells apart what is no JSON, what is no object, and what has not all that it takes.
-    async fn misread(&self, method: &str, path: &str) -> Vec<String> {
+    async fn misread(&self, alice: &Person, method: &str, path: &str) -> Vec<String> {
         let mut faults = Vec::new();
         for (body, expected) in [
             ("{", &["M_NOT_JSON"][..]),
@@ -179,13 +179,29 @@ impl World {
             ("5", &["M_BAD_JSON"]),
             ("{}", &["M_BAD_JSON", "M_MISSING_PARAM", "M_INVALID_PARAM", "M_UNKNOWN"]),
         ] {
-            let answer = self.call(method, path, Some(&self.alice.token), body).await;
+            let answer = self.call(method, path, Some(&alice.token), body).await;
             let errcode = answer.body["errcode"].as_str().unwrap_or_default();
             if answer.status == 400 && !expected.contains(&errcode) {
                 faults.push(format!("is asked {body:?} and says {}", answer.body));
             }
         }
+        // What reads its body reads no more than the bound.
+        if self.call(method, path, Some(&alice.token), "{").await.body["errcode"] == "M_NOT_JSON" {
+            let huge = " ".repeat(2 * 1024 * 1024 + 1);
+            let answer = self.call(method, path, Some(&alice.token), &huge).await;
+            if answer.status != 413 || answer.body["errcode"] != "M_TOO_LARGE" {
+                faults.push(format!("is sent two megabytes and says {} {}", answer.status, answer.body));
+            }
+        }
         faults
+    }
+
+    /// Alice, logged in again where one of the routes has ended her session.
+    async fn again(&self, alice: Person) -> Person {
+        if alice.get("account/whoami").await.status == 401 {
+            return Person::of(&self.server, &self.server.logs_in("alice").await, &alice.user_id);
+        }
+        alice
     }
 
     /// The methods and paths that there are.
@@ -354,9 +370,9 @@ fn wrong_bodies() -> Vec<String> {
 #[tokio::test]
 async fn no_body_and_no_query_breaks_a_route() {
     let world = World::new().await;
-    let mut faults = Vec::new();
+    let (mut faults, mut alice) = (Vec::new(), world.alice.clone());
     for (method, path) in world.routes().await {
-        let alice = if ends_sessions(&path) { None } else { Some(world.alice.token.clone()) };
+        alice = world.again(alice).await;
         let own = world.of_bob(&path).replace(&percent(&world.bob.user_id), &percent(&world.alice.user_id));
         let mut wrong: Vec<(String, String)> = Vec::new();
         if method != "GET" {
@@ -384,25 +400,26 @@ async fn no_body_and_no_query_breaks_a_route() {
             wrong.push((path, if method == "GET" { String::new() } else { "{}".to_owned() }));
         }
         for (path, body) in wrong {
-            let fresh = match &alice {
-                Some(token) => token.clone(),
-                None => world.server.logs_in("alice").await,
-            };
-            let answer = world.call(method, &path, Some(&fresh), &body).await;
+            if ends_sessions(&path) {
+                alice = world.again(alice).await;
+            }
+            let answer = world.call(method, &path, Some(&alice.token), &body).await;
             let shown = body.get(..60).unwrap_or(&body);
             faults.extend(fault(&answer).map(|fault| format!("{method} {path} {shown}: {fault}")));
         }
         if method != "GET" && !ends_sessions(&path) {
-            faults
-                .extend(world.misread(method, &own).await.into_iter().map(|fault| format!("{method} {path} {fault}")));
+            faults.extend(
+                world.misread(&alice, method, &own).await.into_iter().map(|fault| format!("{method} {path} {fault}")),
+            );
         }
     }
     faults.sort();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     world.bob.syncs(None, "").await;
-    world.alice.get(&format!("rooms/{}/messages", world.room)).await.refused(400, "M_MISSING_PARAM");
-    world.alice.get("room_keys/keys").await.refused(400, "M_MISSING_PARAM");
-    world.alice.get("publicRooms?limit=tea").await.refused(400, "M_INVALID_PARAM");
+    let alice = world.again(alice).await;
+    alice.get(&format!("rooms/{}/messages", world.room)).await.refused(400, "M_MISSING_PARAM");
+    alice.get("room_keys/keys").await.refused(400, "M_MISSING_PARAM");
+    alice.get("publicRooms?limit=tea").await.refused(400, "M_INVALID_PARAM");
 }
 
 /// What one who is not in a room may do with it all the same: keep notes of one's own, report it, ask whether it is published.
@@ -416,12 +433,17 @@ const FREE_IN_ROOMS: &[&str] = &[
     "PUT /_matrix/client/v3/user/{user_id}/rooms/{room_id}/tags/{tag}",
 ];
 
-/// What is everybody's business of another user.
-const FREE_OF_USERS: &[&str] = &["GET /_matrix/client/v3/profile/{user_id}"];
+/// What is everybody's business of another user: what they are called, and reporting them.
+const FREE_OF_USERS: &[&str] = &[
+    "GET /_matrix/client/v3/profile/{user_id}",
+    "POST /_matrix/client/unstable/org.matrix.msc4260/users/{user_id}/report",
+    "POST /_matrix/client/v3/users/{user_id}/report",
+];
 
 /// A body that holds what any of these routes cannot do without.
 const ENOUGH: &str = r#"{"user_id":"@carol:localhost","typing":true,"membership":"join","m.read":"$a","reason":"none",
-    "visibility":"public","presence":"online","new_version":"12","sessions":{},"rooms":{}}"#;
+    "visibility":"public","presence":"online","new_version":"12","sessions":{},"rooms":{},
+    "first_message_index":0,"forwarded_count":0,"is_verified":false,"session_data":{}}"#;
 
 #[tokio::test]
 async fn what_is_anothers_stays_so() {
@@ -438,7 +460,12 @@ async fn what_is_anothers_stays_so() {
             continue;
         }
         let own = filled.replace(&percent(&world.bob.user_id), &percent(&world.alice.user_id));
-        let body = if method == "GET" { "" } else { ENOUGH };
+        let body = match method {
+            "GET" => "",
+            // Here presence is something else.
+            _ if path.ends_with("/filter") => "{}",
+            _ => ENOUGH,
+        };
         if of_room {
             let answer = world.call(method, &own, Some(&world.alice.token), body).await;
             if answer.status.is_success() {
