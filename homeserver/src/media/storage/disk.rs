@@ -36,6 +36,11 @@ impl Disk {
         self.folder.join(key.get(..2).unwrap_or("--")).join(key)
     }
 
+    /// Makes the names in a folder durable: a file's bytes are worth nothing without them.
+    async fn keep_names(folder: &Path) -> io::Result<()> {
+        File::open(folder).await?.sync_all().await
+    }
+
     async fn receive(part: &Path, mut chunks: Chunks<'_>) -> Result<u64, MediaError> {
         let mut file = File::create(part).await?;
         let mut size = 0;
@@ -54,7 +59,10 @@ impl Storage for Disk {
     async fn put(&self, key: &str, chunks: Chunks<'_>) -> Result<u64, MediaError> {
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.folder);
-        fs::create_dir_all(folder).await?;
+        if !fs::try_exists(folder).await? {
+            fs::create_dir_all(folder).await?;
+            Self::keep_names(&self.folder).await?;
+        }
         let part = path.with_extension(format!("{}.part", self.entropy.word(8)));
         let size = match Self::receive(&part, chunks).await {
             Ok(size) => size,
@@ -64,8 +72,7 @@ impl Storage for Disk {
             }
         };
         fs::rename(&part, &path).await?;
-        // The name is durable, too.
-        File::open(folder).await?.sync_all().await?;
+        Self::keep_names(folder).await?;
         Ok(size)
     }
 
