@@ -26,7 +26,7 @@ use self::storage::{Disk, Objects};
 pub use self::{
     picture::{Frame, MAX_PIXELS, Method, PictureError},
     range::{ByteRange, range_of},
-    storage::{Chunks, MediaStorage, S3, Storage},
+    storage::{Chunks, Kept, MediaStorage, S3, Storage},
     upkeep::{KeptFile, Purged},
 };
 use crate::{

@@ -7,6 +7,12 @@ use crate::{Config, clock::Clock, http::ApiState, media::Media, sync::Presences}
 /// How often files are looked after.
 const EVERY: Duration = Duration::from_secs(3600);
 
+/// In which of these rounds all bytes are looked through that lie there.
+const SWEEPS: u64 = 24;
+
+/// How old bytes without a row are when they are cleared away: an upload may take that long, in milliseconds.
+const ABANDONED: i64 = 24 * 60 * 60 * 1000;
+
 /// How often it is looked who is gone.
 const WHO_IS_GONE: Duration = Duration::from_secs(30);
 
@@ -27,7 +33,10 @@ async fn see_who_is_gone(presences: Presences) {
 }
 
 async fn look_after(media: Media, retention: Option<Duration>, clock: Arc<dyn Clock>) {
-    loop {
+    for round in 0_u64.. {
+        if round % SWEEPS == 0 {
+            sweep(&media, i64::from(clock.now().0)).await;
+        }
         let now = i64::from(clock.now().0);
         let age = retention.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         match media.purge(age.map(|age| now.saturating_sub(age))).await {
@@ -38,5 +47,13 @@ async fn look_after(media: Media, retention: Option<Duration>, clock: Arc<dyn Cl
             Err(error) => tracing::error!(%error, "files were not cleared away"),
         }
         tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn sweep(media: &Media, now: i64) {
+    match media.sweep(now.saturating_sub(ABANDONED)).await {
+        Ok(swept) if swept > 0 => tracing::info!(files = swept, "bytes that nobody finds were cleared away"),
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "bytes that nobody finds were not cleared away"),
     }
 }

@@ -36,6 +36,18 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`MediaError::Disk`] or [`MediaError::Objects`].
     async fn delete(&self, key: &str) -> Result<(), MediaError>;
+
+    /// Everything that lies there, in no order; also what a stop left half done, under a key of its own.
+    fn all(&self) -> BoxStream<'_, Result<Kept, MediaError>>;
+}
+
+/// Something that lies in a [`Storage`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What [`Storage::delete`] takes.
+    pub key: String,
+    /// When it was written, in milliseconds since 1970.
+    pub written_at: i64,
 }
 
 /// Where files are kept.
@@ -106,6 +118,10 @@ mod tests {
         }
         assert_eq!(storage.put("empty", chunks(vec![])).await.unwrap(), 0);
         assert_eq!(read(storage, "empty", None).await.unwrap(), b"");
+        let mut kept: Vec<Kept> = storage.all().try_collect().await.unwrap();
+        kept.sort_by(|a, b| a.key.cmp(&b.key));
+        assert_eq!(kept.iter().map(|kept| &*kept.key).collect::<Vec<_>>(), ["abc", "empty", "long"]);
+        assert!(kept.iter().all(|kept| kept.written_at > 1_600_000_000_000), "{kept:?}");
         storage.delete("abc").await.unwrap();
         storage.delete("abc").await.unwrap();
         assert!(read(storage, "abc", None).await.is_none());

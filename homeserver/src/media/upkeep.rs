@@ -1,5 +1,6 @@
 //! Looking after files: what is old goes, what must not be seen is not shown.
 
+use futures_util::TryStreamExt as _;
 use ruma::UserId;
 
 use super::{Media, MediaError, MediaRow, is_media_id, table, thumbnail_key};
@@ -99,6 +100,26 @@ impl Media {
             self.inner.storage.delete(&thumbnail_key(media_id, (width, height), &method)).await?;
         }
         self.inner.storage.delete(media_id).await
+    }
+
+    /// Clears away bytes from before a time (in milliseconds since 1970) that nobody finds, because a stop came between them
+    /// and their row; says how many files these were.
+    ///
+    /// # Errors
+    /// As [`MediaError`] says; what was cleared away by then is gone.
+    pub async fn sweep(&self, before: i64) -> Result<u64, MediaError> {
+        let mut swept = 0;
+        let mut all = self.inner.storage.all();
+        while let Some(kept) = all.try_next().await? {
+            let media_id = kept.key.split('.').next().unwrap_or_default();
+            let is_half = kept.key.ends_with(".part");
+            // What is not ours by its name is let be.
+            if kept.written_at < before && is_media_id(media_id) && (is_half || self.row(media_id).await?.is_none()) {
+                self.inner.storage.delete(&kept.key).await?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
     }
 
     /// Puts a file into quarantine, where it is kept and shown to nobody, or takes it out; says whether there is one.

@@ -191,3 +191,27 @@ async fn files_need_no_disk() {
     downloads(&server, &alice, &id, "").await.refused(404, "M_NOT_FOUND");
     assert_eq!(server.files(), 0);
 }
+
+#[tokio::test]
+async fn bytes_that_nobody_finds_are_cleared_away() {
+    let (server, _) = at_noon().await;
+    let alice = server.person("alice").await;
+    let id = uploads(&server, &alice, "image/png", picture(400, 200, image::ImageFormat::Png)).await;
+    let path = format!("/_matrix/client/v1/media/thumbnail/localhost/{id}?width=32&height=32&method=crop");
+    server.call("GET", &path, Some(&alice.token), None).await;
+    let folder = server.folder().join("media").join("ab");
+    std::fs::create_dir_all(&folder).unwrap();
+    for left in ["abandoned", "abandoned.32x32-crop", "abcdef.XXXX.part"] {
+        std::fs::write(folder.join(left), b"left").unwrap();
+    }
+    std::fs::write(server.folder().join("media/README"), b"not ours").unwrap();
+    std::fs::write(folder.join("not-ours.txt"), b"not ours").unwrap();
+    let media = server.hs.media();
+    assert_eq!(media.sweep(0).await.unwrap(), 0, "what is young may be about to be found");
+    assert_eq!(media.sweep(i64::MAX).await.unwrap(), 3);
+    assert_eq!(media.sweep(i64::MAX).await.unwrap(), 0);
+    assert_eq!(server.files(), 4, "the file, its thumbnail, and what is not ours");
+    assert_eq!(downloads(&server, &alice, &id, "").await.status, 200);
+    let small = server.call("GET", &path, Some(&alice.token), None).await;
+    assert_eq!(image::load_from_memory(&small.bytes).unwrap().width(), 32);
+}

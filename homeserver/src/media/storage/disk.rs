@@ -4,17 +4,21 @@ use std::{
     io::{self, ErrorKind, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
+    time::UNIX_EPOCH,
 };
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream},
+};
 use tokio::{
-    fs::{self, File},
+    fs::{self, DirEntry, File, ReadDir},
     io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _},
 };
 use tokio_util::io::ReaderStream;
 
-use super::{Chunks, Storage};
+use super::{Chunks, Kept, Storage};
 use crate::{
     entropy::Entropy,
     media::{ByteRange, MediaError},
@@ -99,6 +103,31 @@ impl Storage for Disk {
             _ => Ok(()),
         }
     }
+
+    fn all(&self) -> BoxStream<'_, Result<Kept, MediaError>> {
+        let folders = stream::once(entries(self.folder.clone())).try_flatten();
+        let files = folders.and_then(|folder| entries(folder.path())).try_flatten();
+        files.and_then(kept).boxed()
+    }
+}
+
+/// What lies in a folder; nothing where there is none.
+async fn entries(folder: PathBuf) -> Result<BoxStream<'static, Result<DirEntry, MediaError>>, MediaError> {
+    let entries = match fs::read_dir(folder).await {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(stream::empty().boxed());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let next = async |mut entries: ReadDir| Ok(entries.next_entry().await?.map(|entry| (entry, entries)));
+    Ok(stream::try_unfold(entries, next).boxed())
+}
+
+async fn kept(entry: DirEntry) -> Result<Kept, MediaError> {
+    let written = entry.metadata().await?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let written_at = i64::try_from(written.as_millis()).unwrap_or(i64::MAX);
+    Ok(Kept { key: entry.file_name().to_string_lossy().into_owned(), written_at })
 }
 
 impl std::fmt::Debug for Disk {

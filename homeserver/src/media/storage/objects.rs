@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use http_body_util::BodyExt as _;
 use object_store::{
-    ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig,
+    ClientOptions, Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig,
     aws::AmazonS3Builder,
     buffered::BufWriter,
     client::{
@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Chunks, Storage};
+use super::{Chunks, Kept, Storage};
 use crate::media::{ByteRange, MediaError};
 
 /// How long a part of a file is, in bytes; shorter files are sent whole. One upload holds two in memory.
@@ -132,6 +132,15 @@ impl Storage for Objects {
             Err(Error::NotFound { .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn all(&self) -> BoxStream<'_, Result<Kept, MediaError>> {
+        let prefix: Path = self.prefix.split('/').filter(|part| !part.is_empty()).collect();
+        let kept = |meta: ObjectMeta| Kept {
+            key: meta.location.filename().unwrap_or_default().to_owned(),
+            written_at: meta.last_modified.timestamp_millis(),
+        };
+        self.store.list(Some(&prefix)).map_ok(kept).map_err(MediaError::Objects).boxed()
     }
 }
 
