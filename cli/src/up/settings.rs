@@ -69,6 +69,7 @@ struct LimitsEntry {
     login: Option<RateEntry>,
     wrong_passwords: Option<RateEntry>,
     uploads: Option<RateEntry>,
+    events: Option<RateEntry>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -245,6 +246,7 @@ fn limits(entry: &LimitsEntry, usual: RateLimits) -> RateLimits {
         login: rate(entry.login, usual.login),
         wrong_passwords: rate(entry.wrong_passwords, usual.wrong_passwords),
         uploads: rate(entry.uploads, usual.uploads),
+        events: entry.events.map(|e| Rate::new(e.burst, e.per_minute)),
     }
 }
 
@@ -276,7 +278,8 @@ mod tests {
             .map(|line| if entry(line) { format!("{}\n", &line[1..]) } else { format!("{line}\n") })
             .collect();
         let all = config(&uncommented).unwrap();
-        assert_eq!((all.registering, all.rate_limits), (plain.registering, plain.rate_limits));
+        let limits = RateLimits { events: Some(Rate::new(500, 600.0)), ..plain.rate_limits };
+        assert_eq!((all.registering, all.rate_limits), (plain.registering, limits));
         assert_eq!(
             (all.max_upload_bytes, all.access_token_lifetime),
             (plain.max_upload_bytes, plain.access_token_lifetime)

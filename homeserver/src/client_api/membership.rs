@@ -36,6 +36,7 @@ use crate::{
         auth::{Authed, Caller},
         error::ApiResult,
         guests::no_guests,
+        limits::Limits,
     },
     notices::Notices,
     rooms::{Membership, MembershipChange, RoomError, Rooms},
@@ -155,8 +156,10 @@ async fn join_by_id(
     State(rooms): State<Rooms>,
     State(users): State<Users>,
     State(account_data): State<AccountData>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<join_room_by_id::Request>,
 ) -> ApiResult<RumaReply<join_room_by_id::Response>> {
+    limits.take_event(&caller)?;
     enter(&rooms, &users, &account_data, &caller, body.room_id.clone(), Membership::Join, body.reason).await?;
     Ok(RumaReply(join_room_by_id::Response::new(body.room_id)))
 }
@@ -168,8 +171,10 @@ async fn join(
     State(users): State<Users>,
     State(account_data): State<AccountData>,
     State(appservices): State<Appservices>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<join_room::Request>,
 ) -> ApiResult<RumaReply<join_room::Response>> {
+    limits.take_event(&caller)?;
     let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
     enter(&rooms, &users, &account_data, &caller, room_id.clone(), Membership::Join, body.reason).await?;
     Ok(RumaReply(join_room::Response::new(room_id)))
@@ -182,8 +187,10 @@ async fn knock(
     State(users): State<Users>,
     State(account_data): State<AccountData>,
     State(appservices): State<Appservices>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<knock_room::Request>,
 ) -> ApiResult<RumaReply<knock_room::Response>> {
+    limits.take_event(&caller)?;
     let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
     enter(&rooms, &users, &account_data, &caller, room_id.clone(), Membership::Knock, body.reason).await?;
     Ok(RumaReply(knock_room::Response::new(room_id)))
@@ -229,8 +236,10 @@ async fn invite(
     State(rooms): State<Rooms>,
     State(users): State<Users>,
     State(account_data): State<AccountData>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<invite_user::Request>,
 ) -> ApiResult<Json<Value>> {
+    limits.take_event(&caller)?;
     let InvitationRecipient::UserId(recipient) = body.recipient else {
         return Err(MatrixError::invalid_param("This server invites by user id alone").into());
     };

@@ -28,6 +28,7 @@ use crate::{
         ApiConfig, ApiState,
         auth::{Authed, Caller},
         error::ApiResult,
+        limits::Limits,
     },
     rooms::{NewRoom, RoomError, Rooms},
     users::{AccountData, Users},
@@ -60,9 +61,11 @@ async fn create(
     State(account_data): State<AccountData>,
     State(appservices): State<Appservices>,
     State(deliveries): State<Deliveries>,
+    State(limits): State<Limits>,
     caller: Caller,
     Ruma { body, request, .. }: Ruma<create_room::Request>,
 ) -> ApiResult<RumaReply<create_room::Response>> {
+    limits.take_event(&caller)?;
     let more = if allowed(&config, &caller) { Members::of(request.body()) } else { Members::default() };
     if body.invite.len() + more.more() > MAX_INVITES {
         return Err(MatrixError::invalid_param("Too many users are invited").into());

@@ -21,6 +21,7 @@ use crate::{
         ApiState,
         auth::{Authed, Caller},
         error::ApiResult,
+        limits::Limits,
     },
     rooms::{Outgoing, Redaction, Rooms, Txn},
 };
@@ -92,8 +93,10 @@ async fn check_relation(rooms: &Rooms, outgoing: &Outgoing) -> ApiResult<()> {
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 async fn send(
     State(rooms): State<Rooms>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<send_event::Request>,
 ) -> ApiResult<RumaReply<send_event::Response>> {
+    limits.take_event(&caller)?;
     let txn = txn(&caller, body.txn_id.as_str())?;
     let kind = body.event_type.to_string();
     let content = body.body.into_json();
@@ -112,8 +115,10 @@ async fn send(
 /// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
 async fn redact(
     State(rooms): State<Rooms>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<redact_event::Request>,
 ) -> ApiResult<RumaReply<redact_event::Response>> {
+    limits.take_event(&caller)?;
     let txn = txn(&caller, body.txn_id.as_str())?;
     rooms.check_encryption_stays(&body.room_id, &body.event_id).await?;
     let redaction = Redaction {

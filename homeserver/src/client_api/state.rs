@@ -26,7 +26,7 @@ use super::{
     membership::{may_invite, may_refuse, see_guests_out},
 };
 use crate::{
-    http::{ApiConfig, ApiState, auth::Authed, error::ApiResult, guests::no_guests},
+    http::{ApiConfig, ApiState, auth::Authed, error::ApiResult, guests::no_guests, limits::Limits},
     notices::Notices,
     rooms::{ClientEventFormat, ClientEventOptions, Outgoing, Rooms},
     users::{AccountData, Users},
@@ -88,8 +88,10 @@ async fn put(
     State(account_data): State<AccountData>,
     State(users): State<Users>,
     State(notices): State<Notices>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<send_state_event::Request>,
 ) -> ApiResult<RumaReply<send_state_event::Response>> {
+    limits.take_event(&caller)?;
     let kind = body.event_type.to_string();
     let content = body.body.into_json();
     if kind == "m.room.member" && caller.guest {

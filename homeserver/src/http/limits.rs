@@ -14,6 +14,7 @@ use ruma::{
 use tokio::time::Instant;
 
 use super::{
+    auth::Caller,
     error::{ApiError, ApiResult},
     peer::Peer,
 };
@@ -49,6 +50,8 @@ pub struct RateLimits {
     pub wrong_passwords: Rate,
     /// Uploads begun by one user.
     pub uploads: Rate,
+    /// What one user sends, changes and joins; `None`: as much as they like.
+    pub events: Option<Rate>,
 }
 
 impl Default for RateLimits {
@@ -58,6 +61,7 @@ impl Default for RateLimits {
             login: Rate::new(30, 20.0),
             wrong_passwords: Rate::new(10, 6.0),
             uploads: Rate::new(200, 120.0),
+            events: None,
         }
     }
 }
@@ -69,6 +73,7 @@ pub(crate) enum Action {
     Login,
     WrongPassword,
     Upload,
+    Event,
 }
 
 /// The buckets. Cheap to clone.
@@ -105,6 +110,17 @@ impl Limits {
             Some(address) => self.count(action, address.to_string()),
             None => Ok(()),
         }
+    }
+
+    /// Lets a user send, change or join something, and counts it.
+    ///
+    /// # Errors
+    /// 429 `M_LIMIT_EXCEEDED`, as [`Self::take`].
+    pub(crate) fn take_event(&self, caller: &Caller) -> ApiResult<()> {
+        if self.rates.events.is_none() || caller.is_unlimited() {
+            return Ok(());
+        }
+        self.take_for(Action::Event, &caller.user_id)
     }
 
     /// Lets something of a user pass, and counts it.
@@ -161,6 +177,10 @@ impl Limits {
             Action::Login => self.rates.login,
             Action::WrongPassword => self.rates.wrong_passwords,
             Action::Upload => self.rates.uploads,
+            Action::Event => match self.rates.events {
+                Some(rate) => rate,
+                None => Rate::new(u32::MAX, 0.0),
+            },
         }
     }
 }

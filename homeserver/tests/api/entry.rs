@@ -339,3 +339,34 @@ async fn a_service_that_manages_devices_gets_no_tokens_of_users() {
         json!({ "type": "m.login.application_service", "identifier": { "type": "m.id.user", "user": "irc_bob" } });
     server.call("POST", LOGIN, Some(AS_TOKEN), Some(login)).await.refused(400, unsupported);
 }
+
+#[tokio::test]
+async fn who_sends_too_much_is_told_when_to_go_on() {
+    let events = Some(landbridge_homeserver::http::Rate::new(5, 60.0));
+    let server = server(|config| config.rate_limits.events = events).await;
+    let service = Service::default();
+    server.appservice(irc_registration(), &service).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    let path = |number: usize| format!("rooms/{room}/send/m.room.message/{number}");
+    for number in 0..4 {
+        alice.put(&path(number), json!({ "body": "hello" })).await.ok();
+    }
+    let refusal = alice.put(&path(4), json!({ "body": "hello" })).await;
+    assert_eq!(refusal.headers["retry-after"], "1");
+    refusal.refused(429, "M_LIMIT_EXCEEDED");
+    alice
+        .put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "a" }))
+        .await
+        .refused(429, "M_LIMIT_EXCEEDED");
+    alice.post("createRoom", json!({})).await.refused(429, "M_LIMIT_EXCEEDED");
+    alice.post(&format!("join/{room}"), json!({})).await.refused(429, "M_LIMIT_EXCEEDED");
+    // Reading goes on, and so do others.
+    alice.get(&format!("rooms/{room}/messages?dir=b")).await.ok();
+    bob.joins(&room).await;
+    let bot = crate::support::virtual_user(&server, "ircbot");
+    bot.joins(&room).await;
+    for number in 0..10 {
+        bot.call("PUT", &path(number), Some(json!({ "body": "hello" }))).await.ok();
+    }
+}
