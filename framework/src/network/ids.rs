@@ -1,5 +1,7 @@
 //! Ids: the network's own, a session's, and the key under which one operation is known in every attempt.
 
+pub mod as_text;
+
 use std::{fmt, fmt::Write as _, hash::Hash};
 
 use ruma::{OwnedUserId, UserId};

@@ -6,14 +6,11 @@
 //!
 //! In a Matrix id a name is escaped byte by byte, so that no nick and no channel, whatever it holds, can become another's id.
 
-use std::fmt;
-
 use landbridge::network::{
     RemoteId,
     ids::{escape_alias, escape_localpart},
 };
 use ruma::{OwnedUserId, UserId};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::casemapping::Casemapping;
@@ -123,29 +120,7 @@ impl RemoteId for IrcRoom {
     }
 }
 
-macro_rules! by_text {
-    ($($id:ty),*) => {$(
-        impl fmt::Debug for $id {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.encode())
-            }
-        }
-
-        impl Serialize for $id {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.encode())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $id {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::decode(&text).ok_or_else(|| D::Error::custom("not an id of IRC's"))
-            }
-        }
-    )*};
-}
-by_text!(IrcUser, IrcRoom);
+landbridge::ids_as_text!(IrcUser, IrcRoom);
 
 #[cfg(test)]
 mod tests {

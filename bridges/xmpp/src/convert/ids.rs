@@ -4,11 +4,9 @@
 //! they take; else their nick in that room. The last two are hashes: they name nobody outside of their room, and whoever takes a
 //! nick from somebody who has an occupant id does not become them.
 
-use std::fmt;
-
 use landbridge::network::{RemoteId, ids::escape_localpart};
 use ruma::{OwnedUserId, UserId};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::jid::Jid;
@@ -215,29 +213,7 @@ impl std::hash::Hash for XmppMessage {
     }
 }
 
-macro_rules! by_text {
-    ($($id:ty),*) => {$(
-        impl fmt::Debug for $id {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.encode())
-            }
-        }
-
-        impl Serialize for $id {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(&self.encode())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $id {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                Self::decode(&text).ok_or_else(|| D::Error::custom("not an id of XMPP's"))
-            }
-        }
-    )*};
-}
-by_text!(XmppUser, XmppRoom);
+landbridge::ids_as_text!(XmppUser, XmppRoom);
 
 #[cfg(test)]
 mod tests {
