@@ -135,15 +135,6 @@ async fn who_was_put_out_comes_back_once_p3(d: Deployment) {
     .await;
 }
 
-/// Waits until somebody has this power in the room.
-async fn has_power(room: &landbridge_tests::Room<'_>, user: &str, level: i64) {
-    eventually(&format!("{user} has the power {level}"), || async {
-        let levels = room.reads_state("m.room.power_levels", "").await.ok()?;
-        (levels["users"][user].as_i64().unwrap_or(0) == level).then_some(())
-    })
-    .await;
-}
-
 async fn ranks_on_irc_are_power_in_matrix_p7(d: Deployment) {
     let bob = d.irc_in("#ops", "bob").await;
     let _carol = d.irc_in("#ops", "carol").await;
@@ -151,12 +142,12 @@ async fn ranks_on_irc_are_power_in_matrix_p7(d: Deployment) {
     let ops = d.join(&alice, "#ops").await;
     d.until_member(&ops, "carol").await;
     let carol = d.ghost("carol");
-    has_power(&ops, &d.ghost("bob"), 50).await;
+    ops.has_power(&d.ghost("bob"), 50).await;
     for (change, level) in [("+v", 1), ("+o", 50), ("-o", 1), ("-v", 0)] {
         bob.sets_mode("#ops", &[change, "carol"]).await;
-        has_power(&ops, &carol, level).await;
+        ops.has_power(&carol, level).await;
     }
-    has_power(&ops, &d.ghost("bob"), 50).await;
+    ops.has_power(&d.ghost("bob"), 50).await;
 }
 
 async fn a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways(d: Deployment) {
@@ -166,12 +157,7 @@ async fn a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways(d: Deploym
     room.invites(&d.bot()).await;
     room.sees_membership(&d.bot(), "join").await;
     let (bot, bob_in_matrix) = (d.bot(), d.ghost("bob"));
-    let sets_power = async |user: &str, level: i64| {
-        let mut levels = room.reads_state("m.room.power_levels", "").await.expect("levels");
-        levels["users"][user] = level.into();
-        room.sets_state("m.room.power_levels", "", levels).await;
-    };
-    sets_power(&bot, 90).await;
+    room.gives_power(&bot, 90).await;
     room.says(&format!("!irc plumb {CHANNEL}")).await;
     room.sees_some(&bot, "that it is joined", |event| event.body().contains("now joined")).await;
 
@@ -182,7 +168,7 @@ async fn a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways(d: Deploym
     d.until_member(&room, "carol").await;
     room.sets_topic("from Matrix").await;
     bob.sees_topic(CHANNEL, "from Matrix").await;
-    sets_power(&bob_in_matrix, 50).await;
+    room.gives_power(&bob_in_matrix, 50).await;
     let is_mode = |modes: &'static str| {
         move |line: &landbridge_tests::Line| line.command == "MODE" && line.params.get(1).is_some_and(|is| is == modes)
     };
@@ -197,14 +183,14 @@ async fn a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways(d: Deploym
     hers.says("hello").await;
     bob.sees(CHANNEL, "dora", "hello").await;
     // Her puppet has the rank of her power, too.
-    sets_power(&dora.id, 1).await;
+    room.gives_power(&dora.id, 1).await;
     bob.sees_line("+v dora", is_mode("+v")).await;
     bob.kicks(CHANNEL, "dora", "out");
     hers.sees_membership(&dora.id, "leave").await;
-    sets_power(&bob_in_matrix, 1).await;
+    room.gives_power(&bob_in_matrix, 1).await;
     bob.sees_line("-o+v bob", is_mode("-o+v")).await;
     // What came from Matrix was not told back to it.
-    has_power(&room, &bob_in_matrix, 1).await;
+    room.has_power(&bob_in_matrix, 1).await;
     let topics = bob.lines().iter().filter(|line| line.command == "TOPIC").count();
     assert_eq!(topics, 2, "a topic does not go back and forth");
 }

@@ -4,6 +4,7 @@ run_as_root = true
 pidfile = "@DIR@/prosody.pid"
 data_path = "@DIR@/data"
 certificates = "@DIR@"
+plugin_paths = { "@MODULES@" }
 log = { info = "@DIR@/info.log" }
 
 interfaces = { "127.0.0.1" }

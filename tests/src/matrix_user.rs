@@ -5,7 +5,10 @@ use std::{collections::HashMap, fmt};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::{driver::Driver, transcript::Transcript};
+use crate::{
+    driver::Driver,
+    transcript::{Transcript, eventually},
+};
 
 /// One event that a sync brought.
 #[derive(Clone, PartialEq)]
@@ -290,6 +293,27 @@ impl Room<'_> {
     /// Bans somebody.
     pub async fn bans(&self, user: &str, reason: &str) {
         self.ask("ban", json!({ "user": user, "reason": reason })).await;
+    }
+
+    /// Lifts somebody's ban.
+    pub async fn unbans(&self, user: &str) {
+        self.ask("unban", json!({ "user": user })).await;
+    }
+
+    /// Gives somebody this power.
+    pub async fn gives_power(&self, user: &str, level: i64) {
+        let mut levels = self.reads_state("m.room.power_levels", "").await.expect("levels");
+        levels["users"][user] = level.into();
+        self.sets_state("m.room.power_levels", "", levels).await;
+    }
+
+    /// Waits until somebody has this power.
+    pub async fn has_power(&self, user: &str, level: i64) {
+        eventually(&format!("{user} has the power {level}"), || async {
+            let levels = self.reads_state("m.room.power_levels", "").await.ok()?;
+            (levels["users"][user].as_i64().unwrap_or(0) == level).then_some(())
+        })
+        .await;
     }
 
     /// Leaves.

@@ -42,12 +42,12 @@ impl XmppHomeserver {
 impl XmppDeployment {
     /// Starts everything over Prosody.
     pub async fn over_prosody(on: On) -> Self {
-        Self::beside(Xmppd::Prosody(Prosody::start().await), on, json!({})).await
+        Self::beside(Prosody::start().await, on, json!({})).await
     }
 
     /// Starts everything over ejabberd.
     pub async fn over_ejabberd(on: On) -> Self {
-        Self::beside(Xmppd::Ejabberd(Ejabberd::start().await), on, json!({})).await
+        Self::beside(Ejabberd::start().await, on, json!({})).await
     }
 
     /// Starts everything but the XMPP server, which is there already; `changes` are merged into the bridge's configuration.
@@ -175,6 +175,37 @@ impl XmppDeployment {
     /// Joins a room's portal by its alias.
     pub async fn join<'a>(&self, user: &'a MatrixUser, room: &str) -> Room<'a> {
         user.joins(&self.alias(room)).await
+    }
+
+    /// Bob on XMPP and a Matrix user meet in the room `tea`: Bob, the room's address, the room in Matrix, and Bob as Matrix knows him.
+    pub async fn in_tea<'a>(&self, user: &'a MatrixUser) -> (XmppUser, String, Room<'a>, String) {
+        let bob = self.xmpp_in("tea", "bob").await;
+        let room = self.join(user, "tea").await;
+        let ghost = self.until_member(&room, "bob").await;
+        (bob, self.room("tea"), room, ghost)
+    }
+
+    /// A room of a Matrix user's own, in which the bot has power too, joined to `room`, of which the bridge is an owner because `owner`
+    /// made it so.
+    pub async fn own_room<'a>(&self, user: &'a MatrixUser, owner: &XmppUser, room: &str) -> Room<'a> {
+        owner.affiliates(&self.room(room), &self.bot_jid(), "owner").await;
+        let own = user.creates_room(json!({ "name": "Her room", "preset": "public_chat" })).await;
+        own.invites(&self.bot()).await;
+        own.sees_membership(&self.bot(), "join").await;
+        own.gives_power(&self.bot(), 90).await;
+        own.says(&format!("!xmpp plumb {}", self.room(room))).await;
+        own.sees_some(&self.bot(), "that it is joined", |event| event.body().contains("now joined")).await;
+        own
+    }
+
+    /// The bridge's own Matrix user.
+    pub fn bot(&self) -> String {
+        "@xmppbot:localhost".to_owned()
+    }
+
+    /// The bridge's own occupant of rooms.
+    pub fn bot_jid(&self) -> String {
+        format!("bridge@matrix.{}", self.xmpp.domain())
     }
 
     /// The Matrix user who goes by this name in a room.

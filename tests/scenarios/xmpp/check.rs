@@ -1,6 +1,6 @@
 //! `landbridge check` finds what is wrong on the XMPP side, and says which line to change.
 
-use landbridge_tests::{Landbridge, On, Prosody, XmppDeployment, Xmppd};
+use landbridge_tests::{Landbridge, On, Prosody, XmppDeployment};
 use serde_json::json;
 
 /// What `landbridge check` says, and whether all is well.
@@ -47,7 +47,7 @@ async fn over_ejabberd_everything_is_as_it_must_be() {
 #[tokio::test]
 async fn each_fault_comes_with_the_line_that_mends_it() {
     let prosody = Prosody::start_strict().await;
-    let mut d = Box::pin(XmppDeployment::beside(Xmppd::Prosody(prosody), On::Embedded, json!({}))).await;
+    let mut d = Box::pin(XmppDeployment::beside(prosody, On::Embedded, json!({}))).await;
     d.bridge.stop().await;
     let (well, said) = check(&d);
     assert!(!well, "{said}");

@@ -25,11 +25,8 @@ async fn kill_at_every_step_over_ejabberd() {
 }
 
 async fn survives(mut d: XmppDeployment, plan: Vec<Kill>) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
     room.says("hello").await;
     bob.sees(&tea, "alice", "hello").await;
     bob.says(&tea, "hello").await;

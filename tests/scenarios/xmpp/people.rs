@@ -16,11 +16,8 @@ everywhere! {
 }
 
 async fn people_come_and_go_and_change_their_names(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
 
     bob.sends(&format!("<presence to='{tea}/robert'/>")).await;
     assert_eq!(d.until_member(&room, "robert").await, ghost, "the same person under another name");
@@ -32,11 +29,8 @@ async fn people_come_and_go_and_change_their_names(d: XmppDeployment) {
 }
 
 async fn who_is_put_out_is_out_on_both_sides(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    d.until_member(&room, "bob").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
     room.says("hello").await;
     bob.sees(&tea, "alice", "hello").await;
 
@@ -55,11 +49,8 @@ async fn who_is_put_out_is_out_on_both_sides(d: XmppDeployment) {
 }
 
 async fn a_topic_crosses_both_ways(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    d.until_member(&room, "bob").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
 
     bob.sends(&format!("<message to='{tea}' type='groupchat'><subject>black or green</subject></message>")).await;
     room.sees_topic("black or green").await;
@@ -154,11 +145,8 @@ async fn others_find_out_who_we_are(d: XmppDeployment) {
 }
 
 async fn who_types_and_who_read_is_shown(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
     room.says("hello").await;
     bob.sees(&tea, "alice", "hello").await;
 

@@ -16,11 +16,8 @@ everywhere! {
 }
 
 async fn people_talk_both_ways_without_echo_or_doubles(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
 
     room.says("hello from Matrix").await;
     bob.sees(&tea, "alice", "hello from Matrix").await;
@@ -53,11 +50,8 @@ async fn people_talk_both_ways_without_echo_or_doubles(d: XmppDeployment) {
 }
 
 async fn formatting_crosses_both_ways(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
 
     room.says_html("bold and code", "<b>bold</b> and <code>code</code>").await;
     bob.sees(&tea, "alice", "*bold* and `code`").await;
@@ -84,11 +78,8 @@ async fn formatting_crosses_both_ways(d: XmppDeployment) {
 }
 
 async fn answers_corrections_and_reactions_cross_both_ways(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
 
     let question = room.says("tea or coffee?").await;
     let seen = bob.sees(&tea, "alice", "tea or coffee?").await;
@@ -145,11 +136,8 @@ async fn answers_corrections_and_reactions_cross_both_ways(d: XmppDeployment) {
 }
 
 async fn what_is_taken_back_is_taken_back_on_the_other_side(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
     let eve = d.xmpp_in("tea", "eve").await;
 
     bob.says(&tea, "a slip").await;
@@ -175,11 +163,8 @@ async fn what_is_taken_back_is_taken_back_on_the_other_side(d: XmppDeployment) {
 }
 
 async fn a_stanza_that_ends_other_bridges_ends_nothing(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
     room.says("hello").await;
     bob.sees(&tea, "alice", "hello").await;
 
@@ -212,11 +197,8 @@ async fn d_log_has(mut d: XmppDeployment, text: &str) -> bool {
 }
 
 async fn the_order_of_a_burst_is_kept(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
 
     let lines: Vec<String> = (0..100).map(|n| format!("line {n}")).collect();
     for line in &lines {
@@ -238,11 +220,8 @@ async fn the_order_of_a_burst_is_kept(d: XmppDeployment) {
 }
 
 async fn a_file_crosses_as_a_link(d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
 
     let mxc = alice.uploads("some text", "text/plain", "notes.txt").await;
     let info = serde_json::json!({ "mimetype": "text/plain", "size": 9 });

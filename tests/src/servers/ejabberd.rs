@@ -1,82 +1,34 @@
 //! ejabberd: rooms with archives, uploads, and a component for the bridge.
 
-use std::{fs, net::SocketAddr, os::unix::fs::chown, path::Path, process::Command};
+use std::{fs, os::unix::fs::chown, path::Path, process::Command};
 
-use super::Certificates;
+use super::{Certificates, Xmppd};
 use crate::{
-    files::{self, Workdir},
-    ports::Port,
+    files::Workdir,
     process::{Process, give_up_root, root_may_become},
 };
 
-/// A running ejabberd: users of `ej.test`, rooms of `muc.ej.test`, the component `matrix.ej.test`.
+/// ejabberd, with the domain `ej.test`.
 #[derive(Debug)]
-pub struct Ejabberd {
-    process: Process,
-    clients: Port,
-    component: Port,
-    distribution: Port,
-    _http: Port,
-    dir: Workdir,
-}
+pub struct Ejabberd;
 
 impl Ejabberd {
     /// Starts it and waits until it answers.
-    pub async fn start() -> Self {
+    pub async fn start() -> Xmppd {
         let dir = Workdir::new("ejabberd");
-        let (clients, component, http, distribution) = (Port::free(), Port::free(), Port::free(), Port::free());
         let certificates = Certificates::new();
         dir.write("both.pem", &format!("{}{}", certificates.certificate, certificates.key));
-        let folder = dir.path().display().to_string();
-        let (c2s, to_component, web) = (clients.text(), component.text(), http.text());
-        let values = [
-            ("DIR", folder.as_str()),
-            ("C2S", c2s.as_str()),
-            ("COMPONENT", to_component.as_str()),
-            ("HTTP", web.as_str()),
-        ];
-        dir.write("ejabberd.yml", &files::template("servers/ejabberd.yml", &values));
         for name in ["log", "db", "upload"] {
             dir.folder(name);
         }
-        give(dir.path());
-        let process = spawn(&dir, &distribution);
-        let mut server = Self { process, clients, component, distribution, _http: http, dir };
-        server.ready().await;
-        server
-    }
-
-    /// Where clients connect.
-    pub fn clients(&self) -> SocketAddr {
-        self.clients.address()
-    }
-
-    /// Where components connect.
-    pub fn component(&self) -> SocketAddr {
-        self.component.address()
-    }
-
-    /// Kills it.
-    pub fn kill(&mut self) {
-        self.process.kill();
-    }
-
-    /// Starts it again on the same ports after [`Ejabberd::kill`].
-    pub async fn start_again(&mut self) {
-        self.process = spawn(&self.dir, &self.distribution);
-        self.ready().await;
-    }
-
-    async fn ready(&mut self) {
-        self.process.accepts(self.clients.address()).await;
-        self.process.accepts(self.component.address()).await;
+        Xmppd::run("ej.test", dir, "ejabberd.yml", &[], spawn).await
     }
 }
 
 /// Erlang itself, so that there is one process to end. It listens for no other node, so no daemon is left behind.
-fn spawn(dir: &Workdir, distribution: &Port) -> Process {
-    let _ = distribution;
+fn spawn(dir: &Workdir) -> Process {
     let path = dir.path();
+    give(path);
     let mut command = Command::new("erl");
     command.current_dir(path).env("HOME", path).env("EJABBERD_CONFIG_PATH", path.join("ejabberd.yml"));
     command.env("EJABBERD_LOG_PATH", path.join("log/ejabberd.log")).env("EJABBERD_PID_PATH", path.join("pid"));
