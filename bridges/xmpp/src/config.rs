@@ -2,7 +2,12 @@
 
 mod check;
 
-use landbridge::network::{ConfigIssue, Secret};
+use std::time::Duration;
+
+use landbridge::{
+    config::Span,
+    network::{ConfigIssue, Secret},
+};
 use ruma::OwnedRoomOrAliasId;
 use serde::{Deserialize, Deserializer};
 
@@ -71,11 +76,20 @@ pub struct Rooms {
     pub deny: Vec<String>,
     /// In rooms with more occupants than this, only who speaks becomes a member in Matrix.
     pub max_members: usize,
+    /// How often a room is asked whether the bridge is still in it (XEP-0410).
+    pub check_every: Span,
 }
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self { bridged: Vec::new(), create: false, allow: vec!["*".to_owned()], deny: Vec::new(), max_members: 500 }
+        Self {
+            bridged: Vec::new(),
+            create: false,
+            allow: vec!["*".to_owned()],
+            deny: Vec::new(),
+            max_members: 500,
+            check_every: Span(Duration::from_mins(12)),
+        }
     }
 }
 

@@ -3,14 +3,18 @@
 //! In each room sits one *listener*, the bridge's own occupant, whose copy of everything counts. Matrix users who speak take seats
 //! of their own beside it; of what their seats hear, only what concerns themselves is looked at.
 
+mod happening;
 pub mod nick;
+mod occupant;
 pub mod presence;
 mod room;
 mod seat;
 pub mod token;
 
 pub use self::{
+    happening::{Happening, Out},
+    occupant::Occupant,
     presence::{Affiliation, Item, Presence, Role},
-    room::{Happening, Occupant, Out, Room},
+    room::Room,
     seat::{Gone, JoinError, Seat, SeatId, SeatState, Why},
 };

@@ -4,15 +4,18 @@
 //! framework what happens. The sessions of Matrix users have no connection of their own: they are addresses of the component.
 
 mod answers;
+mod archive;
 mod avatars;
 mod carry;
 mod deliver;
 mod direct;
 pub(crate) mod files;
+mod govern;
 mod hear;
 mod link;
 mod session;
 mod shared;
+mod stanzas;
 
 use std::sync::Arc;
 

@@ -45,6 +45,9 @@ pub(super) fn issues(config: &XmppConfig) -> Vec<ConfigIssue> {
             "write letters, digits and simple punctuation, without emoji",
         );
     }
+    if config.rooms.check_every.0.is_zero() {
+        issues.fatal("rooms.check_every", "it is no time", "write how long to wait, such as 12m");
+    }
     check_rooms(config, &mut issues);
     if let Some(service) = &config.media.upload_service
         && Jid::parse(service).is_none_or(|jid| !jid.is_bare())

@@ -34,6 +34,8 @@ pub enum Wire {
     },
     /// Set the topic.
     Subject(String),
+    /// Give the room this name.
+    Name(String),
     /// Leave the room.
     Part(Option<String>),
     /// Make the seat of a Matrix user leave the room.

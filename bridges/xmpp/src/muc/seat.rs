@@ -2,6 +2,7 @@
 
 use ruma::OwnedUserId;
 
+use super::Presence;
 use crate::{
     jid::Jid,
     stanza::{Condition, StanzaError},
@@ -56,6 +57,27 @@ pub struct Gone {
     pub by: Option<String>,
     /// What they said.
     pub reason: Option<String>,
+}
+
+impl Gone {
+    /// What a presence says of why somebody is not in the room any more.
+    pub(super) fn of(presence: Presence) -> Self {
+        let why = if presence.destroyed.is_some() {
+            Why::Destroyed
+        } else if presence.has(332) || presence.has(333) {
+            Why::Technical
+        } else if presence.has(301) {
+            Why::Banned
+        } else if presence.has(307) {
+            Why::Kicked
+        } else if presence.has(321) || presence.has(322) {
+            Why::NotAllowed
+        } else {
+            Why::Technical
+        };
+        let reason = presence.item.reason.or_else(|| presence.destroyed.and_then(|(_, reason)| reason));
+        Self { why, by: presence.item.actor, reason }
+    }
 }
 
 /// The kinds of reasons.

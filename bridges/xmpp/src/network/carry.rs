@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use landbridge::network::{Dedupe, Membership, RemoteEvent, SessionId, host::Closed};
+use landbridge::network::{Dedupe, Membership, RemoteEvent, RoomInfo, SessionId, host::Closed};
 
 use sha1::{Digest as _, Sha1};
 
@@ -22,13 +22,8 @@ use crate::{
 
 type Event = RemoteEvent<XmppNetwork>;
 
-/// How many messages one page of an archive holds.
-const PAGE: usize = 100;
-/// How many pages are read at most after an outage.
-const PAGES: usize = 200;
-
 impl Shared {
-    async fn tell(&self, event: Event, dedupe: Dedupe<XmppMessage>) -> Result<(), Closed> {
+    pub(super) async fn tell(&self, event: Event, dedupe: Dedupe<XmppMessage>) -> Result<(), Closed> {
         self.host.offer(&SessionId::Relay, event, dedupe).await.map(drop)
     }
 
@@ -81,6 +76,10 @@ impl Shared {
                 for (event, dedupe) in self.events(jid, &who, &stanza) {
                     self.tell(event, dedupe).await?;
                 }
+                Ok(())
+            }
+            Happening::Configured => {
+                self.look_again(jid);
                 Ok(())
             }
             Happening::Moderated(stanza) => self.hear_moderation(jid, &stanza).await,
@@ -145,6 +144,24 @@ impl Shared {
         }
     }
 
+    /// Whether a nick is that of one of our seats.
+    fn is_own(&self, jid: &Jid, nick: &str) -> bool {
+        self.with_room(jid, |state| state.room.is_own(nick)).unwrap_or_default()
+    }
+
+    /// Asks a room what it is called now, and tells if that is another name than before.
+    fn look_again(self: &Arc<Self>, jid: &Jid) {
+        let (shared, jid) = (Arc::clone(self), jid.clone());
+        tokio::spawn(async move {
+            let before = shared.with_room(&jid, |state| state.name.clone()).flatten();
+            let Ok(RoomInfo { name: Some(name), .. }) = shared.ask_room(&jid).await else { return };
+            if before.as_ref() != Some(&name) {
+                let room = XmppRoom::Muc(jid);
+                let _ = shared.tell(Event::Name { room, by: None, name }, Dedupe::Never).await;
+            }
+        });
+    }
+
     /// Who has a nick in a room, if they are none of ours.
     fn user_called(&self, jid: &Jid, nick: &str) -> Option<XmppUser> {
         self.with_room(jid, |state| state.room.occupant(nick).map(|who| who.user.clone()))?
@@ -156,7 +173,7 @@ impl Shared {
         self.events_of(&XmppRoom::Muc(jid.clone()), who, stanza, archive.as_deref(), incoming::said_at(stanza, jid))
     }
 
-    fn events_of(
+    pub(super) fn events_of(
         &self,
         room: &XmppRoom,
         who: &Occupant,
@@ -207,7 +224,14 @@ impl Shared {
 
     /// A moderator took out a message: the room itself says so.
     pub(super) async fn hear_moderation(&self, jid: &Jid, stanza: &Element) -> Result<(), Closed> {
-        let Meaning::Moderated { target, reason, .. } = incoming::meaning(stanza) else { return Ok(()) };
+        let Meaning::Moderated { target, by, reason } = incoming::meaning(stanza) else { return Ok(()) };
+        if by.as_deref().is_some_and(|nick| self.is_own(jid, nick)) {
+            // What our own side took out is taken out there.
+            return Ok(());
+        }
+        // The bot redacts: who had it done is only told so.
+        let who = by.map(|nick| format!("taken out by {nick}"));
+        let reason = who.into_iter().chain(reason).reduce(|who, why| format!("{who}: {why}"));
         let archive = self.with_room(jid, |state| state.room.archive_id(stanza)).flatten();
         let at = incoming::said_at(stanza, jid);
         let dedupe = archive.map_or(Dedupe::Never, |id| Dedupe::Archived { id: Some(XmppMessage::archived(&id)), at });
@@ -223,11 +247,7 @@ impl Shared {
         match seat {
             SeatId::Puppet(user_id) if by_somebody => {
                 let by = gone.by.as_deref().and_then(|nick| self.user_called(jid, nick));
-                let by_us = gone
-                    .by
-                    .as_deref()
-                    .is_some_and(|nick| self.with_room(jid, |state| state.room.is_own(nick)).unwrap_or_default());
-                if by_us {
+                if gone.by.as_deref().is_some_and(|nick| self.is_own(jid, nick)) {
                     // What our own side did is known there.
                     return Ok(());
                 }
@@ -260,133 +280,20 @@ impl Shared {
         }
     }
 
-    /// Fetches what was said in a room while we were away, in the background; what is said meanwhile is held back.
-    fn catch_up(self: &Arc<Self>, jid: &Jid) {
-        let holding = self.with_room(jid, |state| state.held.is_some()).unwrap_or_default();
-        if !holding {
-            return;
-        }
-        let (shared, jid) = (Arc::clone(self), jid.clone());
-        tokio::spawn(async move {
-            let fetched = shared.fetch_missed(&jid).await;
-            if let Err(Closed) = fetched {
-                return;
-            }
-            let _ = shared.let_go(&jid).await;
-        });
-    }
-
-    /// Reads the archive from where we stopped hearing.
-    async fn fetch_missed(self: &Arc<Self>, jid: &Jid) -> Result<(), Closed> {
-        let since = self.with_room(jid, |state| state.held.as_ref().map(|held| held.since.clone())).flatten();
-        let Some(since) = since else { return Ok(()) };
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES {
-            let Some(page) = self.page(jid, &since, after.as_deref()).await else { return Ok(()) };
-            for (id, message) in &page.messages {
-                self.hear_archived(jid, id, message).await?;
-            }
-            match page.last {
-                Some(last) if !page.complete => after = Some(last),
-                _ => return Ok(()),
-            }
-        }
-        tracing::warn!(remote.room = %jid, "more was missed than is fetched");
-        Ok(())
-    }
-
-    /// Whether a message of ours is in a room's archive, and the id that it has there; `Err` where nobody can tell.
-    pub(super) async fn find_archived(&self, jid: &Jid, id: &str, since: &str) -> Result<Option<String>, ()> {
-        let mut after: Option<String> = None;
-        for _ in 0..PAGES {
-            let page = self.page(jid, since, after.as_deref()).await.ok_or(())?;
-            let found = page.messages.iter().find(|(_, message)| message.get("id") == Some(id));
-            if let Some((archive, _)) = found {
-                return Ok(Some(archive.clone()));
-            }
-            match page.last {
-                Some(last) if !page.complete => after = Some(last),
-                _ => return Ok(None),
-            }
-        }
-        Err(())
-    }
-
-    async fn page(&self, jid: &Jid, since: &str, after: Option<&str>) -> Option<Page> {
-        let bot = self.seat_jid(&SeatId::Listener)?;
-        let id = self.new_id();
-        let field = |name: &str, value: &str| {
-            let value = Element::new("value", ns::DATA).with_text(value);
-            Element::new("field", ns::DATA).attr("var", name).child(value)
-        };
-        let form = Element::new("x", ns::DATA).attr("type", "submit");
-        let form = form.child(field("FORM_TYPE", ns::MAM)).child(field("start", since));
-        let max = Element::new("max", ns::RSM).with_text(PAGE.to_string());
-        let after = after.map(|after| Element::new("after", ns::RSM).with_text(after));
-        let set = Element::new("set", ns::RSM).child(max).child_some(after);
-        let query = Element::new("query", ns::MAM).attr("queryid", id.clone()).child(form).child(set);
-        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "set").attr("id", id).child(query);
-        match self.ask(iq, super::link::ANSWER).await {
-            Ok(answer) => Some(Page::read(&answer)),
-            Err(error) => {
-                tracing::info!(remote.room = %jid, %error, "the archive cannot be read");
-                None
-            }
-        }
-    }
-
-    /// A message that the archive holds: as if it were heard now, but at its own time.
-    async fn hear_archived(self: &Arc<Self>, jid: &Jid, archive: &str, message: &Element) -> Result<(), Closed> {
-        let Some(from) = message.from() else { return Ok(()) };
-        let Some(nick) = from.resource() else { return self.hear_moderation(jid, message).await };
-        if message.get("id").is_some_and(|id| self.own.marks.made(id)) {
-            if let Some(id) = message.get("id") {
-                self.landed(id, Ok(Some(archive.to_owned())));
-            }
-            return Ok(());
-        }
-        let Some(who) = self.with_room(jid, |state| state.room.speaker(nick, message)) else { return Ok(()) };
-        let room = XmppRoom::Muc(jid.clone());
-        for (event, dedupe) in self.events_of(&room, &who, message, Some(archive), incoming::said_at(message, jid)) {
-            self.tell(event, dedupe).await?;
-        }
-        Ok(())
-    }
-
-    /// What was held back, in its order; then nothing is held any more.
-    async fn let_go(self: &Arc<Self>, jid: &Jid) -> Result<(), Closed> {
-        loop {
-            let (held, overflown) = {
-                let mut rooms = self.rooms.lock();
-                let Some(state) = rooms.get_mut(jid) else { return Ok(()) };
-                let Some(held) = &mut state.held else { return Ok(()) };
-                let overflown = std::mem::take(&mut held.overflown);
-                let stanzas = std::mem::take(&mut held.stanzas);
-                if stanzas.is_empty() && !overflown {
-                    state.held = None;
-                    return Ok(());
-                }
-                (stanzas, overflown)
-            };
-            for stanza in held {
-                let out = self.with_room(jid, |state| state.room.message_came(&stanza, &SeatId::Listener));
-                Box::pin(self.perform(jid, out.unwrap_or_default())).await?;
-            }
-            if overflown {
-                self.fetch_missed(jid).await?;
-            }
-        }
-    }
-
-    /// Somebody in a room types, or stopped (XEP-0085).
-    pub(super) fn note_typing(&self, state: &RoomState, stanza: &Element, from: &Jid) {
+    /// Somebody in a room types, stopped to (XEP-0085), or has read up to a message (XEP-0333).
+    pub(super) fn note_signs(&self, state: &RoomState, stanza: &Element, from: &Jid) {
         if stanza.kind() != "groupchat" || stanza.find("delay", ns::DELAY).is_some() {
             return;
         }
-        let (Some(typing), Some(nick)) = (incoming::typing(stanza), from.resource()) else { return };
-        if let Some(who) = Room::occupant(&state.room, nick) {
-            let room = XmppRoom::Muc(state.room.jid().clone());
+        let Some(who) = from.resource().and_then(|nick| Room::occupant(&state.room, nick)) else { return };
+        let room = XmppRoom::Muc(state.room.jid().clone());
+        if let Some(typing) = incoming::typing(stanza) {
             self.host.typing(&SessionId::Relay, room.clone(), who.user.clone(), typing);
+        }
+        if let Some(read) = incoming::displayed(stanza) {
+            // Some name what we said by the id that we gave it, not by the room's.
+            let read = self.heard(&read).flatten().unwrap_or(read);
+            self.host.read(&SessionId::Relay, room, who.user.clone(), XmppMessage::archived(&read));
         }
     }
 }
@@ -395,37 +302,4 @@ impl Shared {
 fn hash(stanza: &Element) -> String {
     let body = stanza.own_text("body").unwrap_or_default();
     Sha1::digest(body.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// One page of an archive.
-struct Page {
-    messages: Vec<(String, Element)>,
-    last: Option<String>,
-    complete: bool,
-}
-
-impl Page {
-    /// From the answer, behind which what was collected stands.
-    fn read(answer: &Element) -> Self {
-        let room = answer.get("from");
-        let results = answer.find_all("result", ns::MAM);
-        let messages: Vec<(String, Element)> = results
-            .filter_map(|result| {
-                let forwarded = result.find("forwarded", ns::FORWARD)?;
-                let mut message = forwarded.children().find(|child| child.name() == "message")?.clone();
-                // When the archive has it: of the room's own making, whoever stamped it.
-                if let (Some(stamp), Some(room)) = (forwarded.find("delay", ns::DELAY)?.get("stamp"), room) {
-                    message.push(Element::new("delay", ns::DELAY).attr("from", room).attr("stamp", stamp));
-                }
-                Some((result.get("id")?.to_owned(), message))
-            })
-            .collect();
-        let fin = answer.find("fin", ns::MAM);
-        let last = fin.and_then(|fin| fin.find("set", ns::RSM)).and_then(|set| set.own_text("last"));
-        Self {
-            complete: fin.and_then(|fin| fin.get("complete")) == Some("true") || messages.is_empty(),
-            last: last.or_else(|| messages.last().map(|(id, _)| id.clone())),
-            messages,
-        }
-    }
 }

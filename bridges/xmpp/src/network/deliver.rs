@@ -4,25 +4,25 @@ use std::{collections::BTreeSet, time::Duration};
 
 use landbridge::network::{Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError};
 
-use super::{XmppNetwork, session::XmppSession};
+use super::{
+    XmppNetwork,
+    session::XmppSession,
+    stanzas::{message, reaction, retraction},
+};
 use crate::{
     convert::{
-        ids::{XmppMessage, XmppRoom, XmppUser},
-        outgoing::{Say, ToBe, Wire},
-        styling,
+        ids::{XmppMessage, XmppRoom},
+        outgoing::Wire,
     },
     jid::Jid,
-    link::IqError,
     muc::SeatId,
     stanza::{Condition, Element, StanzaError, ns},
 };
 
 /// How long a message of ours may take to come back from its room.
 const REFLECTION: Duration = Duration::from_secs(20);
-/// How long the room may take to say that it changed something.
-const CHANGE: Duration = Duration::from_secs(20);
 
-type Said = Result<Delivered<XmppMessage>, SendError>;
+pub(super) type Said = Result<Delivered<XmppMessage>, SendError>;
 
 impl XmppSession {
     /// Does one operation.
@@ -85,6 +85,7 @@ impl XmppSession {
                 self.rename(&name).await;
                 Ok(Delivered::unnamed())
             }
+            Wire::Name(name) => self.name_room(room, &name).await,
             Wire::Act { user, to_be, reason } => self.act(room, &user, to_be, reason.as_deref()).await,
         }
     }
@@ -124,7 +125,7 @@ impl XmppSession {
     }
 
     /// Before anybody else enters a room, the listener is in it: it knows whether the room exists, and who is there.
-    async fn listener_in(&self, room: &Jid) -> Result<(), SendError> {
+    pub(super) async fn listener_in(&self, room: &Jid) -> Result<(), SendError> {
         if self.shared.with_room(room, |state| state.room.is_in(&SeatId::Listener)) == Some(true) {
             return Ok(());
         }
@@ -151,12 +152,7 @@ impl XmppSession {
     /// Asks the moderators of a room for a voice ([XEP-0045 §7.13](https://xmpp.org/extensions/xep-0045.html#requestvoice)).
     fn ask_for_voice(&self, room: &Jid) {
         let Some(from) = self.shared.seat_jid(&self.seat) else { return };
-        let field = |name: &str, value: &str| {
-            let value = Element::new("value", ns::DATA).with_text(value);
-            Element::new("field", ns::DATA).attr("var", name).child(value)
-        };
-        let form = Element::new("x", ns::DATA).attr("type", "submit");
-        let form = form.child(field("FORM_TYPE", ns::MUC_REQUEST)).child(field("muc#role", "participant"));
+        let form = Element::form("submit").field("FORM_TYPE", ns::MUC_REQUEST).field("muc#role", "participant");
         self.shared.send_lossy(&Element::stanza("message", from.as_str(), room.as_str(), "").child(form));
     }
 
@@ -182,95 +178,6 @@ impl XmppSession {
         self.shared.people.reactions(name, key, on)
     }
 
-    /// Has a message of somebody else taken out (XEP-0425).
-    async fn moderate(&self, room: &Jid, target: &str, reason: Option<&str>) -> Said {
-        let why = reason.map(|reason| Element::new("reason", ns::MODERATE_1).with_text(reason));
-        let retract = Element::new("retract", ns::RETRACT_1);
-        let new = Element::new("moderate", ns::MODERATE_1).attr("id", target).child(retract).child_some(why);
-        let why = reason.map(|reason| Element::new("reason", ns::MODERATE_0).with_text(reason));
-        let retract = Element::new("retract", ns::RETRACT_0);
-        let old = Element::new("moderate", ns::MODERATE_0).child(retract).child_some(why);
-        let old = Element::new("apply-to", ns::FASTEN).attr("id", target).child(old);
-        let mut last = SendError::Unsupported;
-        for request in [new, old] {
-            match self.as_anybody(room, &request).await {
-                Ok(()) => return Ok(Delivered::unnamed()),
-                Err(error) => last = error,
-            }
-        }
-        match last {
-            // A room without moderation of messages: nobody can do anything about it.
-            SendError::Rejected(_) | SendError::Unsupported => {
-                let why = "the room does not let the bridge take out messages of others";
-                Err(SendError::Rejected(Reject::Forbidden(why.to_owned())))
-            }
-            error => Err(error),
-        }
-    }
-
-    /// Changes what somebody is in a room.
-    async fn act(&self, room: &Jid, user: &str, to_be: ToBe, reason: Option<&str>) -> Said {
-        let Some(user) = XmppUser::decode(user) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
-        self.listener_in(room).await?;
-        let (nick, real) = self.whereabouts(room, &user);
-        if to_be == ToBe::Invited {
-            return self.invite(room, real.as_ref(), reason).await;
-        }
-        let items = changes(to_be, nick.as_deref(), real.as_ref());
-        if items.is_empty() {
-            // They are not there: then there is nobody to put out.
-            return Ok(Delivered::unnamed());
-        }
-        for (name, value, (by, whom)) in items {
-            let why = reason.map(|reason| Element::new("reason", ns::MUC_ADMIN).with_text(reason));
-            let item = Element::new("item", ns::MUC_ADMIN).attr(name, value).attr(by, whom).child_some(why);
-            self.as_anybody(room, &Element::new("query", ns::MUC_ADMIN).child(item)).await?;
-        }
-        Ok(Delivered::unnamed())
-    }
-
-    /// The nick and the real address of somebody, as far as they are known.
-    fn whereabouts(&self, room: &Jid, user: &XmppUser) -> (Option<String>, Option<Jid>) {
-        let found = self.shared.with_room(room, |state| {
-            if let Some(who) = state.room.find(user) {
-                return (Some(who.nick.clone()), who.real.clone());
-            }
-            let seat = user.jid().and_then(|jid| self.shared.seat_of(&jid));
-            let nick = seat.and_then(|seat| state.room.seat(&seat).map(|seat| seat.nick.clone()));
-            (nick, None)
-        });
-        let (nick, real) = found.unwrap_or_default();
-        (nick, real.or_else(|| user.jid()))
-    }
-
-    async fn invite(&self, room: &Jid, whom: Option<&Jid>, reason: Option<&str>) -> Said {
-        let Some(whom) = whom else { return Ok(Delivered::unnamed()) };
-        let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
-        let why = reason.map(|reason| Element::new("reason", ns::MUC_USER).with_text(reason));
-        let invite = Element::new("invite", ns::MUC_USER).attr("to", whom.as_str()).child_some(why);
-        let stanza = Element::stanza("message", from.as_str(), room.as_str(), "");
-        self.shared.send_lossy(&stanza.child(Element::new("x", ns::MUC_USER).child(invite)));
-        Ok(Delivered::unnamed())
-    }
-
-    /// Has a room change something: as ourselves, or as the listener where that may do more.
-    async fn as_anybody(&self, room: &Jid, request: &Element) -> Result<(), SendError> {
-        let mut last = SendError::Disconnected;
-        let seats = [&self.seat, &SeatId::Listener];
-        let different = if self.seat == SeatId::Listener { 1 } else { 2 };
-        for seat in &seats[..different] {
-            let Some(from) = self.shared.seat_jid(seat) else { continue };
-            let iq = Element::stanza("iq", from.as_str(), room.as_str(), "set").child(request.clone());
-            match self.shared.ask(iq, CHANGE).await {
-                Ok(_) => return Ok(()),
-                Err(IqError::Refused(error)) => last = rejected(&error),
-                Err(IqError::Timeout) => last = SendError::RetryAfter(Duration::from_secs(30)),
-                Err(IqError::Disconnected) => return Err(SendError::Disconnected),
-            }
-        }
-        Err(last)
-    }
-
     /// Whether what may have been said was.
     pub(super) async fn find_out(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey) -> Landed<XmppMessage> {
         let (XmppRoom::Muc(room), Ok(wire)) = (&op.room, Wire::decode(&op.wire)) else { return Landed::CannotTell };
@@ -279,9 +186,12 @@ impl XmppSession {
             Wire::React { id, .. } | Wire::Retract { id, own: true, .. } => id,
             Wire::Subject(_) => key.to_string(),
             // Doing these twice is doing them once.
-            Wire::Retract { .. } | Wire::Part(_) | Wire::Expel { .. } | Wire::Act { .. } | Wire::Rename(_) => {
-                return Landed::No;
-            }
+            Wire::Retract { .. }
+            | Wire::Part(_)
+            | Wire::Expel { .. }
+            | Wire::Act { .. }
+            | Wire::Name(_)
+            | Wire::Rename(_) => return Landed::No,
         };
         if let Some(archive) = self.shared.heard(&id) {
             return Landed::Yes { id: archive.map(|id| XmppMessage::archived(&id)) };
@@ -301,28 +211,6 @@ impl XmppSession {
     }
 }
 
-type Change = (&'static str, &'static str, (&'static str, String));
-
-/// The items that make somebody what they are to be. A role is given by nick, an affiliation by address.
-fn changes(to_be: ToBe, nick: Option<&str>, real: Option<&Jid>) -> Vec<Change> {
-    let by_nick = || nick.map(|nick| ("nick", nick.to_owned()));
-    let by_jid = || real.map(|jid| ("jid", jid.bare_str().to_owned()));
-    let role = |role| by_nick().map(|whom| ("role", role, whom));
-    let affiliation = |affiliation| by_jid().map(|whom| ("affiliation", affiliation, whom));
-    match to_be {
-        ToBe::Kicked => role("none").into_iter().collect(),
-        // Whose address is not known can only be put out.
-        ToBe::Banned => affiliation("outcast").or_else(|| role("none")).into_iter().collect(),
-        ToBe::Unbanned => affiliation("none").into_iter().collect(),
-        ToBe::Visitor => role("visitor").into_iter().collect(),
-        ToBe::Participant => affiliation("none").into_iter().chain(role("participant")).collect(),
-        ToBe::Moderator => role("moderator").into_iter().collect(),
-        ToBe::Admin => affiliation("admin").into_iter().collect(),
-        ToBe::Owner => affiliation("owner").into_iter().collect(),
-        ToBe::Invited => Vec::new(),
-    }
-}
-
 fn delivered(archive: Option<String>) -> Delivered<XmppMessage> {
     Delivered { id: archive.map(|id| XmppMessage::archived(&id)) }
 }
@@ -335,71 +223,4 @@ pub(super) fn rejected(error: &StanzaError) -> SendError {
         Condition::NotAcceptable => Reject::NotInRoom(error.to_string()),
         _ => Reject::Forbidden(error.to_string()),
     })
-}
-
-/// A message as it is sent; `kind` says whether to a room.
-pub(super) fn message(say: &Say, url: Option<&str>, key: &IdempotencyKey, to: &str, room: bool) -> Element {
-    let kind = if room { "groupchat" } else { "chat" };
-    let body = match (&say.file, url) {
-        (Some(file), Some(url)) => say.body.replace(&file.url, url),
-        _ => say.body.clone(),
-    };
-    let mut stanza = Element::stanza("message", "", to, kind).attr("id", say.id.clone());
-    stanza.push(Element::new("body", ns::COMPONENT).with_text(body));
-    // In a room the id is told back by the room; elsewhere others refer to it by this one.
-    let origin = if room { key.to_string() } else { say.id.clone() };
-    stanza.push(Element::new("origin-id", ns::SID).attr("id", origin));
-    if say.unstyled {
-        stanza.push(Element::new("unstyled", styling::NS));
-    }
-    if let Some(replaces) = &say.replaces {
-        stanza.push(Element::new("replace", ns::CORRECT).attr("id", replaces.clone()));
-    }
-    if let Some(answer) = &say.answers {
-        let author = answer.nick.as_ref().and_then(|nick| Jid::parse(to)?.with_resource(nick));
-        let author = author.map_or_else(|| to.to_owned(), |author| author.to_string());
-        stanza.push(Element::new("reply", ns::REPLY).attr("to", author).attr("id", answer.id.clone()));
-        let range = Element::new("body", ns::FALLBACK).attr("start", "0").attr("end", answer.quoted.to_string());
-        stanza.push(Element::new("fallback", ns::FALLBACK).attr("for", ns::REPLY).child(range));
-    }
-    if let Some(file) = &say.file {
-        share(file, url.unwrap_or(&file.url), &mut stanza);
-    }
-    if !room {
-        stanza.push(Element::new("request", ns::RECEIPTS));
-    }
-    stanza.push(Element::new("markable", ns::MARKERS));
-    stanza
-}
-
-/// A file, for old clients (XEP-0066) and new ones (XEP-0447).
-fn share(file: &crate::convert::outgoing::File, url: &str, stanza: &mut Element) {
-    stanza.push(Element::new("x", ns::OOB).child(Element::new("url", ns::OOB).with_text(url)));
-    let text =
-        |name: &'static str, value: Option<String>| value.map(|value| Element::new(name, ns::FILE).with_text(value));
-    let metadata = Element::new("file", ns::FILE)
-        .child_some(text("media-type", file.mime.clone()))
-        .child_some(text("name", Some(file.name.clone())))
-        .child_some(text("size", file.size.map(|size| size.to_string())));
-    let source = Element::new("url-data", ns::URL_DATA).attr("target", url);
-    let sharing = Element::new("file-sharing", ns::SFS).attr("disposition", "inline");
-    stanza.push(sharing.child(metadata).child(Element::new("sources", ns::SFS).child(source)));
-}
-
-pub(super) fn reaction(id: &str, target: &str, keys: &BTreeSet<String>, to: &str, room: bool) -> Element {
-    let reaction = |key: &String| Element::new("reaction", ns::REACTIONS).with_text(key.clone());
-    let reactions =
-        Element::new("reactions", ns::REACTIONS).attr("id", target).with_children(keys.iter().map(reaction));
-    let stanza = Element::stanza("message", "", to, if room { "groupchat" } else { "chat" }).attr("id", id);
-    stanza.child(reactions).child(Element::new("store", ns::HINTS))
-}
-
-pub(super) fn retraction(id: &str, target: &str, to: &str, room: bool) -> Element {
-    const INSTEAD: &str = "(a message was taken back, but your client does not show that)";
-    let stanza = Element::stanza("message", "", to, if room { "groupchat" } else { "chat" }).attr("id", id);
-    stanza
-        .child(Element::new("retract", ns::RETRACT_1).attr("id", target))
-        .child(Element::new("fallback", ns::FALLBACK).attr("for", ns::RETRACT_1))
-        .child(Element::new("body", ns::COMPONENT).with_text(INSTEAD))
-        .child(Element::new("store", ns::HINTS))
 }

@@ -13,9 +13,9 @@ use ruma::OwnedUserId;
 
 use super::{
     XmppNetwork,
-    deliver::{message, reaction, retraction},
     session::XmppSession,
     shared::Shared,
+    stanzas::{message, reaction, retraction},
 };
 use crate::{
     convert::{
@@ -260,9 +260,12 @@ impl XmppSession {
                 }
                 return Ok(Delivered::unnamed());
             }
-            Wire::Retract { .. } | Wire::Subject(_) | Wire::Part(_) | Wire::Expel { .. } | Wire::Act { .. } => {
-                return Ok(Delivered::unnamed());
-            }
+            Wire::Retract { .. }
+            | Wire::Subject(_)
+            | Wire::Name(_)
+            | Wire::Part(_)
+            | Wire::Expel { .. }
+            | Wire::Act { .. } => return Ok(Delivered::unnamed()),
         };
         let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
         stanza.set("from", from.as_str());

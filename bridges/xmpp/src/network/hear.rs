@@ -97,7 +97,7 @@ impl Shared {
                 return Vec::new();
             }
             if seat == SeatId::Listener || stanza.kind() != "groupchat" {
-                self.note_typing(state, &stanza, from);
+                self.note_signs(state, &stanza, from);
             }
             state.room.message_came(&stanza, &seat)
         });

@@ -130,11 +130,15 @@ impl Shared {
         if !has(ns::MUC) {
             return Err(SendError::Rejected(Reject::NotInRoom(format!("{jid} is no room"))));
         }
-        self.know_room(jid, |state| state.archive = has(ns::MAM));
         let identity = query.and_then(|query| query.find("identity", ns::DISCO_INFO));
         let name = identity.and_then(|identity| identity.get("name")).filter(|name| !name.trim().is_empty());
+        let name = Some(name.map_or_else(|| jid.node().unwrap_or(jid.as_str()).to_owned(), str::to_owned));
+        self.know_room(jid, |state| {
+            state.archive = has(ns::MAM);
+            state.name.clone_from(&name);
+        });
         Ok(RoomInfo {
-            name: Some(name.map_or_else(|| jid.node().unwrap_or(jid.as_str()).to_owned(), str::to_owned)),
+            name,
             topic: form_field(query, "muc#roominfo_subject"),
             public: Some(has("muc_public") && has("muc_open")),
         })
@@ -200,26 +204,29 @@ impl Shared {
         Some(incoming::write_stamp(landbridge::Millis(heard.0 - if archive { OVERLAP } else { 0 })))
     }
 
-    /// Brings the listener back into rooms, and asks in silent ones whether it is still there.
+    /// Brings the listener back into rooms, and asks now and then whether it is still there.
     async fn watch_rooms(self: Arc<Self>) {
         const EVERY: Duration = Duration::from_secs(20);
-        const SELF_PING_EACH: u32 = 36;
+        let check_every = self.config.rooms.check_every.0;
+        let every = check_every.clamp(Duration::from_secs(1), EVERY);
+        let checks = u32::try_from(check_every.as_secs() / every.as_secs()).unwrap_or(u32::MAX).max(1);
         let mut turn = 0_u32;
         loop {
-            tokio::time::sleep(EVERY + Duration::from_millis(u64::from(rand::random::<u16>()) / 16)).await;
+            tokio::time::sleep(every + every.mul_f32(rand::random::<f32>() / 20.0)).await;
             turn = turn.wrapping_add(1);
             let rooms: Vec<(Jid, SeatState)> = {
                 let rooms = self.rooms.lock();
                 let wanted = rooms.iter().filter(|(_, state)| state.wanted);
-                let seat =
-                    |room: &crate::muc::Room| room.seat(&SeatId::Listener).map_or(SeatState::Out, |seat| seat.state);
-                wanted.map(|(jid, state)| (jid.clone(), seat(&state.room))).collect()
+                wanted.map(|(jid, state)| (jid.clone(), state.room.state_of(&SeatId::Listener))).collect()
             };
             for (jid, seat) in rooms {
                 match seat {
                     SeatState::Out => self.come_back(&jid, turn).await,
-                    SeatState::In if turn.is_multiple_of(SELF_PING_EACH) => {
+                    SeatState::In if turn.is_multiple_of(checks) => {
                         self.check_seat(&jid, &SeatId::Listener).await;
+                        if self.with_room(&jid, |state| state.room.is_in(&SeatId::Listener)) == Some(false) {
+                            self.come_back(&jid, turn).await;
+                        }
                     }
                     SeatState::In | SeatState::Joining { .. } => {}
                 }

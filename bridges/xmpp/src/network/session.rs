@@ -110,7 +110,7 @@ impl Session<XmppNetwork> for XmppSession {
             typing: Level::Full,
             receipts: Level::Full,
             topic: if muc { Level::Full } else { Level::Drop },
-            name: Level::Drop,
+            name: if muc { Level::Full } else { Level::Drop },
             member_actions: if muc { Level::Full } else { Level::Drop },
             idempotency: if muc { Idempotency::EchoTagged } else { Idempotency::None },
             ..Caps::default()

@@ -72,6 +72,8 @@ pub(super) struct RoomState {
     pub(super) room: Room,
     /// Whether it is bridged: then the listener returns to it.
     pub(super) wanted: bool,
+    /// What it was called when it was asked last.
+    pub(super) name: Option<String>,
     /// Whether it has an archive (XEP-0313).
     pub(super) archive: bool,
     /// Messages that wait until what was missed is fetched.
@@ -237,6 +239,7 @@ impl Shared {
         let state = rooms.entry(jid.clone()).or_insert_with(|| RoomState {
             room: Room::new(jid.clone(), &self.own.domain, self.own.marks.clone(), self.config.rooms.create),
             wanted: false,
+            name: None,
             archive: false,
             held: None,
             failures: 0,

@@ -78,6 +78,18 @@ impl Element {
         self
     }
 
+    /// A form ([XEP-0004](https://xmpp.org/extensions/xep-0004.html)) without fields yet; `kind` is `submit`, say.
+    pub fn form(kind: &'static str) -> Self {
+        Self::new("x", super::ns::DATA).attr("type", kind)
+    }
+
+    /// With one more field, of one value.
+    #[must_use]
+    pub fn field(self, name: &str, value: &str) -> Self {
+        let value = Self::new("value", super::ns::DATA).with_text(value);
+        self.child(Self::new("field", super::ns::DATA).attr("var", name).child(value))
+    }
+
     /// Sets an attribute.
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());

@@ -29,6 +29,8 @@ namespaces! {
     MUC_ADMIN = "http://jabber.org/protocol/muc#admin";
     /// Rooms, for owners (XEP-0045).
     MUC_OWNER = "http://jabber.org/protocol/muc#owner";
+    /// The configuration of rooms (XEP-0045).
+    MUC_CONFIG = "http://jabber.org/protocol/muc#roomconfig";
     /// Asking for a voice (XEP-0045).
     MUC_REQUEST = "http://jabber.org/protocol/muc#request";
     /// vCards (XEP-0054).

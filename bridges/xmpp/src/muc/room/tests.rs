@@ -1,4 +1,8 @@
 use super::*;
+use crate::{
+    muc::{Happening, JoinError, Why},
+    stanza::ns,
+};
 
 const ROOM: &str = "tea@muc.test";
 

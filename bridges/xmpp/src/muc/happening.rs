@@ -1,0 +1,76 @@
+//! What follows from the stanzas of a room.
+
+use ruma::OwnedUserId;
+
+use super::{
+    occupant::Occupant,
+    seat::{Gone, JoinError, SeatId},
+};
+use crate::{
+    convert::ids::XmppUser,
+    stanza::{Element, StanzaError},
+};
+
+/// What follows from a stanza.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Out {
+    /// Send this.
+    Send(Element),
+    /// A seat was taken, or could not be.
+    Settled(SeatId, Result<(), JoinError>),
+    /// A seat was lost.
+    Lost(SeatId, Gone),
+    /// A message of ours came back from the room: under its own id, and the one that the room gave it.
+    Reflected {
+        /// Our id.
+        id: String,
+        /// The room's.
+        archive: Option<String>,
+    },
+    /// A message of ours was refused.
+    Bounced {
+        /// Our id.
+        id: String,
+        /// Why.
+        error: StanzaError,
+    },
+    /// Something happened in the room.
+    Happened(Happening),
+}
+
+/// What can happen in a room.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happening {
+    /// These are in it now; nobody else.
+    Roster(Vec<(XmppUser, String)>),
+    /// Somebody came.
+    Came(Occupant),
+    /// Somebody went, or was put out.
+    Went(Occupant, Gone),
+    /// Somebody has another nick.
+    Renamed {
+        /// As they were.
+        before: Occupant,
+        /// As they are now.
+        now: Occupant,
+    },
+    /// Somebody may do more or less than before.
+    Changed(Occupant),
+    /// Somebody said something: who, and the whole of it.
+    Said(Occupant, Element),
+    /// The topic was set, or told to who enters.
+    Subject(String),
+    /// Something about the room itself is otherwise than before: its name, say.
+    Configured,
+    /// A moderator took out a message: what the room says of it.
+    Moderated(Element),
+    /// Somebody spoke to one of ours alone.
+    Whispered {
+        /// Who.
+        by: Occupant,
+        /// To whom.
+        to: OwnedUserId,
+        /// What.
+        stanza: Element,
+    },
+}

@@ -1,0 +1,34 @@
+//! Somebody in a room who is none of ours.
+
+use super::presence::{Affiliation, Role};
+use crate::{convert::ids::XmppUser, jid::Jid};
+
+/// Somebody in a room who is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupant {
+    /// Under which name the bridge knows them.
+    pub user: XmppUser,
+    /// Their nick.
+    pub nick: String,
+    /// Their real address, where we may see it.
+    pub real: Option<Jid>,
+    /// What they are to the room.
+    pub affiliation: Affiliation,
+    /// What they may do.
+    pub role: Role,
+    /// The hash of their picture.
+    pub avatar: Option<String>,
+}
+
+impl Occupant {
+    /// The power that fits them, on Matrix's scale.
+    pub fn power(&self) -> i64 {
+        match (self.affiliation, self.role) {
+            (Affiliation::Owner, _) => 100,
+            (Affiliation::Admin, _) => 75,
+            (_, Role::Moderator) => 50,
+            (_, Role::Visitor) => -1,
+            _ => 0,
+        }
+    }
+}

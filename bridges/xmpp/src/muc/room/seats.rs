@@ -1,0 +1,231 @@
+//! Our seats in a room: how they are asked for, taken, refused and lost.
+
+use super::{Entry, Room};
+use crate::{
+    jid::Jid,
+    muc::{
+        happening::{Happening, Out},
+        nick,
+        presence::{Affiliation, Presence, Role},
+        seat::{Gone, JoinError, Seat, SeatId, SeatState},
+    },
+    stanza::{Condition, Element, StanzaError, ns},
+};
+
+impl Room {
+    /// Takes a seat, under a nick made of `name`. `history` says since when what was said is wanted, as a timestamp; none at all
+    /// otherwise. Does nothing for a seat that is taken, or on its way.
+    pub fn join(&mut self, id: &SeatId, jid: &Jid, name: &str, history: Option<&str>) -> Vec<Out> {
+        let state = self.seats.get(id).map(|seat| seat.state);
+        if matches!(state, Some(SeatState::Joining { .. } | SeatState::In)) {
+            return Vec::new();
+        }
+        // The nick it had: who only comes back takes the same, and nobody notices.
+        let attempt = 0;
+        let nick = match self.seats.get(id) {
+            Some(seat) if seat.name == name => seat.nick.clone(),
+            _ => self.nick(id, name, attempt),
+        };
+        let seat = Seat {
+            jid: jid.clone(),
+            nick,
+            name: name.to_owned(),
+            state: SeatState::Joining { attempt },
+            role: Role::default(),
+            affiliation: Affiliation::default(),
+        };
+        self.seats.insert(id.clone(), seat);
+        self.ask(id, history).into_iter().collect()
+    }
+
+    fn nick(&self, id: &SeatId, name: &str, attempt: usize) -> String {
+        match id {
+            SeatId::Puppet(user_id) => nick::candidate(name, user_id, attempt),
+            SeatId::Listener if attempt == 0 => nick::clean(name),
+            SeatId::Listener => format!("{}·{}", nick::clean(name), attempt + 1),
+        }
+    }
+
+    /// The presence that asks for a seat.
+    fn ask(&self, id: &SeatId, history: Option<&str>) -> Option<Out> {
+        let seat = self.seats.get(id)?;
+        let wanted = match history {
+            Some(since) => Element::new("history", ns::MUC).attr("since", since),
+            None => Element::new("history", ns::MUC).attr("maxstanzas", "0"),
+        };
+        let presence = self.presence(seat)?;
+        Some(Out::Send(presence.child(Element::new("x", ns::MUC).child(wanted))))
+    }
+
+    fn presence(&self, seat: &Seat) -> Option<Element> {
+        let to = self.jid.with_resource(&seat.nick)?;
+        let presence = Element::stanza("presence", seat.jid.as_str(), to.as_str(), "");
+        let mark = self.marks.occupant(self.jid.as_str(), &seat.nick);
+        let name = (seat.name != seat.nick).then(|| Element::new("nick", ns::NICK).with_text(seat.name.clone()));
+        Some(presence.child_some(name).child(Element::new("own", ns::OWN).attr("mark", mark)))
+    }
+
+    /// Leaves a seat.
+    pub fn leave(&mut self, id: &SeatId, reason: Option<&str>) -> Vec<Out> {
+        let Some(seat) = self.seats.remove(id) else { return Vec::new() };
+        self.occupants.remove(&seat.nick);
+        let Some(to) = self.jid.with_resource(&seat.nick) else { return Vec::new() };
+        let mut presence = Element::stanza("presence", seat.jid.as_str(), to.as_str(), "unavailable");
+        if let Some(reason) = reason {
+            presence.push(Element::new("status", ns::COMPONENT).with_text(reason));
+        }
+        vec![Out::Send(presence)]
+    }
+
+    /// Asks for another nick, made of another name.
+    pub fn rename(&mut self, id: &SeatId, name: &str) -> Vec<Out> {
+        let nick = self.nick(id, name, 0);
+        let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
+        let same = seat.nick == nick;
+        name.clone_into(&mut seat.name);
+        if seat.state != SeatState::In {
+            seat.nick = nick;
+            return Vec::new();
+        }
+        let mut wanted = seat.clone();
+        if same {
+            return Vec::new();
+        }
+        // The room says whether it is so (303), or refuses, and then nothing has changed.
+        wanted.nick = nick;
+        self.presence(&wanted).map(Out::Send).into_iter().collect()
+    }
+
+    /// A seat is found out to be lost (by a ping, or because a message was refused).
+    pub fn lost(&mut self, id: &SeatId) -> Vec<Out> {
+        let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
+        seat.state = SeatState::Out;
+        let nick = seat.nick.clone();
+        self.occupants.remove(&nick);
+        if *id == SeatId::Listener {
+            self.occupants.clear();
+        }
+        Vec::new()
+    }
+
+    pub(super) fn self_here(&mut self, id: &SeatId, nick: &str, presence: Presence) -> Vec<Out> {
+        let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
+        let (role, affiliation) = (presence.item.role, presence.item.affiliation);
+        let was_in = seat.state == SeatState::In;
+        // Without 110 it may be an echo of somebody else's; the nick decides, and a room without 110 does not exist.
+        if !presence.has(110) {
+            return Vec::new();
+        }
+        let asked = std::mem::replace(&mut seat.nick, nick.to_owned());
+        seat.state = SeatState::In;
+        (seat.role, seat.affiliation) = (role, affiliation);
+        if asked != nick {
+            self.occupants.remove(&asked);
+        }
+        self.occupants.insert(nick.to_owned(), Entry::Own);
+        if was_in {
+            return Vec::new();
+        }
+        if presence.has(201) {
+            return self.created(id, nick);
+        }
+        let mut out = vec![Out::Settled(id.clone(), Ok(()))];
+        if *id == SeatId::Listener {
+            out.push(Out::Happened(Happening::Roster(self.roster())));
+        }
+        out
+    }
+
+    /// Our presence made the room (201): it is locked until it is configured.
+    fn created(&mut self, id: &SeatId, nick: &str) -> Vec<Out> {
+        let Some(seat) = self.seats.get(id) else { return Vec::new() };
+        let owner = |what: Element| {
+            let iq = Element::stanza("iq", seat.jid.as_str(), self.jid.as_str(), "set").attr("id", "muc-owner");
+            Out::Send(iq.child(Element::new("query", ns::MUC_OWNER).child(what)))
+        };
+        if self.create {
+            let form = Element::new("x", ns::DATA).attr("type", "submit");
+            let mut out = vec![owner(form), Out::Settled(id.clone(), Ok(()))];
+            if *id == SeatId::Listener {
+                out.push(Out::Happened(Happening::Roster(self.roster())));
+            }
+            return out;
+        }
+        let out = vec![owner(Element::new("destroy", ns::MUC_OWNER)), Out::Settled(id.clone(), Err(JoinError::NoRoom))];
+        self.seats.remove(id);
+        self.occupants.remove(nick);
+        out
+    }
+
+    pub(super) fn self_gone(&mut self, id: &SeatId, nick: &str, presence: Presence) -> Vec<Out> {
+        let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
+        if presence.has(303) {
+            // The presence under the new nick follows, and is the truth.
+            if let Some(new) = presence.item.nick {
+                seat.nick.clone_from(&new);
+                self.occupants.remove(nick);
+                self.occupants.insert(new, Entry::Own);
+            }
+            return Vec::new();
+        }
+        if seat.nick != nick {
+            return Vec::new();
+        }
+        let joining = matches!(seat.state, SeatState::Joining { .. });
+        seat.state = SeatState::Out;
+        self.occupants.remove(nick);
+        if *id == SeatId::Listener {
+            self.occupants.clear();
+        }
+        let destroyed = presence.destroyed.clone();
+        let gone = Gone::of(presence);
+        if joining {
+            let error = match destroyed {
+                Some((instead, _)) => JoinError::Destroyed(instead),
+                None => JoinError::Lost(gone.reason.clone().unwrap_or_else(|| "no reason was given".to_owned())),
+            };
+            return vec![Out::Settled(id.clone(), Err(error))];
+        }
+        vec![Out::Lost(id.clone(), gone)]
+    }
+
+    /// A join, or a change of nick, was refused.
+    pub(super) fn refused(&mut self, id: &SeatId, from: &Jid, error: &StanzaError) -> Vec<Out> {
+        let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
+        let SeatState::Joining { attempt } = seat.state else { return Vec::new() };
+        let bad_nick = matches!(
+            error.condition,
+            Condition::Conflict | Condition::NotAcceptable | Condition::JidMalformed | Condition::BadRequest
+        );
+        // An error of an earlier attempt means nothing any more.
+        if bad_nick && from.resource().is_some_and(|nick| nick != seat.nick) {
+            return Vec::new();
+        }
+        if bad_nick && attempt + 1 < nick::ATTEMPTS {
+            let (name, taken) = (seat.name.clone(), seat.nick.clone());
+            let attempt = attempt + 1;
+            let mut nick = self.nick(id, &name, attempt);
+            if nick == taken {
+                nick = self.nick(id, &name, attempt + 1);
+            }
+            if let Some(seat) = self.seats.get_mut(id) {
+                seat.nick = nick;
+                seat.state = SeatState::Joining { attempt };
+            }
+            let mut out = self.disown(&taken);
+            out.extend(self.ask(id, None));
+            return out;
+        }
+        seat.state = SeatState::Out;
+        let error = if bad_nick { JoinError::NoNick } else { JoinError::Refused(error.clone()) };
+        vec![Out::Settled(id.clone(), Err(error))]
+    }
+
+    /// A nick that was taken for ours is somebody else's.
+    fn disown(&mut self, nick: &str) -> Vec<Out> {
+        if matches!(self.occupants.get(nick), Some(Entry::Own)) {
+            self.occupants.remove(nick);
+        }
+        Vec::new()
+    }
+}

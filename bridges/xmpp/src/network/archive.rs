@@ -1,0 +1,166 @@
+//! What was missed: read from a room's archive ([XEP-0313](https://xmpp.org/extensions/xep-0313.html)) before what is said meanwhile.
+
+use std::sync::Arc;
+
+use landbridge::network::host::Closed;
+
+use super::shared::Shared;
+use crate::{
+    convert::{ids::XmppRoom, incoming},
+    jid::Jid,
+    muc::SeatId,
+    stanza::{Element, ns},
+};
+
+/// How many messages one page of an archive holds.
+const PAGE: usize = 100;
+/// How many pages are read at most after an outage.
+const PAGES: usize = 200;
+
+impl Shared {
+    /// Fetches what was said in a room while we were away, in the background; what is said meanwhile is held back.
+    pub(super) fn catch_up(self: &Arc<Self>, jid: &Jid) {
+        let holding = self.with_room(jid, |state| state.held.is_some()).unwrap_or_default();
+        if !holding {
+            return;
+        }
+        let (shared, jid) = (Arc::clone(self), jid.clone());
+        tokio::spawn(async move {
+            let fetched = shared.fetch_missed(&jid).await;
+            if let Err(Closed) = fetched {
+                return;
+            }
+            let _ = shared.let_go(&jid).await;
+        });
+    }
+
+    /// Reads the archive from where we stopped hearing.
+    async fn fetch_missed(self: &Arc<Self>, jid: &Jid) -> Result<(), Closed> {
+        let since = self.with_room(jid, |state| state.held.as_ref().map(|held| held.since.clone())).flatten();
+        let Some(since) = since else { return Ok(()) };
+        let mut after: Option<String> = None;
+        for _ in 0..PAGES {
+            let Some(page) = self.page(jid, &since, after.as_deref()).await else { return Ok(()) };
+            for (id, message) in &page.messages {
+                self.hear_archived(jid, id, message).await?;
+            }
+            match page.last {
+                Some(last) if !page.complete => after = Some(last),
+                _ => return Ok(()),
+            }
+        }
+        tracing::warn!(remote.room = %jid, "more was missed than is fetched");
+        Ok(())
+    }
+
+    /// Whether a message of ours is in a room's archive, and the id that it has there; `Err` where nobody can tell.
+    pub(super) async fn find_archived(&self, jid: &Jid, id: &str, since: &str) -> Result<Option<String>, ()> {
+        let mut after: Option<String> = None;
+        for _ in 0..PAGES {
+            let page = self.page(jid, since, after.as_deref()).await.ok_or(())?;
+            let found = page.messages.iter().find(|(_, message)| message.get("id") == Some(id));
+            if let Some((archive, _)) = found {
+                return Ok(Some(archive.clone()));
+            }
+            match page.last {
+                Some(last) if !page.complete => after = Some(last),
+                _ => return Ok(None),
+            }
+        }
+        Err(())
+    }
+
+    async fn page(&self, jid: &Jid, since: &str, after: Option<&str>) -> Option<Page> {
+        let bot = self.seat_jid(&SeatId::Listener)?;
+        let id = self.new_id();
+        let form = Element::form("submit").field("FORM_TYPE", ns::MAM).field("start", since);
+        let max = Element::new("max", ns::RSM).with_text(PAGE.to_string());
+        let after = after.map(|after| Element::new("after", ns::RSM).with_text(after));
+        let set = Element::new("set", ns::RSM).child(max).child_some(after);
+        let query = Element::new("query", ns::MAM).attr("queryid", id.clone()).child(form).child(set);
+        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "set").attr("id", id).child(query);
+        match self.ask(iq, super::link::ANSWER).await {
+            Ok(answer) => Some(Page::read(&answer)),
+            Err(error) => {
+                tracing::info!(remote.room = %jid, %error, "the archive cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A message that the archive holds: as if it were heard now, but at its own time.
+    async fn hear_archived(self: &Arc<Self>, jid: &Jid, archive: &str, message: &Element) -> Result<(), Closed> {
+        let Some(from) = message.from() else { return Ok(()) };
+        let Some(nick) = from.resource() else { return self.hear_moderation(jid, message).await };
+        if message.get("id").is_some_and(|id| self.own.marks.made(id)) {
+            if let Some(id) = message.get("id") {
+                self.landed(id, Ok(Some(archive.to_owned())));
+            }
+            return Ok(());
+        }
+        let Some(who) = self.with_room(jid, |state| state.room.speaker(nick, message)) else { return Ok(()) };
+        let room = XmppRoom::Muc(jid.clone());
+        for (event, dedupe) in self.events_of(&room, &who, message, Some(archive), incoming::said_at(message, jid)) {
+            self.tell(event, dedupe).await?;
+        }
+        Ok(())
+    }
+
+    /// What was held back, in its order; then nothing is held any more.
+    async fn let_go(self: &Arc<Self>, jid: &Jid) -> Result<(), Closed> {
+        loop {
+            let (held, overflown) = {
+                let mut rooms = self.rooms.lock();
+                let Some(state) = rooms.get_mut(jid) else { return Ok(()) };
+                let Some(held) = &mut state.held else { return Ok(()) };
+                let overflown = std::mem::take(&mut held.overflown);
+                let stanzas = std::mem::take(&mut held.stanzas);
+                if stanzas.is_empty() && !overflown {
+                    state.held = None;
+                    return Ok(());
+                }
+                (stanzas, overflown)
+            };
+            for stanza in held {
+                let out = self.with_room(jid, |state| state.room.message_came(&stanza, &SeatId::Listener));
+                Box::pin(self.perform(jid, out.unwrap_or_default())).await?;
+            }
+            if overflown {
+                self.fetch_missed(jid).await?;
+            }
+        }
+    }
+}
+
+/// One page of an archive.
+struct Page {
+    messages: Vec<(String, Element)>,
+    last: Option<String>,
+    complete: bool,
+}
+
+impl Page {
+    /// From the answer, behind which what was collected stands.
+    fn read(answer: &Element) -> Self {
+        let room = answer.get("from");
+        let results = answer.find_all("result", ns::MAM);
+        let messages: Vec<(String, Element)> = results
+            .filter_map(|result| {
+                let forwarded = result.find("forwarded", ns::FORWARD)?;
+                let mut message = forwarded.children().find(|child| child.name() == "message")?.clone();
+                // When the archive has it: of the room's own making, whoever stamped it.
+                if let (Some(stamp), Some(room)) = (forwarded.find("delay", ns::DELAY)?.get("stamp"), room) {
+                    message.push(Element::new("delay", ns::DELAY).attr("from", room).attr("stamp", stamp));
+                }
+                Some((result.get("id")?.to_owned(), message))
+            })
+            .collect();
+        let fin = answer.find("fin", ns::MAM);
+        let last = fin.and_then(|fin| fin.find("set", ns::RSM)).and_then(|set| set.own_text("last"));
+        Self {
+            complete: fin.and_then(|fin| fin.get("complete")) == Some("true") || messages.is_empty(),
+            last: last.or_else(|| messages.last().map(|(id, _)| id.clone())),
+            messages,
+        }
+    }
+}
