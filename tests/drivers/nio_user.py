@@ -148,6 +148,9 @@ class Driver:
     async def ban(self, room, user, reason=None):
         ok(await self.client.room_ban(room, user, reason))
 
+    async def unban(self, room, user):
+        ok(await self.client.room_unban(room, user))
+
     async def state(self, room, type, content, state_key=""):
         return {"event_id": ok(await self.client.room_put_state(room, type, content, state_key)).event_id}
 

@@ -3,7 +3,9 @@
 mod check;
 mod everywhere;
 mod flood;
+mod govern;
 mod kills;
 mod people;
+mod relay;
 mod restarts;
 mod talk;

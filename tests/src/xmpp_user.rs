@@ -159,6 +159,38 @@ impl XmppUser {
         self.queries(to, payload, "set").await
     }
 
+    /// Makes somebody something to a room, by address: `owner`, `admin`, `member`, `none`, `outcast`.
+    pub async fn affiliates(&self, room: &str, jid: &str, affiliation: &str) {
+        self.governs(room, &format!("affiliation='{affiliation}' jid='{jid}'")).await;
+    }
+
+    /// Gives an occupant of a room a role: `moderator`, `participant`, `visitor`, or `none`, which puts them out.
+    pub async fn gives_role(&self, room: &str, nick: &str, role: &str) {
+        self.governs(room, &format!("role='{role}' nick='{nick}'")).await;
+    }
+
+    async fn governs(&self, room: &str, item: &str) {
+        let query = "http://jabber.org/protocol/muc#admin";
+        let change = format!("<query xmlns='{query}'><item {item}><reason>enough</reason></item></query>");
+        self.sets(room, &change).await.unwrap_or_else(|error| panic!("{}: {item}: {error}", self.jid));
+    }
+
+    /// Everybody who is this to a room, as XML.
+    pub async fn lists(&self, room: &str, affiliation: &str) -> String {
+        let query = "http://jabber.org/protocol/muc#admin";
+        let asked = format!("<query xmlns='{query}'><item affiliation='{affiliation}'/></query>");
+        self.asks(room, &asked).await.unwrap_or_else(|error| panic!("{}: {affiliation}: {error}", self.jid))
+    }
+
+    /// Changes one field of a room's configuration.
+    pub async fn configures(&self, room: &str, field: &str, value: &str) {
+        let kind = "<field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig</value></field>";
+        let field = format!("<field var='muc#roomconfig_{field}'><value>{value}</value></field>");
+        let form = format!("<x xmlns='jabber:x:data' type='submit'>{kind}{field}</x>");
+        let query = format!("<query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query>");
+        self.sets(room, &query).await.unwrap_or_else(|error| panic!("{}: {value}: {error}", self.jid));
+    }
+
     async fn queries(&self, to: &str, payload: &str, kind: &str) -> Result<String, String> {
         let answer = self.driver.try_ask("iq", json!({ "to": to, "payload": payload, "type": kind })).await?;
         Ok(answer["xml"].as_str().unwrap_or_default().to_owned())
@@ -187,6 +219,15 @@ impl XmppUser {
         let what = format!("{nick} comes");
         self.sees_stanza(&what, |stanza| stanza.is("presence") && stanza.kind().is_empty() && stanza.from() == from)
             .await
+    }
+
+    /// Waits until an occupant of a room has this in their presence, such as `role="moderator"`.
+    pub async fn sees_become(&self, room: &str, nick: &str, what: &str) -> Stanza {
+        let from = format!("{room}/{nick}");
+        self.sees_stanza(&format!("{nick} becomes {what}"), |stanza| {
+            stanza.is("presence") && stanza.kind().is_empty() && stanza.from() == from && stanza.xml().contains(what)
+        })
+        .await
     }
 
     /// Waits until somebody is in a room no more.

@@ -1,6 +1,6 @@
 //! Stops and starts of every part, in the middle of talk.
 
-use landbridge_tests::{On, Prosody, XmppDeployment, Xmppd};
+use landbridge_tests::{On, Prosody, XmppDeployment};
 
 use super::everywhere::everywhere;
 
@@ -11,11 +11,8 @@ everywhere! {
 }
 
 async fn a_restart_is_noticed_by_nobody_and_loses_nothing(mut d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
     room.says("before").await;
     bob.sees(&tea, "alice", "before").await;
     bob.says(&tea, "me too").await;
@@ -42,11 +39,8 @@ async fn a_restart_is_noticed_by_nobody_and_loses_nothing(mut d: XmppDeployment)
 }
 
 async fn the_xmpp_server_restarts(mut d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    d.until_member(&room, "bob").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
     room.says("before").await;
     bob.sees(&tea, "alice", "before").await;
 
@@ -64,11 +58,8 @@ async fn the_xmpp_server_restarts(mut d: XmppDeployment) {
 }
 
 async fn what_was_said_while_the_bridge_was_dead_comes_after(mut d: XmppDeployment) {
-    let bob = d.xmpp_in("tea", "bob").await;
-    let tea = d.room("tea");
     let alice = d.matrix("alice").await;
-    let room = d.join(&alice, "tea").await;
-    let ghost = d.until_member(&room, "bob").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
     bob.says(&tea, "before").await;
     room.sees(&ghost, "before").await;
 
@@ -93,6 +84,34 @@ async fn what_was_said_while_the_bridge_was_dead_comes_after(mut d: XmppDeployme
 #[tokio::test]
 async fn a_room_without_archive_tells_what_was_missed_when_it_is_entered() {
     let prosody = Prosody::start_without_archive().await;
-    let d = Box::pin(XmppDeployment::beside(Xmppd::Prosody(prosody), On::Embedded, serde_json::json!({}))).await;
+    let d = Box::pin(XmppDeployment::beside(prosody, On::Embedded, serde_json::json!({}))).await;
     Box::pin(what_was_said_while_the_bridge_was_dead_comes_after(d)).await;
+}
+
+/// As when the room's server lost its state: nobody says so, and nothing comes.
+#[tokio::test]
+async fn a_seat_that_is_lost_without_a_word_is_taken_again() {
+    let changes = serde_json::json!({ "xmpp": { "rooms": { "check_every": "1s" } } });
+    let d = Box::pin(XmppDeployment::beside(Prosody::start().await, On::Embedded, changes)).await;
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
+    room.says("before").await;
+    bob.sees(&tea, "alice", "before").await;
+    let forget = async |nick: &str| {
+        bob.sends(&format!("<message to='{tea}'><forget xmlns='urn:landbridge:tests' nick='{nick}'/></message>")).await;
+    };
+
+    forget("Matrix").await;
+    bob.says(&tea, "nobody hears this").await;
+    bob.says(&tea, "nor this").await;
+    room.sees(&ghost, "nobody hears this").await;
+    room.sees(&ghost, "nor this").await;
+    // Hers is found out to be lost when she speaks.
+    forget("alice").await;
+    room.says("still here").await;
+    bob.sees(&tea, "alice", "still here").await;
+    bob.says(&tea, "me too").await;
+    room.sees(&ghost, "me too").await;
+    assert_eq!(bob.heard(&tea).into_iter().filter(|(nick, _)| nick == "alice").count(), 2, "nothing came twice");
+    assert_eq!(room.heard().into_iter().filter(|(sender, _)| *sender == ghost).count(), 3);
 }

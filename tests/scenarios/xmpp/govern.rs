@@ -1,0 +1,169 @@
+//! Who may do what in a room: kicks, bans, power, names and topics, messages that moderators take out, and what a room refuses.
+
+use landbridge_tests::{XmppDeployment, eventually};
+
+use super::everywhere::everywhere;
+
+everywhere! {
+    a_room_is_governed_from_matrix,
+    a_room_is_governed_from_xmpp,
+    what_moderators_take_out_is_out_on_both_sides,
+    what_a_room_refuses_is_told_to_who_said_it,
+}
+
+async fn a_room_is_governed_from_matrix(d: XmppDeployment) {
+    let bob = d.xmpp_in("tea", "bob").await;
+    let tea = d.room("tea");
+    let alice = d.matrix("alice").await;
+    let room = d.own_room(&alice, &bob, "tea").await;
+    let carol = d.xmpp_in("tea", "carol").await;
+    let hers = d.until_member(&room, "carol").await;
+    assert_eq!(hers, d.ghost("carol"), "an owner sees real addresses");
+
+    room.sets_topic("from Matrix").await;
+    bob.sees_stanza("the topic", |stanza| stanza.subject() == Some("from Matrix")).await;
+    room.sets_state("m.room.name", "", serde_json::json!({ "name": "The tea room" })).await;
+    let info = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    eventually("the room is called so", || async {
+        bob.asks(&tea, info).await.ok().filter(|info| info.contains("The tea room"))
+    })
+    .await;
+
+    for (level, what) in [(50, "role=\"moderator\""), (75, "affiliation=\"admin\""), (0, "affiliation=\"none\"")] {
+        room.gives_power(&hers, level).await;
+        bob.sees_become(&tea, "carol", what).await;
+    }
+    room.gives_power(&hers, -1).await;
+    bob.sees_become(&tea, "carol", "role=\"visitor\"").await;
+    room.gives_power(&hers, 0).await;
+    bob.sees_become(&tea, "carol", "role=\"participant\"").await;
+
+    room.kicks(&hers, "not here").await;
+    let kicked = carol.sees_leave(&tea, "carol").await;
+    assert!(kicked.has_code(307) && kicked.xml().contains("not here"), "{}", kicked.xml());
+    carol.joins(&tea, "carol").await;
+    room.sees_membership(&hers, "join").await;
+    room.bans(&hers, "never again").await;
+    let banned = carol.sees_leave(&tea, "carol").await;
+    assert!(banned.has_code(301) && banned.xml().contains("never again"), "{}", banned.xml());
+    carol.tries_to_join(&tea, "carol").await.expect_err("she is kept out");
+    room.unbans(&hers).await;
+    eventually("she is let in again", || async { carol.tries_to_join(&tea, "carol").await.ok() }).await;
+    room.sees_membership(&hers, "join").await;
+
+    // A Matrix user who is banned in Matrix is kept out on the other side, too.
+    let dora = d.matrix("dora").await;
+    dora.joins(&room.id).await.says("hello").await;
+    bob.sees(&tea, "dora", "hello").await;
+    room.bans(&dora.id, "").await;
+    bob.sees_leave(&tea, "dora").await;
+    let her = d.puppet("dora");
+    eventually("she is an outcast", || async { bob.lists(&tea, "outcast").await.contains(&her).then_some(()) }).await;
+    room.unbans(&dora.id).await;
+    eventually("she is none", || async { (!bob.lists(&tea, "outcast").await.contains(&her)).then_some(()) }).await;
+}
+
+async fn a_room_is_governed_from_xmpp(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let bob = d.xmpp_in("tea", "bob").await;
+    let tea = d.room("tea");
+    bob.affiliates(&tea, &d.bot_jid(), "owner").await;
+    let room = d.join(&alice, "tea").await;
+    let carol = d.xmpp_in("tea", "carol").await;
+    let hers = d.until_member(&room, "carol").await;
+    room.has_power(&d.ghost("bob"), 100).await;
+
+    bob.affiliates(&tea, &carol.jid, "admin").await;
+    room.has_power(&hers, 75).await;
+    bob.affiliates(&tea, &carol.jid, "none").await;
+    bob.gives_role(&tea, "carol", "moderator").await;
+    room.has_power(&hers, 50).await;
+    bob.gives_role(&tea, "carol", "participant").await;
+    room.has_power(&hers, 0).await;
+
+    bob.configures(&tea, "roomname", "Tea and cake").await;
+    let named = |event: &landbridge_tests::RoomEvent| event.content()["name"] == "Tea and cake";
+    room.sees_event("the name", |event| event.kind() == "m.room.name" && named(event)).await;
+
+    bob.affiliates(&tea, &carol.jid, "outcast").await;
+    let left = room.sees_membership(&hers, "leave").await;
+    assert!(left.content()["reason"].as_str().unwrap_or_default().contains("enough"), "{left:?}");
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
+    bob.affiliates(&tea, &d.puppet("alice"), "outcast").await;
+    let banned = alice
+        .sees_event("she is banned", |event| {
+            event.json["state_key"] == alice.id.as_str() && event.content()["membership"] == "ban"
+        })
+        .await;
+    assert!(banned.content()["reason"].as_str().unwrap_or_default().contains("enough"), "{banned:?}");
+}
+
+async fn what_moderators_take_out_is_out_on_both_sides(d: XmppDeployment) {
+    let bob = d.xmpp_in("tea", "bob").await;
+    let tea = d.room("tea");
+    let alice = d.matrix("alice").await;
+    let room = d.own_room(&alice, &bob, "tea").await;
+    let ghost = d.until_member(&room, "bob").await;
+    bob.says(&tea, "spam").await;
+    let spam = room.sees(&ghost, "spam").await;
+    let slip = room.says("a slip").await;
+    let his = bob.sees(&tea, "alice", "a slip").await.stanza_id();
+
+    room.redacts(spam.id(), "no spam").await;
+    if d.xmpp.domain() != "xmpp.test" {
+        // This ejabberd has no moderation: then she is told.
+        room.sees_event("that it did not cross", |event| event.body().contains("take out messages of others")).await;
+        return;
+    }
+    let out = bob.sees_stanza("it is taken out", |stanza| stanza.xml().contains("moderated")).await;
+    assert!(out.xml().contains("no spam"), "{}", out.xml());
+    let moderate = format!(
+        "<apply-to xmlns='urn:xmpp:fasten:0' id='{his}'><moderate xmlns='urn:xmpp:message-moderate:0'>\
+         <retract xmlns='urn:xmpp:message-retract:0'/><reason>off topic</reason></moderate></apply-to>"
+    );
+    bob.sets(&tea, &moderate).await.expect("the owner may");
+    let redaction = room.sees_redaction(&slip).await;
+    let reason = redaction.content()["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("bob") && reason.contains("off topic"), "{redaction:?}");
+    bob.says(&tea, "that was all").await;
+    room.sees(&ghost, "that was all").await;
+    let redactions = alice.events().into_iter().filter(|event| event.kind() == "m.room.redaction").count();
+    assert_eq!(redactions, 2, "what she took out is not taken out again");
+}
+
+async fn what_a_room_refuses_is_told_to_who_said_it(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
+    let refused = async |why: &str| {
+        let told = room.sees_event(why, |event| event.body().contains("not delivered") && event.body().contains(why));
+        told.await;
+    };
+
+    // Without a voice; one is asked for, and once it is given, she is heard.
+    bob.configures(&tea, "moderatedroom", "1").await;
+    room.says("may I?").await;
+    refused("no voice").await;
+    bob.sees_stanza("she asks for a voice", |stanza| {
+        stanza.xml().contains("muc#request") && stanza.xml().contains("alice")
+    })
+    .await;
+    bob.gives_role(&tea, "alice", "participant").await;
+    eventually("she is heard", || async {
+        room.says("now I may").await;
+        bob.heard(&tea).contains(&("alice".to_owned(), "now I may".to_owned())).then_some(())
+    })
+    .await;
+
+    bob.configures(&tea, "moderatedroom", "0").await;
+    bob.configures(&tea, "membersonly", "1").await;
+    bob.sees_leave(&tea, "alice").await;
+    let dora = d.matrix("dora").await;
+    let hers = dora.joins(&room.id).await;
+    hers.says("let me in").await;
+    refused("members only").await;
+    bob.configures(&tea, "membersonly", "0").await;
+    bob.affiliates(&tea, &d.puppet("dora"), "outcast").await;
+    hers.says("and now?").await;
+    refused("banned").await;
+}
