@@ -14,7 +14,6 @@ pub mod entropy;
 pub mod http;
 pub mod media;
 pub mod notices;
-pub mod outward;
 pub mod push;
 pub mod rooms;
 pub mod search;
@@ -28,6 +27,9 @@ pub mod users;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ruma::OwnedServerName;
+
+/// Calling addresses that users chose.
+pub use landbridge_outward as outward;
 
 pub use crate::{
     admin::{OPERATOR_TOKEN_FILE, OperatorError, Role},

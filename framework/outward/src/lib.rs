@@ -1,6 +1,5 @@
-//! Calling addresses that users chose. They could otherwise have this server call others of its own network, so only addresses
-//! of the public Internet are called, whatever names and redirects say: a name is looked up once, and what was looked at is
-//! what is connected to.
+//! Calling addresses that others chose. They could otherwise have us call others of our own network, so only addresses of the public
+//! Internet are called, whatever names and redirects say: a name is looked up once, and what was looked at is what is connected to.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect::Policy,
+};
 use url::{Host, Url};
 
 /// Which addresses may be called.
@@ -26,6 +28,16 @@ impl Reach {
     #[must_use]
     pub fn public() -> Self {
         Self::PublicAnd([].into())
+    }
+
+    fn admits_url(&self, url: &Url) -> bool {
+        matches!(url.scheme(), "http" | "https")
+            && match url.host() {
+                Some(Host::Ipv4(address)) => self.admits(address.into()),
+                Some(Host::Ipv6(address)) => self.admits(address.into()),
+                Some(Host::Domain(_)) => true,
+                None => false,
+            }
     }
 
     fn admits(&self, address: IpAddr) -> bool {
@@ -78,18 +90,43 @@ impl Network {
 
 /// A client that calls what it may.
 #[derive(Clone, Debug)]
-pub(crate) struct Outward {
+pub struct Outward {
     client: reqwest::Client,
     reach: Reach,
 }
 
 impl Outward {
     /// A client that gives up after `timeout` and follows no redirects: each is to be looked at first.
-    pub(crate) fn new(reach: Reach, timeout: Duration) -> Result<Self, reqwest::Error> {
+    ///
+    /// # Errors
+    /// When there is no TLS to be had.
+    pub fn new(reach: Reach, timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::build(reach, timeout, Policy::none())
+    }
+
+    /// A client that gives up after `timeout`, and follows at most `most` redirects, each to an address that may be called.
+    ///
+    /// # Errors
+    /// When there is no TLS to be had.
+    pub fn following(reach: Reach, timeout: Duration, most: usize) -> Result<Self, reqwest::Error> {
+        let limit = reach.clone();
+        let follow = Policy::custom(move |attempt| {
+            if attempt.previous().len() > most {
+                attempt.error("it leads on and on")
+            } else if limit.admits_url(attempt.url()) {
+                attempt.follow()
+            } else {
+                attempt.error("the address is not public")
+            }
+        });
+        Self::build(reach, timeout, follow)
+    }
+
+    fn build(reach: Reach, timeout: Duration, redirects: Policy) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout)
-            .redirect(reqwest::redirect::Policy::none())
+            .redirect(redirects)
             .dns_resolver(Arc::new(Guarded(reach.clone())))
             .no_proxy()
             .build()?;
@@ -98,18 +135,12 @@ impl Outward {
 
     /// Whether an address may be called. Names are looked at when they are looked up; addresses that are written as numbers are
     /// not looked up.
-    pub(crate) fn admits(&self, url: &Url) -> bool {
-        matches!(url.scheme(), "http" | "https")
-            && match url.host() {
-                Some(Host::Ipv4(address)) => self.reach.admits(address.into()),
-                Some(Host::Ipv6(address)) => self.reach.admits(address.into()),
-                Some(Host::Domain(_)) => true,
-                None => false,
-            }
+    pub fn admits(&self, url: &Url) -> bool {
+        self.reach.admits_url(url)
     }
 
     /// The client, for addresses that are admitted.
-    pub(crate) const fn client(&self) -> &reqwest::Client {
+    pub const fn client(&self) -> &reqwest::Client {
         &self.client
     }
 }
