@@ -23,6 +23,7 @@ pub(crate) mod room_names;
 pub mod rooms;
 mod running;
 pub mod setup;
+mod shelf;
 pub mod speakers;
 mod stripes;
 mod tasks;

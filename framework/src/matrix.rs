@@ -7,6 +7,7 @@ pub mod assertion;
 pub mod backoff;
 pub mod client;
 pub mod error;
+mod files;
 pub mod media;
 mod profiles;
 mod rooms;
@@ -19,6 +20,7 @@ pub use self::{
     backoff::Backoff,
     client::{Client, Registered, RetryPolicy},
     error::ClientError,
+    files::WebFiles,
     media::Download,
     rooms::{Act, Member, NewRoom},
     transport::{HttpTransport, InProcess, Transport, TransportError},

@@ -11,6 +11,7 @@ pub mod error;
 pub mod event;
 pub mod host;
 pub mod ids;
+mod library;
 pub mod op;
 
 /// What implementing these traits needs; here so that a bridge need not depend on the crates by itself.
@@ -26,6 +27,7 @@ pub use self::{
     event::{Body, Direction, MatrixKind, Media, Membership, Power, Profile, Sender, Target, Whom},
     host::{ConnectionState, Dedupe, Host, Ingested, Receipt},
     ids::{IdempotencyKey, RemoteId, SessionId},
+    library::Library,
     op::{Delivered, Landed, MatrixOpKind, OpKind, Upload},
 };
 

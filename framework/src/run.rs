@@ -30,7 +30,7 @@ use crate::{
     http::{
         Appservice, MediaLinks, MediaSource, NetworkDirectory, Operations, health_route, media_routes, open_routes,
     },
-    matrix::{Client, ClientHomeserver, HttpTransport, RetryPolicy, Transport, TransportError},
+    matrix::{Client, ClientHomeserver, HttpTransport, RetryPolicy, Transport, TransportError, WebFiles},
     metrics::Metrics,
     network::Network,
 };
@@ -87,7 +87,11 @@ impl<N: Network> Running<N> {
         let client = |transport, policy| Client::with_chance(transport, as_token.clone(), policy, chance.clone());
         let once = client(Arc::clone(&transport), RetryPolicy::once());
         let patient = client(transport, RetryPolicy::default());
+        let media = &config.bridge.media;
+        let files = WebFiles::new(media.reach(), media.max_size.0);
+        let files = files.map_err(|error| RunError::Config(format!("files cannot be fetched: {error}")))?;
         let homeserver = ClientHomeserver::new(once, Some(links.clone()), id.clone(), names.bot.clone());
+        let homeserver = homeserver.with_files(media.fetch.then_some(files));
         let metrics = Metrics::new();
         let setup = Setup {
             bridge_id: id,

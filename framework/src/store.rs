@@ -8,6 +8,7 @@ mod jobs;
 mod mappings;
 mod members;
 mod messages;
+mod notes;
 mod outbox;
 mod pictures;
 mod revoked;
@@ -28,6 +29,7 @@ pub(crate) use self::{
     mappings::MappingRow,
     members::MemberRow,
     messages::{Memory, MessageRow},
+    notes::NoteRow,
     outbox::OutboxRow,
     pictures::PictureRow,
     users::UserRow,
@@ -57,6 +59,12 @@ const MIGRATIONS: &[Migration] = &[
         name: "names_and_archives",
         sqlite: include_str!("../migrations/sqlite/0004_names_and_archives.sql"),
         postgres: include_str!("../migrations/postgres/0004_names_and_archives.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "notes",
+        sqlite: include_str!("../migrations/sqlite/0005_notes.sql"),
+        postgres: include_str!("../migrations/postgres/0005_notes.sql"),
     },
 ];
 

@@ -11,6 +11,9 @@ use crate::{
 /// Where an event of ours carries its key, so that it closes its outbox row when it comes back.
 pub(crate) const KEY: &str = "dev.landbridge.key";
 
+/// Where an event says which file on the web it brings, until Matrix has that.
+const WEB_FILE: &str = "dev.landbridge.web_file";
+
 /// The content of a message.
 pub(crate) fn message(body: Body, reply_to: Option<&EventId>, key: &str) -> Json {
     let mut content = inner(body);
@@ -23,7 +26,7 @@ pub(crate) fn message(body: Body, reply_to: Option<&EventId>, key: &str) -> Json
 
 /// The content of an edit ([spec](https://spec.matrix.org/v1.19/client-server-api/#event-replacements)).
 pub(crate) fn edit(body: Body, target: &EventId, key: &str) -> Json {
-    let new = inner(body);
+    let new = inner(with_links(body));
     let mut content = new.clone();
     for field in ["body", "formatted_body"] {
         if let Some(text) = new[field].as_str() {
@@ -50,8 +53,8 @@ pub(crate) fn notice(text: &str, reply_to: Option<&EventId>, key: &str) -> Json 
 
 fn inner(body: Body) -> Json {
     let Body { text, emote, notice, mut media } = body;
-    if let (1, Some(Media { mxc: Some(_), .. })) = (media.len(), media.first())
-        && let Some(file) = media.pop()
+    if media.len() == 1
+        && let Some(file) = media.pop_if(|file| file.is_file())
     {
         return self::file(&file, &text);
     }
@@ -78,27 +81,68 @@ fn file(file: &Media, caption: &RichText) -> Json {
     };
     let caption = caption.to_plain();
     let body = if caption.trim().is_empty() { file.name.clone() } else { caption };
-    json!({
+    let mut content = json!({
         "msgtype": msgtype, "body": body, "filename": file.name, "url": file.mxc, "m.mentions": {},
         "info": { "mimetype": file.mime, "size": file.size },
-    })
+    });
+    if let (None, Some(url)) = (&file.mxc, &file.url) {
+        content[WEB_FILE] = url.as_str().into();
+    }
+    content
 }
 
-/// One body for each event that it needs: the text, and each file. A file that Matrix does not have becomes a link.
+/// The file on the web that an event brings, and the content without that.
+pub(crate) fn take_web_file(content: &Json) -> Option<(Json, String)> {
+    content.get(WEB_FILE)?;
+    let mut content = content.clone();
+    let url = content.as_object_mut()?.remove(WEB_FILE)?;
+    Some((content, url.as_str()?.to_owned()))
+}
+
+/// The content of an event whose file Matrix does not have: a link to it.
+pub(crate) fn linked(content: Json, url: &str) -> Json {
+    let Json::Object(mut content) = content else { return content };
+    let caption = content.get("body").filter(|body| Some(*body) != content.get("filename"));
+    let body = caption.and_then(Json::as_str).map_or_else(|| url.to_owned(), |caption| format!("{caption}\n{url}"));
+    for field in ["filename", "url", "info"] {
+        content.remove(field);
+    }
+    content.insert("msgtype".to_owned(), "m.text".into());
+    content.insert("body".to_owned(), body.into());
+    Json::Object(content)
+}
+
+/// The type of a message that brings a file of this media type.
+pub(crate) fn msgtype(mime: &str) -> &'static str {
+    match mime.split('/').next() {
+        Some("image") => "m.image",
+        Some("video") => "m.video",
+        Some("audio") => "m.audio",
+        _ => "m.file",
+    }
+}
+
+/// One body for each event that it needs: the text, and each file. What is no file is linked to.
 pub(crate) fn split(body: Body) -> Vec<Body> {
+    let Body { text, emote, notice, media } = with_links(body);
+    let mut bodies = Vec::new();
+    if !text.is_blank() || media.is_empty() {
+        bodies.push(Body { text, emote, notice, media: Vec::new() });
+    }
+    bodies.extend(media.into_iter().map(|file| Body { media: vec![file], ..Body::default() }));
+    bodies
+}
+
+/// What is no file stands in the text, as a link.
+fn with_links(body: Body) -> Body {
     let Body { mut text, emote, notice, media } = body;
-    let (files, links): (Vec<Media>, Vec<Media>) = media.into_iter().partition(|file| file.mxc.is_some());
+    let (files, links): (Vec<Media>, Vec<Media>) = media.into_iter().partition(Media::is_file);
     for link in links.iter().filter_map(|file| file.url.as_deref()) {
         let before = text.to_plain();
         let blocks = RichText::plain(&if before.is_empty() { link.to_owned() } else { format!("\n{link}") }).blocks;
         text.blocks.extend(blocks);
     }
-    let mut bodies = Vec::new();
-    if !text.is_blank() || files.is_empty() {
-        bodies.push(Body { text, emote, notice, media: Vec::new() });
-    }
-    bodies.extend(files.into_iter().map(|file| Body { media: vec![file], ..Body::default() }));
-    bodies
+    Body { text, emote, notice, media: files }
 }
 
 /// The body of a Matrix event's content.
@@ -135,6 +179,7 @@ fn read_file(content: &Json, kind: MediaKind, body: &str) -> Body {
         mime: content["info"]["mimetype"].as_str().map(str::to_owned),
         size: content["info"]["size"].as_u64(),
         kind,
+        fetch: false,
     };
     Body { text: RichText::plain(caption), media: vec![file], ..Body::default() }
 }
@@ -198,6 +243,32 @@ mod tests {
         assert_eq!(content["body"], "* new");
         assert_eq!(content["m.new_content"]["body"], "new");
         assert_eq!(content["m.mentions"], json!({}));
+    }
+
+    #[test]
+    fn a_file_on_the_web_is_named_apart_until_matrix_has_it() {
+        let file = Media {
+            mxc: None,
+            url: Some("https://files.test/a.png".to_owned()),
+            name: "a.png".to_owned(),
+            mime: Some("image/png".to_owned()),
+            size: None,
+            kind: MediaKind::Image,
+            fetch: true,
+        };
+        let body = Body { media: vec![file.clone()], ..Body::plain("look") };
+        let [text, alone] = split(body.clone()).try_into().unwrap();
+        assert_eq!((text.text.to_plain().as_str(), text.media.len(), alone.media.len()), ("look", 0, 1));
+        let (content, url) = take_web_file(&message(alone, None, "k")).unwrap();
+        assert_eq!((url.as_str(), &content["msgtype"]), ("https://files.test/a.png", &json!("m.image")));
+        assert!(take_web_file(&content).is_none());
+        let link = linked(content, &url);
+        assert_eq!((&link["msgtype"], &link["body"]), (&json!("m.text"), &json!("https://files.test/a.png")));
+        assert_eq!((link.get("url"), link[KEY].as_str()), (None, Some("k")));
+        // Where it is not to be fetched, and in an edit, it is a link.
+        let [only] =
+            split(Body { media: vec![Media { fetch: false, ..file }], ..Body::plain("look") }).try_into().unwrap();
+        assert_eq!(only.text.to_plain(), "look\nhttps://files.test/a.png");
     }
 
     #[test]

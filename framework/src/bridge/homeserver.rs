@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde_json::Value as Json;
 
-use crate::{clock::Millis, network::Presence};
+use crate::{
+    clock::Millis,
+    network::{PictureContent, Presence},
+};
 
 /// Why the homeserver did not do what it was asked, sorted by what must be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,6 +138,16 @@ pub trait Homeserver: Send + Sync + 'static {
     async fn set_display_name(&self, user: &UserId, name: &str) -> Result<(), HomeserverError>;
     /// Sets a picture, or takes it away.
     async fn set_avatar(&self, user: &UserId, avatar: Option<&ruma::MxcUri>) -> Result<(), HomeserverError>;
+    /// The picture of a user, where they have one.
+    async fn avatar_of(&self, user: &UserId) -> Result<Option<OwnedMxcUri>, HomeserverError> {
+        let _ = user;
+        Ok(None)
+    }
+    /// A picture, made small, where it then has at most so many bytes.
+    async fn thumbnail(&self, mxc: &ruma::MxcUri, most: usize) -> Result<Option<PictureContent>, HomeserverError> {
+        let _ = (mxc, most);
+        Ok(None)
+    }
     /// Stores a file and returns its address.
     async fn upload(
         &self,

@@ -38,5 +38,6 @@ pub(super) async fn prune_once(store: &Store, now: Millis, retention: Retention)
     if let Some(at) = store.message_behind(retention.keep_most).await? {
         oldest = oldest.max(at.saturating_add(1));
     }
-    Ok(seen + store.forget_messages(oldest, PRUNE_BATCH).await?)
+    let notes = store.forget_notes(before(retention.keep_for), PRUNE_BATCH).await?;
+    Ok(seen + notes + store.forget_messages(oldest, PRUNE_BATCH).await?)
 }

@@ -23,6 +23,7 @@ use super::{
     retention::prune,
     rooms::{RoomError, Rooms},
     setup::{Setup, StartError},
+    shelf::Shelf,
     virtual_users::VirtualUsers,
 };
 use crate::{
@@ -93,7 +94,9 @@ impl<N: Network> Bridge<N> {
             Arc::clone(&later),
         );
         tasks.spawn(pump);
-        let network = N::start(config, Host::new(Arc::new(ingest))).await.map_err(StartError::Config)?;
+        let shelf = Shelf { store: store.clone(), homeserver: Arc::clone(&homeserver), clock: Arc::clone(&clock) };
+        let host = Host::new(Arc::new(ingest)).with_library(Arc::new(shelf));
+        let network = N::start(config, host).await.map_err(StartError::Config)?;
         let sessions = Sessions::new(sessions, Arc::clone(&clock), chance);
 
         let parts = Parts {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use landbridge_outward::Reach;
 use landbridge_registration::ServiceUrl;
 use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
 use serde::Deserialize;
@@ -146,11 +147,22 @@ pub struct MetricsSection {
 pub struct MediaSection {
     /// The largest file that crosses, either way.
     pub max_size: ByteSize,
+    /// Whether files that people on the network link to are fetched and stored in Matrix, where the network says that they are files.
+    pub fetch: bool,
+    /// Whether they are fetched from addresses that are not of the public Internet, too: whoever sends a link chooses the address.
+    pub fetch_private: bool,
 }
 
 impl Default for MediaSection {
     fn default() -> Self {
-        Self { max_size: ByteSize(50 * 1024 * 1024) }
+        Self { max_size: ByteSize(50 * 1024 * 1024), fetch: true, fetch_private: false }
+    }
+}
+
+impl MediaSection {
+    /// Which addresses files are fetched from.
+    pub fn reach(&self) -> Reach {
+        if self.fetch_private { Reach::Anything } else { Reach::public() }
     }
 }
 

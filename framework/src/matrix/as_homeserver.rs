@@ -8,14 +8,14 @@ use ruma::{
 };
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Act, Assertion, Client, ClientError, NewRoom};
+use super::{Act, Assertion, Client, ClientError, NewRoom, WebFiles};
 use crate::{
     bridge::{
-        Homeserver, HomeserverError,
+        Homeserver, HomeserverError, content,
         homeserver::{Membership, NewRoom as Wanted, Outgoing},
     },
     http::MediaLinks,
-    network::Presence,
+    network::{PictureContent, Presence},
 };
 
 /// A [`Homeserver`] behind a [`Client`]. Give it a client that repeats nothing
@@ -24,6 +24,7 @@ use crate::{
 pub struct ClientHomeserver {
     client: Client,
     links: Option<MediaLinks>,
+    files: Option<WebFiles>,
     registration_id: String,
     bot: OwnedUserId,
 }
@@ -34,7 +35,13 @@ const TYPING: Duration = Duration::from_secs(30);
 impl ClientHomeserver {
     /// Behind this client, for the registration of this id, whose bot is `bot`.
     pub fn new(client: Client, links: Option<MediaLinks>, registration_id: String, bot: OwnedUserId) -> Self {
-        Self { client, links, registration_id, bot }
+        Self { client, links, files: None, registration_id, bot }
+    }
+
+    /// Has files on the web fetched and stored, rather than linked to.
+    #[must_use]
+    pub fn with_files(self, files: Option<WebFiles>) -> Self {
+        Self { files, ..self }
     }
 
     /// The bot needs no assertion, and some homeservers refuse one.
@@ -67,7 +74,13 @@ impl Homeserver for ClientHomeserver {
     }
 
     async fn send(&self, event: &Outgoing<'_>) -> Result<OwnedEventId, HomeserverError> {
-        let content = raw(event.content)?;
+        let content = match &self.files {
+            Some(files) => raw(&files.bring(&self.client, event.content, event.txn_id).await?)?,
+            None => match content::take_web_file(event.content) {
+                Some((content, url)) => raw(&content::linked(content, &url))?,
+                None => raw(event.content)?,
+            },
+        };
         let txn_id: &TransactionId = event.txn_id.into();
         let who = self.assert(event.as_user);
         Ok(self.client.send_event(&who, event.room, event.kind, txn_id, &content, event.at).await?)
@@ -176,6 +189,23 @@ impl Homeserver for ClientHomeserver {
 
     async fn set_avatar(&self, user: &UserId, avatar: Option<&MxcUri>) -> Result<(), HomeserverError> {
         Ok(self.client.set_avatar(user, avatar).await?)
+    }
+
+    async fn avatar_of(&self, user: &UserId) -> Result<Option<OwnedMxcUri>, HomeserverError> {
+        Ok(self.client.profile(user).await?.avatar)
+    }
+
+    async fn thumbnail(&self, mxc: &MxcUri, most: usize) -> Result<Option<PictureContent>, HomeserverError> {
+        let found = match self.client.thumbnail(mxc, most as u64).await {
+            Err(ClientError::TooLarge(_)) => return Ok(None),
+            other => other?,
+        };
+        let mime = found.mime.clone().unwrap_or_else(|| "image/png".to_owned());
+        match found.bytes().await {
+            Ok(bytes) => Ok(Some(PictureContent { mime, bytes: bytes.to_vec() })),
+            Err(ClientError::TooLarge(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn upload(

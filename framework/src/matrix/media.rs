@@ -92,12 +92,23 @@ impl Client {
     /// # Errors
     /// [`ClientError::TooLarge`] when its size is known to be more than `max` bytes; else reading stops there.
     pub async fn download(&self, mxc: &MxcUri, max: u64) -> Result<Download, ClientError> {
+        self.media("download", mxc, "", max).await
+    }
+
+    /// Opens a picture, made so small that an avatar needs no more.
+    ///
+    /// # Errors
+    /// As [`Client::download`].
+    pub async fn thumbnail(&self, mxc: &MxcUri, max: u64) -> Result<Download, ClientError> {
+        self.media("thumbnail", mxc, "?width=96&height=96&method=crop", max).await
+    }
+
+    async fn media(&self, what: &str, mxc: &MxcUri, query: &str, max: u64) -> Result<Download, ClientError> {
         let (server, media_id) = mxc.parts().map_err(|_| ClientError::NotFound("not a media id".to_owned()))?;
-        let path = format!("{}/{}", escape(server.as_str()), escape(media_id));
-        let new = format!("/_matrix/client/v1/media/download/{path}");
-        let response = match self.stream(self.get(&new)?).await {
+        let path = format!("{what}/{}/{}{query}", escape(server.as_str()), escape(media_id));
+        let response = match self.stream(self.get(&format!("/_matrix/client/v1/media/{path}"))?).await {
             Err(ClientError::Rejected { errcode, .. }) if errcode == "M_UNRECOGNIZED" || errcode == "HTTP 405" => {
-                self.stream(self.get(&format!("/_matrix/media/v3/download/{path}"))?).await?
+                self.stream(self.get(&format!("/_matrix/media/v3/{path}"))?).await?
             }
             other => other?,
         };

@@ -390,6 +390,16 @@ pub struct Media {
     pub size: Option<u64>,
     /// `m.image`, `m.video`, `m.audio` or `m.file`.
     pub kind: MediaKind,
+    /// Whether Matrix is to have what `url` leads to, where it can be fetched; else it stays a link.
+    #[serde(default)]
+    pub fetch: bool,
+}
+
+impl Media {
+    /// Whether it is, or is to be, a file in Matrix, rather than a link.
+    pub(crate) fn is_file(&self) -> bool {
+        self.mxc.is_some() || (self.fetch && self.url.is_some())
+    }
 }
 
 /// The kinds of files that Matrix tells apart.

@@ -9,18 +9,19 @@ use std::{
 };
 
 use async_trait::async_trait;
+use ruma::UserId;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
 
-use super::{IdempotencyKey, Network, Picture, Pictured, Presence, RemoteEvent, SessionId};
+use super::{IdempotencyKey, Library, Network, Picture, PictureContent, Pictured, Presence, RemoteEvent, SessionId};
 
 /// The framework, as a session sees it. Cheap to clone.
-pub struct Host<N: Network>(Arc<dyn Backend<N>>);
+pub struct Host<N: Network>(Arc<dyn Backend<N>>, Option<Arc<dyn Library>>);
 
 impl<N: Network> Clone for Host<N> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(Arc::clone(&self.0), self.1.clone())
     }
 }
 
@@ -79,7 +80,13 @@ pub trait Backend<N: Network>: Send + Sync + 'static {
 impl<N: Network> Host<N> {
     /// Wraps what stands behind it.
     pub fn new(backend: Arc<dyn Backend<N>>) -> Self {
-        Self(backend)
+        Self(backend, None)
+    }
+
+    /// With what keeps notes and finds pictures; without it there are none.
+    #[must_use]
+    pub fn with_library(self, library: Arc<dyn Library>) -> Self {
+        Self(self.0, Some(library))
     }
 
     /// Hands over what happened on the network, and returns **after it is durable**: only now may the network be told that we
@@ -151,6 +158,51 @@ impl<N: Network> Host<N> {
     /// [`Closed`] when the bridge is stopping, or nobody can tell.
     pub async fn heard_until(&self, room: &N::Room) -> Result<Option<Millis>, Closed> {
         self.0.heard_until(room).await
+    }
+
+    /// What was noted under a topic and a name, also by earlier lives of the bridge.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody can tell.
+    pub async fn note(&self, topic: &str, name: &str) -> Result<Option<String>, Closed> {
+        match &self.1 {
+            Some(library) => library.note(topic, name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Everything that was noted under a topic: names, and what was noted.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody can tell.
+    pub async fn notes(&self, topic: &str) -> Result<Vec<(String, String)>, Closed> {
+        match &self.1 {
+            Some(library) => library.notes(topic).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Notes something, instead of what was noted there before, and returns after it is durable; an empty text takes the note away. For
+    /// small things that no message holds: notes are forgotten with the messages of their time.
+    ///
+    /// # Errors
+    /// [`Closed`] when it was not kept.
+    pub async fn set_note(&self, topic: &str, name: &str, text: &str) -> Result<(), Closed> {
+        match &self.1 {
+            Some(library) => library.set_note(topic, name, text).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The picture of a Matrix user, made smaller where it has more than `most` bytes; `None` where they have none, or none so small.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody can tell now.
+    pub async fn picture_of(&self, user_id: &UserId, most: usize) -> Result<Option<PictureContent>, Closed> {
+        match &self.1 {
+            Some(library) => library.picture_of(user_id, most).await,
+            None => Ok(None),
+        }
     }
 
     /// The rooms that are mapped now.

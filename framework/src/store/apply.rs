@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use landbridge_sql::{Apply, Db, SqlError, Tx};
 
 use super::{
-    Change, InboxRow, MessageRow, OutboxRow, dead_letters, inbox, jobs, mappings, members, messages, outbox, pictures,
-    revoked, seen, users,
+    Change, InboxRow, MessageRow, OutboxRow, dead_letters, inbox, jobs, mappings, members, messages, notes, outbox,
+    pictures, revoked, seen, users,
 };
 
 /// What became of a change.
@@ -165,6 +165,7 @@ impl Apply for Tables {
         dead_letters::insert(&gather(ops, |op| &op.park), tx).await?;
         users::insert(&gather(ops, |op| &op.users), tx).await?;
         pictures::insert(&gather(ops, |op| &op.pictures), tx).await?;
+        notes::insert(&gather(ops, |op| &op.notes), tx).await?;
         revoked::insert(&gather(ops, |op| &op.revoke), tx).await?;
         revoked::take_back(&gather(ops, |op| &op.taken_back), tx).await?;
         members::insert(&gather(ops, |op| &op.members), tx).await?;

@@ -1,7 +1,7 @@
 //! What one caller wants written, all or nothing.
 
 use super::{
-    InboxRow, MappingRow, MemberRow, MessageRow, OutboxRow, PictureRow, UserRow, dead_letters::DeadLetterRow,
+    InboxRow, MappingRow, MemberRow, MessageRow, NoteRow, OutboxRow, PictureRow, UserRow, dead_letters::DeadLetterRow,
     jobs::JobRow,
 };
 use crate::network::Direction;
@@ -43,6 +43,8 @@ pub(crate) struct Change {
     pub(crate) users: Vec<UserRow>,
     /// Pictures to remember.
     pub(crate) pictures: Vec<PictureRow>,
+    /// Notes to keep.
+    pub(crate) notes: Vec<NoteRow>,
     /// Files whose links are taken back, and when.
     pub(crate) revoke: Vec<(String, i64)>,
     /// Messages that were taken back, and when: links to their files lead nowhere any more, unless another message brought them too.
@@ -82,6 +84,7 @@ impl Change {
             revive_inbox,
             users,
             pictures,
+            notes,
             revoke,
             taken_back,
             members,
@@ -108,6 +111,7 @@ impl Change {
         self.revive_inbox.extend(revive_inbox);
         self.users.extend(users);
         self.pictures.extend(pictures);
+        self.notes.extend(notes);
         self.revoke.extend(revoke);
         self.taken_back.extend(taken_back);
         self.members.extend(members);

@@ -215,7 +215,7 @@ fn media(url: &str, name: Option<String>, mime: Option<String>, size: Option<u64
             _ => MediaKind::File,
         };
     let mime = mime.filter(|mime| mime.len() <= 100 && mime.bytes().all(|b| b.is_ascii_graphic()));
-    Media { mxc: None, url: Some(url.to_owned()), name, mime, size, kind }
+    Media { mxc: None, url: Some(url.to_owned()), name, mime, size, kind, fetch: true }
 }
 
 fn name_in(url: &str) -> String {

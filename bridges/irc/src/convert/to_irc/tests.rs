@@ -180,6 +180,7 @@ fn files_are_links() {
         mime: Some("image/png".into()),
         size: Some(20_480),
         kind: MediaKind::Image,
+        fetch: false,
     };
     let body = Body { media: vec![media.clone()], ..Body::default() };
     check(&message(body), How::Message, &["cat.png (20 KiB): https://x.example/m/1"]);
