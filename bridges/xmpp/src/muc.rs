@@ -15,6 +15,6 @@ pub use self::{
     happening::{Happening, Out},
     occupant::Occupant,
     presence::{Affiliation, Item, Presence, Role},
-    room::Room,
+    room::{Room, seats::picture},
     seat::{Gone, JoinError, Seat, SeatId, SeatState, Why},
 };

@@ -13,6 +13,7 @@ pub(crate) mod files;
 mod govern;
 mod hear;
 mod link;
+mod portraits;
 mod session;
 mod shared;
 mod stanzas;

@@ -30,9 +30,13 @@ impl XmppUser {
         Self::hashed(&["occupant", room, id])
     }
 
-    /// Whoever has a nick in a room that says no more of them.
-    pub fn of_nick(room: &str, nick: &str) -> Self {
-        Self::hashed(&["nick", room, nick])
+    /// Whoever has a nick in a room that says no more of them. `generation` counts those who had it before: whoever takes a nick after
+    /// another is not them.
+    pub fn of_nick(room: &str, nick: &str, generation: u32) -> Self {
+        match generation {
+            0 => Self::hashed(&["nick", room, nick]),
+            _ => Self::hashed(&["nick", room, nick, &generation.to_string()]),
+        }
     }
 
     fn hashed(texts: &[&str]) -> Self {
@@ -230,10 +234,12 @@ mod tests {
         assert_eq!(escape_localpart(&alice.encode()), "alice=40xmpp.test");
         let occupant = XmppUser::of_occupant("tea@muc.test", "x1");
         assert_ne!(occupant, XmppUser::of_occupant("other@muc.test", "x1"), "an occupant id is a room's own");
-        assert_ne!(occupant, XmppUser::of_nick("tea@muc.test", "x1"), "nobody takes the place of another by a nick");
+        assert_ne!(occupant, XmppUser::of_nick("tea@muc.test", "x1", 0), "nobody takes the place of another by a nick");
         assert_eq!(occupant.jid(), None);
+        // Who takes a nick after another is somebody else.
+        assert_ne!(XmppUser::of_nick("tea@muc.test", "bob", 0), XmppUser::of_nick("tea@muc.test", "bob", 1));
         // Nicks are case-sensitive in rooms: these are two people.
-        assert_ne!(XmppUser::of_nick("tea@muc.test", "alice2"), XmppUser::of_nick("tea@muc.test", "ALICE2"));
+        assert_ne!(XmppUser::of_nick("tea@muc.test", "alice2", 0), XmppUser::of_nick("tea@muc.test", "ALICE2", 0));
     }
 
     #[test]

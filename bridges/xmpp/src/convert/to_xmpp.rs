@@ -187,7 +187,8 @@ impl Convert<'_> {
         let Some(message) = target.messages.last().filter(|_| self.context.caps.react >= Level::Partial) else {
             return Vec::new();
         };
-        let wire = Wire::React { id: self.id(0), target: message.id().to_owned(), key: key.to_owned(), on };
+        let key = key.replace(['\r', '\n'], " ");
+        let wire = Wire::React { id: self.id(0), target: message.id().to_owned(), key, on };
         let kind = if on { OpKind::React(message.clone()) } else { OpKind::Control };
         vec![Op { room: self.event.room.clone(), kind, wire: wire.encode(), upload: None }]
     }

@@ -34,6 +34,13 @@ pub enum Out {
         /// Why.
         error: StanzaError,
     },
+    /// Somebody of whom only the nick is known gave it up: how often that has happened to it.
+    GivenUp {
+        /// The nick.
+        nick: String,
+        /// How often.
+        generation: u32,
+    },
     /// Something happened in the room.
     Happened(Happening),
 }

@@ -2,7 +2,7 @@
 
 mod messages;
 mod occupants;
-mod seats;
+pub(super) mod seats;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -39,6 +39,10 @@ pub struct Room {
     seats: BTreeMap<SeatId, Seat>,
     occupants: HashMap<String, Entry>,
     subject: Option<String>,
+    /// How often a nick was given up by somebody of whom nothing else is known.
+    generations: HashMap<String, u32>,
+    /// The hashes of our occupants' pictures.
+    pictures: HashMap<SeatId, String>,
 }
 
 impl Room {
@@ -52,6 +56,8 @@ impl Room {
             seats: BTreeMap::new(),
             occupants: HashMap::new(),
             subject: None,
+            generations: HashMap::new(),
+            pictures: HashMap::new(),
         }
     }
 

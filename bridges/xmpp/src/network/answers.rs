@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use sha1::{Digest as _, Sha1};
+
 use super::shared::Shared;
 use crate::{
     jid::Jid,
@@ -9,13 +12,104 @@ use crate::{
     stanza::{Condition, Element, ErrorKind, StanzaError, ns},
 };
 
+/// What we can.
+const FEATURES: [&str; 13] = [
+    ns::CHAT_STATES,
+    ns::DISCO_INFO,
+    ns::DISCO_ITEMS,
+    ns::VERSION,
+    ns::MARKERS,
+    ns::CORRECT,
+    ns::RETRACT_1,
+    ns::PING,
+    ns::REACTIONS,
+    ns::RECEIPTS,
+    ns::REPLY,
+    ns::SFS,
+    ns::VCARD,
+];
+/// By which the servers of our users' contacts know that we want to hear of their pictures.
+const NOTIFY: &str = "urn:xmpp:avatar:metadata+notify";
+/// The node of the abilities that all Matrix users have (XEP-0115).
+const NODE: &str = "https://landbridge.dev/xmpp";
+
+/// What is asked of a Matrix user, and may have to be fetched.
+enum Wanted {
+    Card,
+    Items(&'static str),
+}
+
+impl Wanted {
+    fn of(query: &Element) -> Option<Self> {
+        if query.is("vCard", ns::VCARD) {
+            return Some(Self::Card);
+        }
+        let items = Some(query).filter(|query| query.is("pubsub", ns::PUBSUB))?.find("items", ns::PUBSUB)?;
+        [ns::AVATAR_DATA, ns::AVATAR_METADATA].into_iter().find(|node| items.get("node") == Some(node)).map(Self::Items)
+    }
+}
+
+fn feature(var: &str) -> Element {
+    Element::new("feature", ns::DISCO_INFO).attr("var", var)
+}
+
+/// What every Matrix user can.
+fn abilities() -> Element {
+    let identity = Element::new("identity", ns::DISCO_INFO).attr("category", "client").attr("type", "web");
+    let query = Element::new("query", ns::DISCO_INFO).child(identity.attr("name", "Landbridge"));
+    query.with_children(sorted().map(feature))
+}
+
+fn sorted() -> impl Iterator<Item = &'static str> {
+    let mut features: Vec<&str> = FEATURES.into_iter().chain([NOTIFY]).collect();
+    features.sort_unstable();
+    features.into_iter()
+}
+
+/// The hash of these ([XEP-0115 §5.1](https://xmpp.org/extensions/xep-0115.html#ver-gen)).
+fn version() -> String {
+    let mut text = "client/web//Landbridge<".to_owned();
+    sorted().for_each(|feature| text.extend([feature, "<"]));
+    BASE64.encode(Sha1::digest(text))
+}
+
+/// What the presence of a Matrix user says of what they can.
+pub(super) fn caps() -> Element {
+    Element::new("c", ns::CAPS).attr("hash", "sha-1").attr("node", NODE).attr("ver", version())
+}
+
 /// The most items of one answer.
 const MOST_ITEMS: usize = 200;
 
 impl Shared {
     /// Answers a question. `from` may be an occupant of a room who asks one of our occupants: the answer goes back the same way.
     pub(super) fn answer(self: &Arc<Self>, iq: &Element, from: &Jid, to: &Jid) {
-        let answered = iq.children().next().and_then(|query| self.payload(iq.kind(), query, to));
+        let query = iq.children().next();
+        if let (Some(query), Some(SeatId::Puppet(user_id)), "get") = (query, self.seat_of(to), iq.kind())
+            && let Some(wanted) = Wanted::of(query)
+        {
+            // Their picture may have to be fetched first.
+            let (shared, iq, from, to) = (Arc::clone(self), iq.clone(), from.clone(), to.clone());
+            tokio::spawn(async move {
+                let portrait = shared.portrait(&user_id).await;
+                shared.show_portrait(&SeatId::Puppet(user_id));
+                let payload = match wanted {
+                    Wanted::Card => shared.vcard(&to).map(|card| card.child_some(portrait.map(|it| it.photo()))),
+                    Wanted::Items(node) => Some(Element::new("pubsub", ns::PUBSUB).child(match portrait {
+                        Some(portrait) => portrait.items(node),
+                        None => Element::new("items", ns::PUBSUB).attr("node", node),
+                    })),
+                };
+                shared.reply(&iq, &from, &to, payload.map(Some));
+            });
+            return;
+        }
+        let answered = query.and_then(|query| self.payload(iq.kind(), query, to));
+        self.reply(iq, from, to, answered);
+    }
+
+    /// Sends an answer; an error where there is none.
+    fn reply(&self, iq: &Element, from: &Jid, to: &Jid, answered: Option<Option<Element>>) {
         let reply = match answered {
             Some(payload) => Some(
                 Element::stanza("iq", to.as_str(), from.as_str(), "result")
@@ -40,7 +134,11 @@ impl Shared {
         }
         match (query.name(), query.ns()) {
             ("ping", ns::PING) => Some(None),
-            ("query", ns::DISCO_INFO) if query.get("node").is_none() => self.info(to).map(Some),
+            ("query", ns::DISCO_INFO) => match query.get("node") {
+                None => self.info(to).map(Some),
+                Some(node) if node == format!("{NODE}#{}", version()) => Some(Some(abilities().attr("node", node))),
+                Some(_) => None,
+            },
             ("query", ns::DISCO_ITEMS) if query.get("node").is_none() => Some(Some(self.items(to))),
             ("query", ns::VERSION) => {
                 let text = |name, text: &str| Element::new(name, ns::VERSION).with_text(text);
@@ -60,24 +158,8 @@ impl Shared {
             (Some(_), None) => return None,
         };
         let identity = Element::new("identity", ns::DISCO_INFO).attr("category", category).attr("type", kind);
-        let features = [
-            ns::DISCO_INFO,
-            ns::DISCO_ITEMS,
-            ns::PING,
-            ns::VERSION,
-            ns::VCARD,
-            ns::CHAT_STATES,
-            ns::RECEIPTS,
-            ns::MARKERS,
-            ns::CORRECT,
-            ns::RETRACT_1,
-            ns::REACTIONS,
-            ns::REPLY,
-            ns::SFS,
-        ];
-        let feature = |var: &&str| Element::new("feature", ns::DISCO_INFO).attr("var", *var);
         let query = Element::new("query", ns::DISCO_INFO).child(identity.attr("name", name));
-        Some(query.with_children(features.iter().map(feature)))
+        Some(query.with_children(FEATURES.map(feature)))
     }
 
     /// Of the component: the bridged rooms, and the Matrix users who have been seen.
@@ -110,5 +192,25 @@ impl Shared {
             SeatId::Puppet(user_id) => card.child(text("DESC", &format!("A Matrix user: {user_id}"))),
             SeatId::Listener => card.child(text("DESC", "A bridge between Matrix and XMPP")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_presence_says_of_us_is_what_we_say_when_asked() {
+        // As whoever hears the hash makes it of the answer (XEP-0115 §5.4).
+        let answer = abilities();
+        let identity = answer.find("identity", ns::DISCO_INFO).unwrap();
+        let part = |name| identity.get(name).unwrap_or_default();
+        let mut text = format!("{}/{}//{}<", part("category"), part("type"), part("name"));
+        let mut features: Vec<&str> =
+            answer.find_all("feature", ns::DISCO_INFO).filter_map(|feature| feature.get("var")).collect();
+        features.sort_unstable();
+        features.iter().for_each(|feature| text.extend([feature, "<"]));
+        assert_eq!(caps().get("ver"), Some(BASE64.encode(Sha1::digest(text)).as_str()));
+        assert!(features.contains(&NOTIFY));
     }
 }

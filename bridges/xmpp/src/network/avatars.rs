@@ -1,4 +1,5 @@
-//! Pictures: what an occupant's presence says of theirs (XEP-0153) is fetched from their vCard (XEP-0054) and shown in Matrix.
+//! Pictures of people on XMPP: announced in presence (XEP-0153) or by their account (XEP-0084), fetched from where they are kept, and
+//! shown in Matrix.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -34,58 +35,110 @@ impl Default for Avatars {
     }
 }
 
+/// Whose picture it is, and who asks whom for it.
+#[derive(Debug, Clone)]
+pub(super) struct Portrayed {
+    pub(super) user: XmppUser,
+    pub(super) asker: SeatId,
+    pub(super) at: Jid,
+}
+
+/// Where a picture is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// In a vCard (XEP-0153).
+    Card,
+    /// In a node of their account (XEP-0084).
+    Node,
+}
+
 impl Shared {
     /// Somebody in a room shows a picture, another, or none (an empty hash); nothing is known where no hash is.
     pub(super) fn note_avatar(self: &Arc<Self>, who: &Occupant, room: &Jid) {
-        let Some(hash) = who.avatar.clone().filter(|hash| hash.is_empty() || is_sha1(hash)) else { return };
+        let Some(hash) = who.avatar.clone() else { return };
+        // Through the room: who asks for the room's own address gets the room's picture.
+        let Some(at) = room.with_resource(&who.nick) else { return };
+        let of = Portrayed { user: who.user.clone(), asker: SeatId::Listener, at };
+        self.note_picture(of, hash, Kept::Card);
+    }
+
+    /// Somebody shows a picture with this hash, or none (an empty one).
+    pub(super) fn note_picture(self: &Arc<Self>, of: Portrayed, hash: String, kept: Kept) {
+        if !hash.is_empty() && !is_sha1(&hash) {
+            return;
+        }
         {
             let mut shown = self.avatars.shown.lock();
-            if shown.get(&who.user) == Some(&hash) || (hash.is_empty() && !shown.contains_key(&who.user)) {
+            if shown.get(&of.user) == Some(&hash) || (hash.is_empty() && !shown.contains_key(&of.user)) {
                 return;
             }
             if shown.len() >= MOST {
                 shown.clear();
             }
-            shown.insert(who.user.clone(), hash.clone());
+            shown.insert(of.user.clone(), hash.clone());
         }
-        // Through the room: who asks for the room's own address gets the room's picture.
-        let Some(from) = room.with_resource(&who.nick) else { return };
-        let (shared, user) = (Arc::clone(self), who.user.clone());
+        let shared = Arc::clone(self);
         tokio::spawn(async move {
             let Ok(_permit) = Arc::clone(&shared.avatars.fetching).acquire_owned().await else { return };
-            if shared.show_avatar(&user, &from, hash).await.is_none() {
-                shared.avatars.shown.lock().remove(&user);
+            if shared.show_avatar(&of, hash, kept).await.is_none() {
+                shared.avatars.shown.lock().remove(&of.user);
             }
         });
     }
 
-    async fn show_avatar(&self, user: &XmppUser, from: &Jid, hash: String) -> Option<()> {
+    async fn show_avatar(&self, of: &Portrayed, hash: String, kept: Kept) -> Option<()> {
         let session = SessionId::Relay;
         let picture = (!hash.is_empty()).then(|| Picture { hash: hash.clone(), content: None });
-        match self.host.picture(&session, user.clone(), picture).await.ok()? {
+        match self.host.picture(&session, of.user.clone(), picture).await.ok()? {
             Pictured::ContentWanted => {}
             Pictured::Shown | Pictured::Refused => return Some(()),
             Pictured::NotNow => return None,
         }
-        let content = self.fetch_avatar(from, &hash).await?;
+        let content = self.fetch_avatar(of, &hash, kept).await?;
         let picture = Some(Picture { hash, content: Some(content) });
-        self.host.picture(&session, user.clone(), picture).await.ok().map(drop)
+        self.host.picture(&session, of.user.clone(), picture).await.ok().map(drop)
     }
 
-    /// The picture of a vCard, if it is the one that was announced.
-    async fn fetch_avatar(&self, from: &Jid, hash: &str) -> Option<PictureContent> {
-        let bot = self.seat_jid(&SeatId::Listener)?;
-        let iq = Element::stanza("iq", bot.as_str(), from.as_str(), "get").child(Element::new("vCard", ns::VCARD));
+    /// The picture, if it is the one that was announced.
+    async fn fetch_avatar(&self, of: &Portrayed, hash: &str, kept: Kept) -> Option<PictureContent> {
+        let asker = self.seat_jid(&of.asker)?;
+        let question = match kept {
+            Kept::Card => Element::new("vCard", ns::VCARD),
+            Kept::Node => {
+                let item = Element::new("item", ns::PUBSUB).attr("id", hash);
+                let items = Element::new("items", ns::PUBSUB).attr("node", ns::AVATAR_DATA).child(item);
+                Element::new("pubsub", ns::PUBSUB).child(items)
+            }
+        };
+        let iq = Element::stanza("iq", asker.as_str(), of.at.as_str(), "get").child(question);
         let answer = self.ask(iq, super::link::ANSWER).await.ok()?;
-        let photo = answer.find("vCard", ns::VCARD)?.find("PHOTO", ns::VCARD)?;
-        let encoded: String = photo.own_text("BINVAL")?.chars().filter(|c| !c.is_whitespace()).collect();
+        let encoded = match kept {
+            Kept::Card => answer.find("vCard", ns::VCARD)?.find("PHOTO", ns::VCARD)?.own_text("BINVAL")?,
+            Kept::Node => {
+                let items = answer.find("pubsub", ns::PUBSUB)?.find("items", ns::PUBSUB)?;
+                items.find("item", ns::PUBSUB)?.find("data", ns::AVATAR_DATA)?.text()
+            }
+        };
+        let encoded: String = encoded.chars().filter(|c| !c.is_whitespace()).collect();
         let bytes = BASE64.decode(encoded).ok().filter(|bytes| bytes.len() <= PictureContent::MOST)?;
-        let actual: String = Sha1::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        if actual != hash {
-            return None;
-        }
-        Some(PictureContent { mime: kind_of(&bytes)?.to_owned(), bytes })
+        (hash_of(&bytes) == hash).then_some(PictureContent { mime: kind_of(&bytes)?.to_owned(), bytes })
     }
+}
+
+/// The hash of the picture that somebody announces in a node of their account (XEP-0084); empty where they have none any more.
+pub(super) fn announced(event: &Element) -> Option<String> {
+    let items = event.find("items", ns::PUBSUB_EVENT)?;
+    if items.get("node") != Some(ns::AVATAR_METADATA) {
+        return None;
+    }
+    let metadata = items.find("item", ns::PUBSUB_EVENT)?.find("metadata", ns::AVATAR_METADATA)?;
+    let info = metadata.find("info", ns::AVATAR_METADATA);
+    Some(info.and_then(|info| info.get("id")).unwrap_or_default().to_ascii_lowercase())
+}
+
+/// By which pictures are named.
+pub(super) fn hash_of(bytes: &[u8]) -> String {
+    Sha1::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_sha1(hash: &str) -> bool {

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use landbridge::network::{Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError};
+use landbridge::network::{
+    Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError, host::Closed,
+};
 
 use super::{
     XmppNetwork,
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     convert::{
         ids::{XmppMessage, XmppRoom},
-        outgoing::Wire,
+        outgoing::{Say, Wire},
     },
     jid::Jid,
     muc::SeatId,
@@ -35,6 +37,68 @@ impl XmppSession {
         }
     }
 
+    /// Does several operations of one room, in order. Plain messages are said without waiting for each to come back before the next; what
+    /// else there is waits for them.
+    pub(super) async fn do_all(&self, ops: &[(RemoteOp<XmppNetwork>, IdempotencyKey)]) -> Vec<Said> {
+        let mut results: Vec<Said> = Vec::with_capacity(ops.len());
+        while let Some((op, key)) = ops.get(results.len()) {
+            // What follows one that is to be tried again waits for it.
+            if results.last().is_some_and(|last| last.as_ref().is_err_and(|error| !error.is_final())) {
+                results.push(Err(SendError::Disconnected));
+                continue;
+            }
+            let says: Vec<(Say, &IdempotencyKey)> =
+                ops[results.len()..].iter().map_while(|(op, key)| Some((plain(op)?, key))).collect();
+            match &op.room {
+                XmppRoom::Muc(room) if says.len() > 1 => results.extend(self.say_all(room, &says).await),
+                _ => results.push(self.do_op(op, key, 1).await),
+            }
+        }
+        results
+    }
+
+    /// Says several things in a room; then waits until each comes back.
+    async fn say_all(&self, room: &Jid, says: &[(Say, &IdempotencyKey)]) -> Vec<Said> {
+        let ready = async {
+            self.listener_in(room).await?;
+            self.shared.be_in(room, &self.seat).await?;
+            let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
+            Ok((from, self.shared.outlet().ok_or(SendError::Disconnected)?))
+        };
+        let (from, outlet) = match ready.await {
+            Ok(ready) => ready,
+            Err(error) => return vec![Err(error)],
+        };
+        let mut landings = Vec::with_capacity(says.len());
+        for (say, key) in says {
+            let landing = self.shared.await_landing(&say.id);
+            let mut stanza = message(say, None, key, room.as_str(), true);
+            stanza.set("from", from.as_str());
+            landings.push(outlet.send(&stanza).await.map(|()| landing));
+        }
+        let until = tokio::time::Instant::now() + REFLECTION;
+        let mut results = Vec::with_capacity(says.len());
+        for ((say, _), landing) in says.iter().zip(landings) {
+            let result = match landing {
+                Err(error) => Err(SendError::Rejected(Reject::Forbidden(error.to_string()))),
+                Ok(landing) => match tokio::time::timeout_at(until, landing).await {
+                    Ok(Ok(Ok(archive))) => Ok(delivered(archive)),
+                    Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable => {
+                        // We were not in the room, whatever we thought: it is said again, in its turn.
+                        self.shared.with_room(room, |state| state.room.lost(&self.seat));
+                        Err(SendError::Disconnected)
+                    }
+                    Ok(Ok(Err(error))) => Err(self.refused(room, &error)),
+                    Ok(Err(_)) => Err(SendError::MaybeSent("the link went down".to_owned())),
+                    Err(_) => Err(SendError::MaybeSent("the room did not send it back".to_owned())),
+                },
+            };
+            self.shared.give_up_landing(&say.id);
+            results.push(result);
+        }
+        results
+    }
+
     async fn do_in_room(
         &self,
         room: &Jid,
@@ -51,28 +115,17 @@ impl XmppSession {
                     return Ok(delivered(archive));
                 }
                 let file = self.shared.shared_file(&say).await;
-                self.say(room, &say.id, |to, _| message(&say, file.as_deref(), key, to, true)).await
+                self.say(room, &self.seat, &say.id, |to, _| message(&say, file.as_deref(), key, to, true)).await
             }
             Wire::React { id, target, key, on } => {
-                let keys = self.reactions(op, &target, &key, on);
-                self.say(room, &id, |to, _| reaction(&id, &target, &keys, to, true)).await
+                let keys = self.reactions(&op.room, &target, &key, on).await?;
+                self.say(room, &self.seat, &id, |to, _| reaction(&id, &target, &keys, to, true)).await
             }
             Wire::Retract { id, target, own: true, .. } => {
-                self.say(room, &id, |to, _| retraction(&id, &target, to, true)).await
+                self.say(room, &self.seat, &id, |to, _| retraction(&id, &target, to, true)).await
             }
             Wire::Retract { target, own: false, reason, .. } => self.moderate(room, &target, reason.as_deref()).await,
-            Wire::Subject(subject) => {
-                let id = key.to_string();
-                let text = Element::new("subject", ns::COMPONENT).with_text(subject);
-                let said = self.say(room, &id, |to, from| {
-                    Element::stanza("message", from, to, "groupchat").attr("id", id.clone()).child(text.clone())
-                });
-                match said.await {
-                    // Some rooms do not give a topic its id back.
-                    Err(SendError::MaybeSent(_)) => Ok(Delivered::unnamed()),
-                    other => other.map(|_| Delivered::unnamed()),
-                }
-            }
+            Wire::Subject(subject) => self.set_subject(room, &subject, key).await,
             Wire::Part(reason) => {
                 self.stand_up(room, &self.seat, reason.as_deref()).await;
                 Ok(Delivered::unnamed())
@@ -91,12 +144,12 @@ impl XmppSession {
     }
 
     /// Says something in a room and waits until it comes back: then everybody has it, and it has the room's id.
-    async fn say(&self, room: &Jid, id: &str, stanza: impl Fn(&str, &str) -> Element) -> Said {
+    async fn say(&self, room: &Jid, seat: &SeatId, id: &str, stanza: impl Fn(&str, &str) -> Element) -> Said {
         let mut again = true;
         loop {
             self.listener_in(room).await?;
-            self.shared.be_in(room, &self.seat).await?;
-            let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
+            self.shared.be_in(room, seat).await?;
+            let from = self.shared.seat_jid(seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
             let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
             let landing = self.shared.await_landing(id);
             let mut stanza = stanza(room.as_str(), from.as_str());
@@ -112,15 +165,33 @@ impl XmppSession {
                 Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable && again => {
                     // We were not in the room, whatever we thought: enter, and say it once more.
                     again = false;
-                    self.shared.with_room(room, |state| state.room.lost(&self.seat));
+                    self.shared.with_room(room, |state| state.room.lost(seat));
                 }
                 Ok(Ok(Err(error))) => return Err(self.refused(room, &error)),
                 Ok(Err(_)) => return Err(SendError::MaybeSent("the link went down".to_owned())),
                 Err(_) => {
-                    self.shared.check_seat(room, &self.seat).await;
+                    self.shared.check_seat(room, seat).await;
                     return Err(SendError::MaybeSent("the room did not send it back".to_owned()));
                 }
             }
+        }
+    }
+
+    /// Sets the topic: as ourselves, or as the listener where that may do more.
+    async fn set_subject(&self, room: &Jid, subject: &str, key: &IdempotencyKey) -> Said {
+        let id = key.to_string();
+        let message = |to: &str, from: &str| {
+            let text = Element::new("subject", ns::COMPONENT).with_text(subject);
+            Element::stanza("message", from, to, "groupchat").attr("id", id.clone()).child(text)
+        };
+        let mut said = self.say(room, &self.seat, &id, message).await;
+        if matches!(said, Err(SendError::Rejected(_))) && self.seat != SeatId::Listener {
+            said = self.say(room, &SeatId::Listener, &id, message).await;
+        }
+        match said {
+            // Some rooms do not give a topic its id back.
+            Err(SendError::MaybeSent(_)) => Ok(Delivered::unnamed()),
+            other => other.map(|_| Delivered::unnamed()),
         }
     }
 
@@ -172,10 +243,29 @@ impl XmppSession {
         }
     }
 
-    /// All reactions of this user to a message, with the one that changed.
-    fn reactions(&self, op: &RemoteOp<XmppNetwork>, target: &str, key: &str, on: bool) -> BTreeSet<String> {
-        let name = (op.room.encode(), self.seat.clone(), target.to_owned());
-        self.shared.people.reactions(name, key, on)
+    /// All reactions of this user to a message, with the one that changed. Noted, because the network wants to hear all of them each time.
+    pub(super) async fn reactions(
+        &self,
+        room: &XmppRoom,
+        target: &str,
+        key: &str,
+        on: bool,
+    ) -> Result<BTreeSet<String>, SendError> {
+        let later = |Closed| SendError::RetryAfter(Duration::from_secs(5));
+        let who = match &self.seat {
+            SeatId::Puppet(user_id) => user_id.as_str(),
+            SeatId::Listener => "",
+        };
+        let topic = format!("reactions {} {who}", room.encode());
+        let noted = self.shared.host.note(&topic, target).await.map_err(later)?.unwrap_or_default();
+        // A key holds no line feed.
+        let mut keys: BTreeSet<String> = noted.lines().map(str::to_owned).collect();
+        let changed = if on { keys.insert(key.to_owned()) } else { keys.remove(key) };
+        if changed {
+            let text = keys.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+            self.shared.host.set_note(&topic, target, &text).await.map_err(later)?;
+        }
+        Ok(keys)
     }
 
     /// Whether what may have been said was.
@@ -208,6 +298,14 @@ impl XmppSession {
             Err(()) if !matches!(op.kind, OpKind::Send) => Landed::No,
             Err(()) => Landed::CannotTell,
         }
+    }
+}
+
+/// A message that brings no file, which would have to be stored first.
+fn plain(op: &RemoteOp<XmppNetwork>) -> Option<Say> {
+    match Wire::decode(&op.wire) {
+        Ok(Wire::Say(say)) if say.file.is_none() => Some(say),
+        _ => None,
     }
 }
 

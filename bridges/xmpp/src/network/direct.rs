@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use ruma::OwnedUserId;
 
 use super::{
-    XmppNetwork,
+    XmppNetwork, answers,
+    avatars::{self, Kept, Portrayed},
     session::XmppSession,
     shared::Shared,
     stanzas::{message, reaction, retraction},
@@ -32,12 +33,8 @@ use crate::{
 const MOST_SENT: usize = 10_000;
 /// How many people's presence is remembered.
 const MOST_PEOPLE: usize = 20_000;
-/// To how many messages our users' reactions are remembered.
-const MOST_REACTIONS: usize = 20_000;
 
 type Event = RemoteEvent<XmppNetwork>;
-/// Whose reactions to which message of which room.
-type Reactor = (String, SeatId, String);
 
 /// What is known of people. Bounded: at the bounds, all of a kind is forgotten.
 #[derive(Debug, Default)]
@@ -46,28 +43,12 @@ pub(super) struct People {
     sent: Mutex<HashMap<String, XmppRoom>>,
     /// The sessions from which somebody is available to one of ours.
     available: Mutex<HashMap<(OwnedUserId, Jid), BTreeSet<String>>>,
-    reactions: Mutex<HashMap<Reactor, BTreeSet<String>>>,
 }
 
 impl People {
     /// The link is gone: nobody's presence is known.
     pub(super) fn unlinked(&self) {
         self.available.lock().clear();
-    }
-
-    /// All reactions of somebody to a message after this one was added or taken away.
-    pub(super) fn reactions(&self, who: Reactor, key: &str, on: bool) -> BTreeSet<String> {
-        let mut all = self.reactions.lock();
-        if all.len() >= MOST_REACTIONS {
-            all.clear();
-        }
-        let keys = all.entry(who).or_default();
-        if on {
-            keys.insert(key.to_owned());
-        } else {
-            keys.remove(key);
-        }
-        keys.clone()
     }
 
     fn sent(&self, id: &str, room: &XmppRoom) {
@@ -115,6 +96,13 @@ impl Shared {
             return Ok(());
         }
         let user = XmppUser::of_jid(from);
+        if let Some(event) = stanza.find("event", ns::PUBSUB_EVENT) {
+            let of = Portrayed { user, asker: seat.clone(), at: from.bare() };
+            if let Some(hash) = avatars::announced(event) {
+                self.note_picture(of, hash, Kept::Node);
+            }
+            return Ok(());
+        }
         let room = XmppRoom::direct(user_id, user.clone());
         let name = stanza.find("nick", ns::NICK).map(Element::text).filter(|nick| !nick.trim().is_empty());
         let name = name.or_else(|| from.node().map(str::to_owned)).map(|name| name.chars().take(100).collect());
@@ -187,7 +175,7 @@ impl Shared {
     }
 
     /// Presence between people: subscriptions are granted and returned, probes answered.
-    pub(super) fn hear_person(&self, stanza: &Element, from: &Jid, to: &Jid) {
+    pub(super) fn hear_person(self: &Arc<Self>, stanza: &Element, from: &Jid, to: &Jid) {
         let Some(seat) = self.seat_of(to) else { return };
         if from.domain() == self.own.domain {
             return;
@@ -212,11 +200,16 @@ impl Shared {
     fn show_presence(&self, seat: &SeatId, to: &Jid) {
         let Some(jid) = self.seat_jid(seat) else { return };
         let name = Element::new("nick", ns::NICK).with_text(self.name_of(seat));
-        self.send_lossy(&Element::stanza("presence", jid.as_str(), to.as_str(), "").child(name));
+        let presence = Element::stanza("presence", jid.as_str(), to.as_str(), "").child(name).child(answers::caps());
+        self.send_lossy(&presence.child_some(self.portraits.update(seat)));
     }
 
-    fn note_presence(&self, stanza: &Element, from: &Jid, seat: &SeatId) {
+    fn note_presence(self: &Arc<Self>, stanza: &Element, from: &Jid, seat: &SeatId) {
         let (SeatId::Puppet(user_id), Some(resource)) = (seat, from.resource()) else { return };
+        if let Some(hash) = crate::muc::Presence::read(stanza).avatar {
+            let of = Portrayed { user: XmppUser::of_jid(from), asker: seat.clone(), at: from.bare() };
+            self.note_picture(of, hash, Kept::Card);
+        }
         let here = stanza.kind().is_empty();
         let any = self.people.available((user_id.clone(), from.bare()), resource, here);
         let away = matches!(stanza.own_text("show").as_deref(), Some("away" | "xa" | "dnd"));
@@ -249,8 +242,7 @@ impl XmppSession {
                 (say.id.clone(), message(say, file.as_deref(), &super::files::NO_KEY, to, false))
             }
             Wire::React { id, target, key, on } => {
-                let who = (landbridge::network::RemoteId::encode(room), self.seat.clone(), target.clone());
-                let keys = self.shared.people.reactions(who, key, *on);
+                let keys = self.reactions(room, target, key, *on).await?;
                 (id.clone(), reaction(id, target, &keys, to, false))
             }
             Wire::Retract { id, target, own: true, .. } => (id.clone(), retraction(id, target, to, false)),

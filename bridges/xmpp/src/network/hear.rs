@@ -119,10 +119,16 @@ impl Shared {
                         let _ = outlet.send(&stanza).await;
                     }
                 }
-                Out::Settled(seat, result) => self.settle(room, &seat, &result),
+                Out::Settled(seat, result) => {
+                    self.settle(room, &seat, &result);
+                    if result.is_ok() {
+                        self.show_portrait(&seat);
+                    }
+                }
                 Out::Lost(seat, gone) => self.seat_lost(room, seat, gone).await?,
                 Out::Reflected { id, archive } => self.landed(&id, Ok(archive)),
                 Out::Bounced { id, error } => self.landed(&id, Err(error)),
+                Out::GivenUp { nick, generation } => self.note_nick(room, nick, generation),
                 Out::Happened(happening) => self.carry(room, happening).await?,
             }
         }

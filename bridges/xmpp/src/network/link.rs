@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use landbridge::network::{ConnectionError, ConnectionState, Reject, RoomInfo, SendError};
+use landbridge::network::{ConnectionError, ConnectionState, Reject, RoomInfo, SendError, host::Closed};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -166,7 +166,13 @@ impl Shared {
     pub(super) async fn be_in(&self, jid: &Jid, seat: &SeatId) -> Result<(), SendError> {
         let Some(address) = self.seat_jid(seat) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
         let name = self.name_of(seat);
-        let since = if *seat == SeatId::Listener { self.since(jid).await } else { None };
+        let since = match seat {
+            SeatId::Listener => {
+                self.know_nicks(jid).await;
+                self.since(jid).await
+            }
+            SeatId::Puppet(_) => None,
+        };
         let joining = self.know_room(jid, |state| {
             if state.room.is_in(seat) {
                 return None;
@@ -193,6 +199,31 @@ impl Shared {
                 Err(SendError::RetryAfter(Duration::from_secs(30)))
             }
         }
+    }
+
+    /// How often the nicks of a room were given up, as it was noted.
+    async fn know_nicks(&self, jid: &Jid) {
+        if self.know_room(jid, |state| std::mem::replace(&mut state.nicks_known, true)) {
+            return;
+        }
+        match self.host.notes(&nicks_of(jid)).await {
+            Ok(notes) => {
+                let known = notes.into_iter().filter_map(|(nick, generation)| Some((nick, generation.parse().ok()?)));
+                self.with_room(jid, |state| state.room.had(known));
+            }
+            Err(Closed) => {
+                self.with_room(jid, |state| state.nicks_known = false);
+            }
+        }
+    }
+
+    /// Notes how often a nick was given up.
+    pub(super) fn note_nick(self: &Arc<Self>, jid: &Jid, nick: String, generation: u32) {
+        let (shared, topic) = (Arc::clone(self), nicks_of(jid));
+        tokio::spawn(async move {
+            // What is not kept is told in the log; then whoever has the nick next is taken for who had it.
+            let _ = shared.host.set_note(&topic, &nick, &generation.to_string()).await;
+        });
     }
 
     /// From when on a room's messages may have been missed.
@@ -265,6 +296,11 @@ impl Shared {
             self.with_room(jid, |state| state.room.lost(seat));
         }
     }
+}
+
+/// The topic of the notes about a room's nicks.
+fn nicks_of(jid: &Jid) -> String {
+    format!("nicks {jid}")
 }
 
 /// A field of the form in an answer.

@@ -18,6 +18,8 @@ use crate::{
 
 /// How long somebody who asks for a room waits for the link.
 const SOON: Duration = Duration::from_secs(10);
+/// How many messages of one room are on their way at once: each comes back from the room, but need not be waited for before the next.
+const TOGETHER: usize = 32;
 /// How long a session that ends waits to hear whether everything ends.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
@@ -124,6 +126,17 @@ impl Session<XmppNetwork> for XmppSession {
         attempt: u32,
     ) -> Result<Delivered<XmppMessage>, SendError> {
         self.do_op(op, key, attempt).await
+    }
+
+    fn window(&self) -> usize {
+        TOGETHER
+    }
+
+    async fn deliver_all(
+        &self,
+        ops: &[(RemoteOp<XmppNetwork>, IdempotencyKey)],
+    ) -> Vec<Result<Delivered<XmppMessage>, SendError>> {
+        self.do_all(ops).await
     }
 
     async fn reconcile(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey) -> Landed<XmppMessage> {

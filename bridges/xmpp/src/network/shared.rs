@@ -62,6 +62,7 @@ pub(super) struct Shared {
     pub(super) people: super::direct::People,
     pub(super) uploads: super::files::Uploads,
     pub(super) avatars: super::avatars::Avatars,
+    pub(super) portraits: super::portraits::Portraits,
     next_id: AtomicU64,
     id_prefix: String,
     bot: Jid,
@@ -74,6 +75,8 @@ pub(super) struct RoomState {
     pub(super) wanted: bool,
     /// What it was called when it was asked last.
     pub(super) name: Option<String>,
+    /// Whether it was read how often its nicks were given up.
+    pub(super) nicks_known: bool,
     /// Whether it has an archive (XEP-0313).
     pub(super) archive: bool,
     /// Messages that wait until what was missed is fetched.
@@ -133,6 +136,7 @@ impl Shared {
             people: super::direct::People::default(),
             uploads: super::files::Uploads::default(),
             avatars: super::avatars::Avatars::default(),
+            portraits: super::portraits::Portraits::default(),
             next_id: AtomicU64::new(0),
             id_prefix: format!("{:08x}", rand::rng().random::<u32>()),
             bot,
@@ -240,6 +244,7 @@ impl Shared {
             room: Room::new(jid.clone(), &self.own.domain, self.own.marks.clone(), self.config.rooms.create),
             wanted: false,
             name: None,
+            nicks_known: false,
             archive: false,
             held: None,
             failures: 0,

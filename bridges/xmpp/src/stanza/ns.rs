@@ -39,6 +39,8 @@ namespaces! {
     RSM = "http://jabber.org/protocol/rsm";
     /// Publish and subscribe (XEP-0060).
     PUBSUB = "http://jabber.org/protocol/pubsub";
+    /// What a publisher tells (XEP-0060).
+    PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event";
     /// A link beside the text (XEP-0066).
     OOB = "jabber:x:oob";
     /// Formatted text (XEP-0071).
@@ -53,6 +55,8 @@ namespaces! {
     CHAT_STATES = "http://jabber.org/protocol/chatstates";
     /// Software version (XEP-0092).
     VERSION = "jabber:iq:version";
+    /// Abilities (XEP-0115).
+    CAPS = "http://jabber.org/protocol/caps";
     /// Avatar hashes in presence (XEP-0153).
     VCARD_UPDATE = "vcard-temp:x:update";
     /// Nicknames (XEP-0172).

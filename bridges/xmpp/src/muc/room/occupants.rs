@@ -71,12 +71,32 @@ impl Room {
         }
     }
 
+    /// Whoever has a nick now, where nothing but that is known of them.
+    fn nobody_else(&self, nick: &str) -> XmppUser {
+        XmppUser::of_nick(self.jid.as_str(), nick, self.generations.get(nick).copied().unwrap_or_default())
+    }
+
+    /// How often nicks were given up by people of whom nothing else is known, as earlier lives of the bridge counted it.
+    pub fn had(&mut self, generations: impl IntoIterator<Item = (String, u32)>) {
+        self.generations.extend(generations);
+    }
+
+    /// Somebody gave up a nick: whoever takes it next, and of whom nothing else is known, is somebody else.
+    fn given_up(&mut self, nick: &str, by: &Occupant) -> Option<Out> {
+        if by.user != self.nobody_else(nick) || self.generations.len() >= MOST_OCCUPANTS {
+            return None;
+        }
+        let generation = self.generations.entry(nick.to_owned()).or_default();
+        *generation = generation.wrapping_add(1);
+        Some(Out::GivenUp { nick: nick.to_owned(), generation: *generation })
+    }
+
     /// Under which name the bridge knows somebody: their address, else their occupant id, else their nick.
     pub(super) fn user(&self, nick: &str, real: Option<&Jid>, occupant_id: Option<&str>) -> XmppUser {
         match (real, occupant_id) {
             (Some(real), _) => XmppUser::of_jid(real),
             (None, Some(id)) => XmppUser::of_occupant(self.jid.as_str(), id),
-            (None, None) => XmppUser::of_nick(self.jid.as_str(), nick),
+            (None, None) => self.nobody_else(nick),
         }
     }
 
@@ -90,19 +110,19 @@ impl Room {
                 return Vec::new();
             };
             let mut now = self.occupant_of(&new, &presence);
-            if before.user != XmppUser::of_nick(self.jid.as_str(), nick) {
+            if before.user != self.nobody_else(nick) {
                 // Who they are does not hang on the nick.
                 now.user = before.user.clone();
             }
+            let given_up = self.given_up(nick, &before);
             self.occupants.insert(new, Entry::Other(now.clone()));
-            return if listening { vec![Out::Happened(Happening::Renamed { before, now })] } else { Vec::new() };
+            let renamed = listening.then_some(Out::Happened(Happening::Renamed { before, now }));
+            return given_up.into_iter().chain(renamed).collect();
         }
-        match entry {
-            Entry::Other(occupant) if listening => {
-                // Several sessions under one nick: the room says so only when the last one left.
-                vec![Out::Happened(Happening::Went(occupant, Gone::of(presence)))]
-            }
-            Entry::Other(_) | Entry::Own => Vec::new(),
-        }
+        let Entry::Other(occupant) = entry else { return Vec::new() };
+        let given_up = self.given_up(nick, &occupant);
+        // Several sessions under one nick: the room says so only when the last one left.
+        let went = listening.then(|| Out::Happened(Happening::Went(occupant, Gone::of(presence))));
+        given_up.into_iter().chain(went).collect()
     }
 }

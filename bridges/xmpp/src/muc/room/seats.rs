@@ -53,16 +53,27 @@ impl Room {
             Some(since) => Element::new("history", ns::MUC).attr("since", since),
             None => Element::new("history", ns::MUC).attr("maxstanzas", "0"),
         };
-        let presence = self.presence(seat)?;
+        let presence = self.presence(id, seat)?;
         Some(Out::Send(presence.child(Element::new("x", ns::MUC).child(wanted))))
     }
 
-    fn presence(&self, seat: &Seat) -> Option<Element> {
+    fn presence(&self, id: &SeatId, seat: &Seat) -> Option<Element> {
         let to = self.jid.with_resource(&seat.nick)?;
         let presence = Element::stanza("presence", seat.jid.as_str(), to.as_str(), "");
         let mark = self.marks.occupant(self.jid.as_str(), &seat.nick);
         let name = (seat.name != seat.nick).then(|| Element::new("nick", ns::NICK).with_text(seat.name.clone()));
-        Some(presence.child_some(name).child(Element::new("own", ns::OWN).attr("mark", mark)))
+        let picture = self.pictures.get(id).map(|hash| picture(hash));
+        Some(presence.child_some(name).child_some(picture).child(Element::new("own", ns::OWN).attr("mark", mark)))
+    }
+
+    /// One of our occupants has this picture now (its hash, or nothing); says so, where it sits.
+    pub fn shows(&mut self, id: &SeatId, hash: &str) -> Vec<Out> {
+        if self.pictures.get(id).map_or("", String::as_str) == hash {
+            return Vec::new();
+        }
+        self.pictures.insert(id.clone(), hash.to_owned());
+        let seat = self.seats.get(id).filter(|seat| seat.state == SeatState::In);
+        seat.and_then(|seat| self.presence(id, seat)).map(Out::Send).into_iter().collect()
     }
 
     /// Leaves a seat.
@@ -93,7 +104,7 @@ impl Room {
         }
         // The room says whether it is so (303), or refuses, and then nothing has changed.
         wanted.nick = nick;
-        self.presence(&wanted).map(Out::Send).into_iter().collect()
+        self.presence(id, &wanted).map(Out::Send).into_iter().collect()
     }
 
     /// A seat is found out to be lost (by a ping, or because a message was refused).
@@ -228,4 +239,9 @@ impl Room {
         }
         Vec::new()
     }
+}
+
+/// What a presence says of a picture (XEP-0153).
+pub fn picture(hash: &str) -> Element {
+    Element::new("x", ns::VCARD_UPDATE).child(Element::new("photo", ns::VCARD_UPDATE).with_text(hash))
 }

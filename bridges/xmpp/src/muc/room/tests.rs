@@ -263,6 +263,61 @@ fn whoever_takes_a_nick_does_not_become_who_had_it() {
 }
 
 #[test]
+fn whoever_takes_a_nick_in_a_room_that_says_no_more_is_somebody_else() {
+    let mut room = listening();
+    let comes = |room: &mut Room, nick: &str| match &happened(
+        room.presence_came(&presence(nick, "", &[item()]), &SeatId::Listener),
+    )[..]
+    {
+        [Happening::Came(who)] => who.user.clone(),
+        other => panic!("{other:?}"),
+    };
+    let first = comes(&mut room, "bob");
+    assert_eq!(room.speaker("bob", &said("bob", "1", "hi")).user, first);
+    let out = room.presence_came(&presence("bob", "unavailable", &[item()]), &SeatId::Listener);
+    let given_up = Out::GivenUp { nick: "bob".into(), generation: 1 };
+    assert!(out.contains(&given_up), "{out:?}");
+    let second = comes(&mut room, "bob");
+    assert_ne!(first, second);
+    // He takes another nick, and is still himself to who hears it; whoever takes his is not.
+    let renamed = presence("bob", "unavailable", &[item().attr("nick", "rob"), status(303)]);
+    room.presence_came(&renamed, &SeatId::Listener);
+    room.presence_came(&presence("rob", "", &[item()]), &SeatId::Listener);
+    let third = comes(&mut room, "bob");
+    assert!(third != first && third != second);
+    // A later life of the bridge, which was told how often that happened.
+    let mut later = listening();
+    later.had([("bob".to_owned(), 2)]);
+    assert_eq!(comes(&mut later, "bob"), third);
+}
+
+#[test]
+fn a_picture_is_shown_where_we_sit_and_once() {
+    let mut room = listening();
+    assert_eq!(room.shows(&ann(), "abc"), [], "she is not there yet");
+    let out = room.join(&ann(), &jid(ANN), "Ann", None);
+    let [Out::Send(asks)] = out.as_slice() else { panic!("{out:?}") };
+    let shown = |stanza: &Element| stanza.find("x", ns::VCARD_UPDATE).and_then(|x| x.own_text("photo"));
+    assert_eq!(shown(asks).as_deref(), Some("abc"));
+    room.presence_came(&presence("Ann", "", &[item(), status(110)]), &ann());
+    assert_eq!(room.shows(&ann(), "abc"), [], "it is known");
+    let out = room.shows(&ann(), "def");
+    assert!(matches!(&out[..], [Out::Send(stanza)] if shown(stanza).as_deref() == Some("def")), "{out:?}");
+}
+
+#[test]
+fn a_change_of_the_configuration_is_told_by_the_room_only() {
+    let mut room = listening();
+    let changed = Element::new("x", ns::MUC_USER).child(status(104));
+    let by_room = Element::stanza("message", ROOM, LISTENER, "groupchat").child(changed.clone());
+    assert_eq!(happened(room.message_came(&by_room, &SeatId::Listener)), [Happening::Configured]);
+    bob_here(&mut room);
+    let by_bob = said("bob", "1", "hi").child(changed);
+    let out = happened(room.message_came(&by_bob, &SeatId::Listener));
+    assert!(matches!(&out[..], [Happening::Said(..)]), "{out:?}");
+}
+
+#[test]
 fn our_own_words_come_back_with_the_rooms_id_and_are_not_told_again() {
     let mut room = listening();
     enter(&mut room, &ann(), ANN, "Ann");
