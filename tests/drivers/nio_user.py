@@ -10,6 +10,7 @@ import logging
 import sys
 import tempfile
 import uuid
+from base64 import b64decode
 
 import aiohttp
 from nio import AsyncClient, AsyncClientConfig, ReceiptEvent, RoomPreset, TypingNoticeEvent, responses
@@ -205,6 +206,11 @@ class Driver:
 
     async def displayname(self, name):
         ok(await self.client.set_displayname(name))
+
+    async def picture(self, base64):
+        data = b64decode(base64)
+        answer, _ = await self.client.upload(lambda *_: io.BytesIO(data), "image/png", "me.png", filesize=len(data))
+        ok(await self.client.set_avatar(ok(answer).content_uri))
 
     async def profile(self, user):
         profile = ok(await self.client.get_profile(user))

@@ -2,6 +2,7 @@
 
 mod check;
 mod everywhere;
+mod files;
 mod flood;
 mod govern;
 mod kills;

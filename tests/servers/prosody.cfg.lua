@@ -58,3 +58,5 @@ Component "upload.xmpp.test" "http_file_share"
 
 Component "matrix.xmpp.test"
   component_secret = "s3cret"
+
+@MORE@

@@ -190,6 +190,17 @@ impl MatrixUser {
         text(&self.driver.ask("download", json!({ "mxc": mxc })).await, "text")
     }
 
+    /// Shows this picture (a PNG in base64) of herself.
+    pub async fn shows_picture(&self, base64: &str) {
+        self.driver.ask("picture", json!({ "base64": base64 })).await;
+    }
+
+    /// Where the picture of somebody is, if they have one.
+    pub async fn looks_at(&self, user: &str) -> Option<String> {
+        let profile = self.driver.try_ask("profile", json!({ "user": user })).await.ok()?;
+        profile["avatar_url"].as_str().filter(|mxc| mxc.starts_with("mxc://")).map(str::to_owned)
+    }
+
     /// Asks which room an alias names.
     pub async fn resolves(&self, alias: &str) -> Result<String, String> {
         Ok(text(&self.driver.try_ask("resolve", json!({ "alias": alias })).await?, "room_id"))

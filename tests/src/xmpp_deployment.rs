@@ -87,6 +87,8 @@ impl XmppDeployment {
             "listen": port.address(),
             "registration": registration,
             "database": format!("sqlite:{}", dir.path().join("bridge.db").display()),
+            // The servers of the tests are at private addresses.
+            "bridge": { "media": { "fetch_private": true } },
             "xmpp": {
                 "component": {
                     "domain": format!("matrix.{}", xmpp.domain()), "secret": "s3cret", "host": address.ip(), "port": address.port(),

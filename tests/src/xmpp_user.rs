@@ -159,6 +159,26 @@ impl XmppUser {
         self.queries(to, payload, "set").await
     }
 
+    /// Stores a file at the server's upload service; its address comes back.
+    pub async fn stores(&self, name: &str, mime: &str, content: &str) -> String {
+        let domain = self.jid.split_once('@').map_or("", |(_, domain)| domain);
+        let size = content.len();
+        let request =
+            format!("<request xmlns='urn:xmpp:http:upload:0' filename='{name}' size='{size}' content-type='{mime}'/>");
+        let slot = self.asks(&format!("upload.{domain}"), &request).await.expect("a slot");
+        let url = |tag: &str| {
+            let rest = slot.split(tag).nth(1).and_then(|rest| rest.split("url=\"").nth(1)).expect("an address");
+            rest.split('"').next().unwrap_or_default().replace("&amp;", "&")
+        };
+        let mut put = crate::http().put(url("put ")).header("content-type", mime).body(content.to_owned());
+        if let Some(token) = slot.split("name=\"Authorization\">").nth(1) {
+            put = put.header("authorization", token.split('<').next().unwrap_or_default());
+        }
+        let stored = put.send().await.expect("an answer");
+        assert!(stored.status().is_success(), "{}: {}", self.jid, stored.status());
+        url("get ")
+    }
+
     /// Makes somebody something to a room, by address: `owner`, `admin`, `member`, `none`, `outcast`.
     pub async fn affiliates(&self, room: &str, jid: &str, affiliation: &str) {
         self.governs(room, &format!("affiliation='{affiliation}' jid='{jid}'")).await;

@@ -1,16 +1,13 @@
 //! The bridge's figures: homeserver and bridge in one process, a real InspIRCd without flood limits beside it.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use landbridge_tests::{Deployment, On, Over, With};
-use tokio::{sync::mpsc, task::AbortHandle};
 
 use crate::{
-    client::{Account, Api},
+    client::{Account, Api, all_say, out_of_order},
     irc::Irc,
+    listener::Listener,
     report::{self, Limit, Report, median},
 };
 
@@ -93,33 +90,12 @@ async fn to_matrix_latency(bob: &Irc, heard: &mut Listener) -> f64 {
 async fn to_irc_burst(api: &Api, people: &[Account], room: &str, bob: &Irc) -> (f64, f64) {
     let before = bob.heard().len();
     let began = Instant::now();
-    let each = BURST / people.len();
-    let tasks: Vec<_> = people
-        .iter()
-        .cloned()
-        .map(|person| {
-            let (api, room) = (api.clone(), room.to_owned());
-            tokio::spawn(async move {
-                for n in 0..each {
-                    api.send(&person, &room, &n.to_string()).await;
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.expect("a sender");
-    }
+    let each = all_say(api, people, room, BURST).await;
     let all = each * people.len();
     let complete = tokio::time::timeout(Duration::from_secs(60), bob.hears(before + all)).await.is_ok();
     let heard = bob.heard().split_off(before);
     let last = heard.last().map_or(began, |(_, _, at)| *at);
-    let mut next = HashMap::<String, usize>::new();
-    let mut wrong = if complete { 0 } else { all - heard.len() };
-    for (nick, text, _) in heard {
-        let expected = next.entry(nick).or_default();
-        wrong += usize::from(text != expected.to_string());
-        *expected += 1;
-    }
+    let wrong = out_of_order(&heard) + if complete { 0 } else { all - heard.len() };
     (all as f64 / (last - began).as_secs_f64(), wrong as f64)
 }
 
@@ -127,55 +103,5 @@ async fn to_matrix_burst(bob: &Irc, heard: &mut Listener) -> (f64, f64) {
     let lines: String = (0..BURST).map(|n| format!("PRIVMSG {CHANNEL} :{n}\r\n")).collect();
     let began = Instant::now();
     bob.write(&lines).await;
-    let (mut wrong, mut last) = (0, began);
-    for n in 0..BURST {
-        let Ok((text, at)) = tokio::time::timeout(Duration::from_secs(60), heard.next()).await else {
-            wrong += BURST - n;
-            break;
-        };
-        wrong += usize::from(text != n.to_string());
-        last = at;
-    }
-    (BURST as f64 / (last - began).as_secs_f64(), wrong as f64)
-}
-
-/// A client that syncs all the time, and what it hears from one sender in one room.
-#[derive(Debug)]
-struct Listener {
-    heard: mpsc::UnboundedReceiver<(String, Instant)>,
-    task: AbortHandle,
-}
-
-impl Listener {
-    async fn start(api: &Api, account: &Account, room: &str, sender: &str) -> Self {
-        let (found, heard) = mpsc::unbounded_channel();
-        let (api, account, room, sender) = (api.clone(), account.clone(), room.to_owned(), sender.to_owned());
-        let (mut since, _) = api.sync(&account, None, 0).await;
-        let task = tokio::spawn(async move {
-            loop {
-                let (next, answer) = api.sync(&account, Some(&since), 30_000).await;
-                let at = Instant::now();
-                since = next;
-                let timeline = &answer["rooms"]["join"][&room]["timeline"];
-                assert_ne!(timeline["limited"], true, "the timeline is complete");
-                for event in timeline["events"].as_array().map(Vec::as_slice).unwrap_or_default() {
-                    if event["type"] == "m.room.message" && event["sender"] == sender.as_str() {
-                        let body = event["content"]["body"].as_str().unwrap_or_default();
-                        let _ = found.send((body.to_owned(), at));
-                    }
-                }
-            }
-        });
-        Self { heard, task: task.abort_handle() }
-    }
-
-    async fn next(&mut self) -> (String, Instant) {
-        self.heard.recv().await.expect("the listener lives")
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    heard.counts(BURST, began).await
 }

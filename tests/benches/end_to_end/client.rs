@@ -1,8 +1,9 @@
 //! The client-server API as a load generator speaks it.
 
 use std::{
+    collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use reqwest::{Client, Method, RequestBuilder};
@@ -95,6 +96,19 @@ impl Api {
         (field(&answer, "next_batch"), answer)
     }
 
+    /// The member of a room who goes by this name; waits until they are there.
+    pub(crate) async fn member_called(&self, account: &Account, room: &str, name: &str) -> String {
+        loop {
+            let path = format!("/_matrix/client/v3/rooms/{room}/joined_members");
+            let answer = self.ask(self.request(Method::GET, account, &path)).await;
+            let mut members = answer["joined"].as_object().into_iter().flatten();
+            if let Some((id, _)) = members.find(|(_, profile)| profile["display_name"] == name) {
+                return id.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     pub(crate) async fn is_up(&self) -> bool {
         let versions = self.http.get(format!("{}/_matrix/client/versions", self.base));
         versions.send().await.is_ok_and(|answer| answer.status().is_success())
@@ -103,4 +117,36 @@ impl Api {
 
 fn field(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_default().to_owned()
+}
+
+/// Has everybody count as fast as they can, each by themselves and all at once, until `all` numbers are said; how many each said.
+pub(crate) async fn all_say(api: &Api, people: &[Account], room: &str, all: usize) -> usize {
+    let each = all / people.len();
+    let tasks: Vec<_> = people
+        .iter()
+        .cloned()
+        .map(|person| {
+            let (api, room) = (api.clone(), room.to_owned());
+            tokio::spawn(async move {
+                for n in 0..each {
+                    api.send(&person, &room, &n.to_string()).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("a sender");
+    }
+    each
+}
+
+/// How many numbers are not where they belong, where everybody counts.
+pub(crate) fn out_of_order(heard: &[(String, String, Instant)]) -> usize {
+    let (mut next, mut wrong) = (HashMap::<&str, usize>::new(), 0);
+    for (nick, text, _) in heard {
+        let expected = next.entry(nick).or_default();
+        wrong += usize::from(*text != expected.to_string());
+        *expected += 1;
+    }
+    wrong
 }

@@ -16,9 +16,12 @@ mod client;
 mod homeserver;
 mod inbox;
 mod irc;
+mod listener;
 mod report;
 mod scale;
 mod wire;
+mod xmpp;
+mod xmpp_bridge;
 
 use report::Report;
 
@@ -55,6 +58,9 @@ fn main() {
         }
         if wants("bridge") {
             bridge::measure(&mut report).await;
+        }
+        if wants("xmpp") {
+            xmpp_bridge::measure(&mut report).await;
         }
         println!("{report}");
     });

@@ -16,7 +16,7 @@ async fn a_room_is_governed_from_matrix(d: XmppDeployment) {
     let tea = d.room("tea");
     let alice = d.matrix("alice").await;
     let room = d.own_room(&alice, &bob, "tea").await;
-    let carol = d.xmpp_in("tea", "carol").await;
+    let _carol = d.xmpp_in("tea", "carol").await;
     let hers = d.until_member(&room, "carol").await;
     assert_eq!(hers, d.ghost("carol"), "an owner sees real addresses");
 
@@ -38,18 +38,22 @@ async fn a_room_is_governed_from_matrix(d: XmppDeployment) {
     room.gives_power(&hers, 0).await;
     bob.sees_become(&tea, "carol", "role=\"participant\"").await;
 
+    // (ejabberd 23.01 lets outcasts in who were given a role before: this is somebody else.)
+    let eve = d.xmpp_in("tea", "eve").await;
+    let hers = d.until_member(&room, "eve").await;
     room.kicks(&hers, "not here").await;
-    let kicked = carol.sees_leave(&tea, "carol").await;
+    let kicked = eve.sees_leave(&tea, "eve").await;
     assert!(kicked.has_code(307) && kicked.xml().contains("not here"), "{}", kicked.xml());
-    carol.joins(&tea, "carol").await;
-    room.sees_membership(&hers, "join").await;
+    room.sees_membership(&hers, "leave").await;
+    eve.joins(&tea, "eve").await;
+    assert_eq!(d.until_member(&room, "eve").await, hers);
     room.bans(&hers, "never again").await;
-    let banned = carol.sees_leave(&tea, "carol").await;
+    let banned = eve.sees_leave(&tea, "eve").await;
     assert!(banned.has_code(301) && banned.xml().contains("never again"), "{}", banned.xml());
-    carol.tries_to_join(&tea, "carol").await.expect_err("she is kept out");
+    eve.tries_to_join(&tea, "eve").await.expect_err("she is kept out");
     room.unbans(&hers).await;
-    eventually("she is let in again", || async { carol.tries_to_join(&tea, "carol").await.ok() }).await;
-    room.sees_membership(&hers, "join").await;
+    eventually("she is let in again", || async { eve.tries_to_join(&tea, "eve").await.ok() }).await;
+    assert_eq!(d.until_member(&room, "eve").await, hers);
 
     // A Matrix user who is banned in Matrix is kept out on the other side, too.
     let dora = d.matrix("dora").await;
@@ -135,35 +139,36 @@ async fn what_moderators_take_out_is_out_on_both_sides(d: XmppDeployment) {
 async fn what_a_room_refuses_is_told_to_who_said_it(d: XmppDeployment) {
     let alice = d.matrix("alice").await;
     let (bob, tea, room, _) = d.in_tea(&alice).await;
-    let refused = async |why: &str| {
-        let told = room.sees_event(why, |event| event.body().contains("not delivered") && event.body().contains(why));
-        told.await;
+    let refused = async |room: &landbridge_tests::Room<'_>, why: &str| {
+        room.sees_event(why, |event| event.body().contains("delivered") && event.body().contains(why)).await;
     };
 
     // Without a voice; one is asked for, and once it is given, she is heard.
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
     bob.configures(&tea, "moderatedroom", "1").await;
+    bob.gives_role(&tea, "alice", "visitor").await;
+    bob.sees_become(&tea, "alice", "role=\"visitor\"").await;
     room.says("may I?").await;
-    refused("no voice").await;
+    refused(&room, "no voice").await;
     bob.sees_stanza("she asks for a voice", |stanza| {
         stanza.xml().contains("muc#request") && stanza.xml().contains("alice")
     })
     .await;
     bob.gives_role(&tea, "alice", "participant").await;
-    eventually("she is heard", || async {
-        room.says("now I may").await;
-        bob.heard(&tea).contains(&("alice".to_owned(), "now I may".to_owned())).then_some(())
-    })
-    .await;
+    bob.sees_become(&tea, "alice", "role=\"participant\"").await;
+    room.says("now I may").await;
+    bob.sees(&tea, "alice", "now I may").await;
 
     bob.configures(&tea, "moderatedroom", "0").await;
+    // Prosody makes members of those who are in the room, ejabberd puts them out.
     bob.configures(&tea, "membersonly", "1").await;
-    bob.sees_leave(&tea, "alice").await;
     let dora = d.matrix("dora").await;
     let hers = dora.joins(&room.id).await;
     hers.says("let me in").await;
-    refused("members only").await;
+    refused(&hers, "for members only").await;
     bob.configures(&tea, "membersonly", "0").await;
     bob.affiliates(&tea, &d.puppet("dora"), "outcast").await;
     hers.says("and now?").await;
-    refused("banned").await;
+    refused(&hers, "banned").await;
 }

@@ -13,6 +13,7 @@ everywhere! {
     a_room_that_does_not_exist_is_not_made,
     others_find_out_who_we_are,
     who_types_and_who_read_is_shown,
+    what_people_look_like_is_shown_on_both_sides,
 }
 
 async fn people_come_and_go_and_change_their_names(d: XmppDeployment) {
@@ -148,14 +149,13 @@ async fn who_types_and_who_read_is_shown(d: XmppDeployment) {
     let alice = d.matrix("alice").await;
     let (bob, tea, room, ghost) = d.in_tea(&alice).await;
     room.says("hello").await;
-    bob.sees(&tea, "alice", "hello").await;
+    let hers = bob.sees(&tea, "alice", "hello").await;
+    let his = bob.says(&tea, "hello Alice").await;
+    let event = room.sees(&ghost, "hello Alice").await;
 
-    bob.says_with(&tea, None, "<composing xmlns='http://jabber.org/protocol/chatstates'/>").await;
-    alice
-        .sees_event("he types", |event| {
-            event.kind() == "m.typing" && event.content()["user_ids"].to_string().contains(&ghost)
-        })
-        .await;
+    let types = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+    bob.says_with(&tea, None, types).await;
+    sees_typing(&alice, &room.id, &ghost).await;
     // A notice that comes too soon after another is left out: it is typed until it is seen.
     eventually("she types", || async {
         room.types().await;
@@ -163,4 +163,113 @@ async fn who_types_and_who_read_is_shown(d: XmppDeployment) {
         typed.then_some(())
     })
     .await;
+    let displayed = |id: &str| format!("<displayed xmlns='urn:xmpp:chat-markers:0' id='{id}'/>");
+    bob.says_with(&tea, None, &displayed(&hers.stanza_id())).await;
+    sees_read(&alice, &room.id, &ghost).await;
+    room.has_read(event.id()).await;
+    let marked = bob.sees(&tea, "bob", "hello Alice").await.stanza_id();
+    assert!(!marked.is_empty() && !his.is_empty());
+    bob.sees_stanza("she has read it", |stanza| {
+        stanza.nick() == "alice" && stanza.xml().contains("displayed") && stanza.xml().contains(&marked)
+    })
+    .await;
+
+    // The same between two, by the ids that each gives.
+    let her = d.puppet("alice");
+    bob.messages(&her, "chat", Some("psst"), "<markable xmlns='urn:xmpp:chat-markers:0'/>").await;
+    let private = d.ghost("bob");
+    let chat = alice.accepts_invitation(&private).await;
+    let event = chat.sees(&private, "psst").await;
+    chat.has_read(event.id()).await;
+    bob.sees_stanza("she has read that", |stanza| stanza.kind() == "chat" && stanza.xml().contains("displayed")).await;
+    chat.says("what?").await;
+    let said = bob.sees_stanza("an answer", |stanza| stanza.kind() == "chat" && stanza.body() == "what?").await;
+    assert!(said.xml().contains("urn:xmpp:receipts") && said.xml().contains("markable"), "{}", said.xml());
+    bob.messages(&her, "chat", None, types).await;
+    sees_typing(&alice, &chat.id, &private).await;
+    bob.messages(&her, "chat", None, &displayed(said.id())).await;
+    sees_read(&alice, &chat.id, &private).await;
+    eventually("she types to him", || async {
+        chat.types().await;
+        let typed = |stanza: &landbridge_tests::Stanza| stanza.kind() == "chat" && stanza.xml().contains("composing");
+        bob.stanzas().iter().any(typed).then_some(())
+    })
+    .await;
+}
+
+async fn sees_typing(user: &landbridge_tests::MatrixUser, room: &str, who: &str) {
+    let types = |event: &landbridge_tests::RoomEvent| {
+        event.kind() == "m.typing" && event.room == room && event.content()["user_ids"].to_string().contains(who)
+    };
+    user.sees_event(&format!("{who} types"), types).await;
+}
+
+async fn sees_read(user: &landbridge_tests::MatrixUser, room: &str, who: &str) {
+    let reads = |event: &landbridge_tests::RoomEvent| {
+        event.kind() == "m.receipt" && event.room == room && event.content()["users"].to_string().contains(who)
+    };
+    user.sees_event(&format!("{who} has read"), reads).await;
+}
+
+/// A picture of one pixel, and its hash.
+const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+const PIXEL_HASH: &str = "4a5eb7171b58e08a6881721e3b43d5a44419a2be";
+
+async fn what_people_look_like_is_shown_on_both_sides(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
+    // In a room (XEP-0153): announced in presence, kept in his vCard.
+    let card =
+        format!("<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>{PIXEL}</BINVAL></PHOTO></vCard>");
+    bob.sets(&bob.jid, &card).await.expect("his own vCard");
+    let update = format!("<x xmlns='vcard-temp:x:update'><photo>{PIXEL_HASH}</photo></x>");
+    bob.sends(&format!("<presence to='{tea}/bob'>{update}</presence>")).await;
+    let ghost = d.until_member(&room, "bob").await;
+    eventually("he has a picture", || async { alice.looks_at(&ghost).await }).await;
+
+    // In his account (XEP-0084), for those whom he lets see him.
+    let carol = d.xmpp("carol").await;
+    let her = d.puppet("alice");
+    carol.sends(&format!("<presence to='{her}' type='subscribe'/>")).await;
+    carol.sees_stanza("returned", |stanza| stanza.kind() == "subscribe").await;
+    carol.sends(&format!("<presence to='{her}' type='subscribed'/>")).await;
+    carol.tells(&her, "hello").await;
+    let chat = alice.accepts_invitation(&d.ghost("carol")).await;
+    chat.sees(&d.ghost("carol"), "hello").await;
+    if d.xmpp.domain() == "xmpp.test" {
+        let publish = |node: &str, item: &str| {
+            format!(
+                "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:avatar:{node}'>\
+                 <item id='{PIXEL_HASH}'>{item}</item></publish></pubsub>"
+            )
+        };
+        let data = format!("<data xmlns='urn:xmpp:avatar:data'>{PIXEL}</data>");
+        carol.sets(&carol.jid, &publish("data", &data)).await.expect("her own node");
+        let info = format!("<info id='{PIXEL_HASH}' bytes='70' type='image/png'/>");
+        let metadata = format!("<metadata xmlns='urn:xmpp:avatar:metadata'>{info}</metadata>");
+        carol.sets(&carol.jid, &publish("metadata", &metadata)).await.expect("her own node");
+        eventually("she has a picture", || async { alice.looks_at(&d.ghost("carol")).await }).await;
+    }
+
+    // From Matrix: in presence, vCard and node.
+    alice.shows_picture(PIXEL).await;
+    room.says("look").await;
+    bob.sees(&tea, "alice", "look").await;
+    let announced = bob
+        .sees_stanza("her picture is announced", |stanza| {
+            stanza.is("presence") && stanza.nick() == "alice" && hash_in(stanza.xml()).is_some()
+        })
+        .await;
+    let hash = hash_in(announced.xml()).unwrap_or_default();
+    let card = bob.asks(&her, "<vCard xmlns='vcard-temp'/>").await.expect("her card");
+    assert!(card.contains("BINVAL") && card.contains("image/png"), "{card}");
+    let items = "<pubsub xmlns='http://jabber.org/protocol/pubsub'><items node='urn:xmpp:avatar:metadata'/></pubsub>";
+    let metadata = bob.asks(&her, items).await.expect("her node");
+    assert!(metadata.contains(&hash), "{hash} in {metadata}");
+}
+
+/// The hash of a picture that a presence announces.
+fn hash_in(xml: &str) -> Option<String> {
+    let photo = xml.split("photo>").nth(1)?.split('<').next()?;
+    (photo.len() == 40).then(|| photo.to_owned())
 }

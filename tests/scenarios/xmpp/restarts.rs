@@ -8,6 +8,7 @@ everywhere! {
     a_restart_is_noticed_by_nobody_and_loses_nothing,
     the_xmpp_server_restarts,
     what_was_said_while_the_bridge_was_dead_comes_after,
+    reactions_are_still_known_after_a_restart,
 }
 
 async fn a_restart_is_noticed_by_nobody_and_loses_nothing(mut d: XmppDeployment) {
@@ -114,4 +115,68 @@ async fn a_seat_that_is_lost_without_a_word_is_taken_again() {
     room.sees(&ghost, "me too").await;
     assert_eq!(bob.heard(&tea).into_iter().filter(|(nick, _)| nick == "alice").count(), 2, "nothing came twice");
     assert_eq!(room.heard().into_iter().filter(|(sender, _)| *sender == ghost).count(), 3);
+}
+
+/// Each message of reactions says all of somebody's: those before the restart are among them.
+async fn reactions_are_still_known_after_a_restart(mut d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
+    bob.says(&tea, "tea?").await;
+    let asked = room.sees(&ghost, "tea?").await;
+    let up = room.reacts(asked.id(), "👍").await;
+    let with = |stanza: &landbridge_tests::Stanza, there: &[&str]| {
+        let all = ["👍", "☕", "🍰"];
+        let xml = stanza.xml();
+        stanza.nick() == "alice"
+            && xml.contains("reactions:0")
+            && all.iter().all(|key| xml.contains(key) == there.contains(key))
+    };
+    bob.sees_stanza("a thumb", |stanza| with(stanza, &["👍"])).await;
+    assert!(d.bridge.stop().await.success());
+    d.start_again().await;
+    room.reacts(asked.id(), "☕").await;
+    bob.sees_stanza("a thumb and a cup", |stanza| with(stanza, &["👍", "☕"])).await;
+    room.redacts(&up, "").await;
+    bob.sees_stanza("a cup", |stanza| with(stanza, &["☕"])).await;
+    d.bridge.kill();
+    d.start_again().await;
+    room.reacts(asked.id(), "🍰").await;
+    bob.sees_stanza("a cup and cake", |stanza| with(stanza, &["☕", "🍰"])).await;
+}
+
+/// Where a room says nothing of people but their nicks: who takes a nick after another is not them, also after a restart.
+#[tokio::test]
+async fn who_takes_a_nick_in_an_anonymous_room_does_not_become_who_had_it() {
+    let d = Box::pin(XmppDeployment::over_ejabberd(On::Embedded)).await;
+    Box::pin(who_takes_a_nick_is_somebody_else(d)).await;
+}
+
+async fn who_takes_a_nick_is_somebody_else(mut d: XmppDeployment) {
+    let owner = d.xmpp_in("tea", "owner").await;
+    let tea = d.room("tea");
+    owner.configures(&tea, "whois", "moderators").await;
+    let bob = d.xmpp("bob").await;
+    bob.joins(&tea, "somebody").await;
+    let alice = d.matrix("alice").await;
+    let room = d.join(&alice, "tea").await;
+    let first = d.until_member(&room, "somebody").await;
+    assert_ne!(first, d.ghost("bob"), "the room does not say who he is");
+    bob.says(&tea, "it is me").await;
+    room.sees(&first, "it is me").await;
+
+    // A restart that he stays through changes nothing.
+    assert!(d.bridge.stop().await.success());
+    d.start_again().await;
+    bob.says(&tea, "still me").await;
+    room.sees(&first, "still me").await;
+    bob.leaves(&tea, "somebody").await;
+    room.sees_membership(&first, "leave").await;
+    let eve = d.xmpp("eve").await;
+    eve.joins(&tea, "somebody").await;
+    let second = d.until_member(&room, "somebody").await;
+    assert_ne!(first, second);
+    assert!(d.bridge.stop().await.success());
+    d.start_again().await;
+    eve.says(&tea, "I am nobody you know").await;
+    room.sees(&second, "I am nobody you know").await;
 }

@@ -12,7 +12,6 @@ everywhere! {
     what_is_taken_back_is_taken_back_on_the_other_side,
     a_stanza_that_ends_other_bridges_ends_nothing,
     the_order_of_a_burst_is_kept,
-    a_file_crosses_as_a_link,
 }
 
 async fn people_talk_both_ways_without_echo_or_doubles(d: XmppDeployment) {
@@ -217,21 +216,4 @@ async fn the_order_of_a_burst_is_kept(d: XmppDeployment) {
     }
     let heard: Vec<_> = bob.heard(&tea).into_iter().filter(|(nick, _)| nick == "alice").map(|(_, text)| text).collect();
     assert_eq!(heard, lines);
-}
-
-async fn a_file_crosses_as_a_link(d: XmppDeployment) {
-    let alice = d.matrix("alice").await;
-    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
-
-    let mxc = alice.uploads("some text", "text/plain", "notes.txt").await;
-    let info = serde_json::json!({ "mimetype": "text/plain", "size": 9 });
-    room.sends(serde_json::json!({ "msgtype": "m.file", "body": "notes.txt", "url": mxc, "info": info })).await;
-    let stanza = bob.sees_some(&tea, "alice", "a link", |stanza| stanza.body().starts_with("http")).await;
-    assert!(stanza.xml().contains("jabber:x:oob") && stanza.xml().contains("urn:xmpp:sfs:0"), "{}", stanza.xml());
-    let fetched = landbridge_tests::http().get(stanza.body()).send().await.expect("an answer");
-    assert_eq!(fetched.text().await.expect("a text"), "some text");
-
-    let url = "https://files.example/photo.jpg";
-    bob.says_with(&tea, Some(url), &format!("<x xmlns='jabber:x:oob'><url>{url}</url></x>")).await;
-    room.sees_some(&ghost, "a link or the file", |event| event.body().contains("photo.jpg")).await;
 }

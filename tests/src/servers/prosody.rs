@@ -20,21 +20,28 @@ const UPLOADERS: &str = r#""matrix.xmpp.test", "xmpp.test""#;
 impl Prosody {
     /// Starts it and waits until it answers.
     pub async fn start() -> Xmppd {
-        start("kick_old", MODULES, "1024*1024", UPLOADERS).await
+        start("kick_old", MODULES, "1024*1024", UPLOADERS, "").await
+    }
+
+    /// Starts it with further components beside the bridge's: `NAME.xmpp.test`, with the same secret.
+    pub async fn start_with_components(names: &[&str]) -> Xmppd {
+        let component = |name: &&str| format!("Component \"{name}.xmpp.test\"\n  component_secret = \"s3cret\"\n");
+        let more: String = names.iter().map(component).collect();
+        start("kick_old", MODULES, "1024*1024", UPLOADERS, &more).await
     }
 
     /// Starts it without archives of rooms.
     pub async fn start_without_archive() -> Xmppd {
-        start("kick_old", r#""vcard_muc""#, "1024*1024", UPLOADERS).await
+        start("kick_old", r#""vcard_muc""#, "1024*1024", UPLOADERS, "").await
     }
 
     /// Starts it as it comes: it refuses a second link, takes small stanzas only, and lets the component store nothing.
     pub async fn start_strict() -> Xmppd {
-        start("kick_new", r#""muc_mam""#, "16*1024", r#""xmpp.test""#).await
+        start("kick_new", r#""muc_mam""#, "16*1024", r#""xmpp.test""#, "").await
     }
 }
 
-async fn start(conflict: &str, muc_modules: &str, limit: &str, may_upload: &str) -> Xmppd {
+async fn start(conflict: &str, muc_modules: &str, limit: &str, may_upload: &str, more: &str) -> Xmppd {
     let dir = Workdir::new("prosody");
     dir.folder("data");
     Certificates::new().write(dir.path());
@@ -46,6 +53,7 @@ async fn start(conflict: &str, muc_modules: &str, limit: &str, may_upload: &str)
         ("MUC_MODULES", muc_modules),
         ("LIMIT", limit),
         ("UPLOADERS", may_upload),
+        ("MORE", more),
     ];
     Xmppd::run("xmpp.test", dir, "prosody.cfg.lua", &values, spawn).await
 }

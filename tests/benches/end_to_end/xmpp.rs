@@ -1,0 +1,119 @@
+//! A bare component, and a bare occupant of a room, that note when each message came: nothing of their own between the socket and the
+//! clock.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use landbridge_xmpp::{
+    link::{Connection, Counters, Endpoint, Outlet, Timing},
+    stanza::{Element, ns},
+};
+use parking_lot::Mutex;
+use tokio::{sync::Notify, task::AbortHandle};
+
+/// What was said: nick, text, when.
+type Heard = Vec<(String, String, Instant)>;
+
+/// One component with an occupant in a room.
+pub(crate) struct Component {
+    outlet: Outlet,
+    room: String,
+    own: String,
+    heard: Arc<Mutex<Heard>>,
+    more: Arc<Notify>,
+    reader: AbortHandle,
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Component {
+    /// Connects as `domain`, and enters a room as `nick`. With `echo`, it says again what it hears from others.
+    pub(crate) async fn join(server: SocketAddr, domain: &str, room: &str, nick: &str, echo: bool) -> Self {
+        let endpoint = Endpoint {
+            host: server.ip().to_string(),
+            port: server.port(),
+            domain: domain.to_owned(),
+            secret: "s3cret".to_owned(),
+            max_stanza: 256 * 1024,
+        };
+        let mut connection =
+            Connection::open(&endpoint, Timing::default(), Arc::new(Counters::default())).await.expect("a link");
+        let (outlet, own) = (connection.outlet(), format!("{nick}@{domain}/bench"));
+        let (heard, more): (Arc<Mutex<Heard>>, Arc<Notify>) = Default::default();
+        let entered = Arc::new(Notify::new());
+        let reader = tokio::spawn({
+            let (heard, more, entered, own) = (heard.clone(), more.clone(), entered.clone(), own.clone());
+            let (outlet, nick, room) = (outlet.clone(), nick.to_owned(), room.to_owned());
+            async move {
+                while let Ok(stanza) = connection.next(&|_| true, &|_| {}).await {
+                    let at = Instant::now();
+                    let from = stanza.from().and_then(|from| from.resource().map(str::to_owned)).unwrap_or_default();
+                    if stanza.name() == "presence" && from == nick {
+                        entered.notify_one();
+                    }
+                    let Some(body) = stanza.own_text("body").filter(|_| stanza.kind() == "groupchat") else { continue };
+                    if echo && from != nick {
+                        outlet.send(&said(&own, &room, &body)).await.expect("a stanza");
+                    }
+                    heard.lock().push((from, body, at));
+                    more.notify_waiters();
+                }
+            }
+        });
+        let component = Self { outlet, room: room.to_owned(), own, heard, more, reader: reader.abort_handle() };
+        let to = format!("{room}/{nick}");
+        let history = Element::new("history", ns::MUC).attr("maxstanzas", "0");
+        let presence = Element::stanza("presence", &component.own, &to, "");
+        component.sends(&presence.child(Element::new("x", ns::MUC).child(history))).await;
+        entered.notified().await;
+        // Whoever makes a room unlocks it.
+        let form = Element::new("query", ns::MUC_OWNER).child(Element::form("submit"));
+        component.sends(&Element::stanza("iq", &component.own, room, "set").attr("id", "unlock").child(form)).await;
+        component
+    }
+
+    async fn sends(&self, stanza: &Element) {
+        self.outlet.send(stanza).await.expect("a stanza");
+    }
+
+    /// Says something in the room.
+    pub(crate) async fn says(&self, body: &str) {
+        self.sends(&said(&self.own, &self.room, body)).await;
+    }
+
+    /// How much was said so far.
+    pub(crate) fn count(&self) -> usize {
+        self.heard.lock().len()
+    }
+
+    /// What was said after the first `skip` messages.
+    pub(crate) fn heard(&self, skip: usize) -> Heard {
+        self.heard.lock().iter().skip(skip).cloned().collect()
+    }
+
+    /// Waits until `count` messages were said in all; says no when that takes too long.
+    pub(crate) async fn hears(&self, count: usize) -> bool {
+        let enough = async {
+            loop {
+                let more = self.more.notified();
+                if self.count() >= count {
+                    return;
+                }
+                more.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), enough).await.is_ok()
+    }
+}
+
+fn said(from: &str, room: &str, body: &str) -> Element {
+    let message = Element::stanza("message", from, room, "groupchat").attr("id", body.to_owned());
+    message.child(Element::new("body", ns::COMPONENT).with_text(body))
+}
