@@ -128,7 +128,7 @@ impl Store {
 
 /// Opens the database for reading and small repairs, without a writer: for the command line, also beside a running bridge.
 pub(crate) async fn open(address: &str, durability: Durability) -> Result<Db, SqlError> {
-    let options = DbOptions { durability, readers: 4, migrations_table: "_bridge_migrations" };
+    let options = DbOptions { durability, migrations_table: "_bridge_migrations", ..DbOptions::default() };
     Db::open(address, MIGRATIONS, options).await
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod cache;
 pub(crate) mod device_keys;
 pub(crate) mod devices;
 pub(crate) mod directory;
+mod event_cache;
 pub(crate) mod events;
 pub(crate) mod grants;
 mod keys;
@@ -24,6 +25,7 @@ pub(crate) mod pushers;
 pub(crate) mod receipts;
 pub(crate) mod relations;
 pub(crate) mod reports;
+mod room_cache;
 mod rooms;
 pub(crate) mod search;
 pub(crate) mod statement;
@@ -33,7 +35,7 @@ mod txns;
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use landbridge_sql::{Db, DbOptions, SqlError, Tx, WriteError, Writer, WriterOptions};
+use landbridge_sql::{Db, DbOptions, SqlError, Step, Tx, WriteError, Writer, WriterOptions};
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -45,7 +47,7 @@ pub(crate) use self::{
     rooms::{CurrentState, RoomInfo},
     txns::TxnKey,
 };
-use crate::stream::Position;
+use crate::stream::{Position, Waiters};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,11 +92,22 @@ impl From<WriteError> for StoreError {
 /// A small write of any service: it commits together with everybody else's and gets a place in the log.
 #[async_trait]
 pub trait Write: Send + Sync + 'static {
+    /// The statements that are all of this write, where it needs to read nothing: a round of such writes is one call of the
+    /// engine. `None`, as by default: ask [`Write::write`].
+    fn steps(&self, _position: Position) -> Option<Vec<Step<'_>>> {
+        None
+    }
+
     /// Writes, inside the transaction. May run again after a failed round, so nothing in memory may change here.
     ///
     /// # Errors
     /// Any error undoes this write, and no other.
-    async fn write(&self, tx: &mut Tx<'_>, position: Position) -> Result<(), SqlError>;
+    async fn write(&self, tx: &mut Tx<'_>, position: Position) -> Result<(), SqlError> {
+        for step in self.steps(position).unwrap_or_default() {
+            tx.execute_step(step).await?;
+        }
+        Ok(())
+    }
 
     /// Called after the commit, before readers are woken and the writer's caller is answered, in commit order.
     fn committed(&self, _position: Position) {}
@@ -153,6 +166,10 @@ impl Store {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Position> {
         self.log.subscribe()
+    }
+
+    pub(crate) fn waiters(&self) -> &Arc<Waiters> {
+        &self.log.waiters
     }
 
     /// Commits `write` together with everybody else's and returns its place in the log.

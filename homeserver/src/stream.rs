@@ -3,12 +3,17 @@
 //! A place is a [`Position`]. Positions are given out inside the commit, in commit order, and never go backwards, not even
 //! over a restart. Readers are woken after the commit, so whoever sees a position can read everything up to it.
 
+mod waiters;
+
 use std::{fmt, num::ParseIntError, str::FromStr, sync::Arc};
 
+use ruma::OwnedUserId;
 use tokio::sync::watch;
 
+use self::waiters::Wait;
+pub(crate) use self::waiters::{Concern, Waiters};
 use crate::{
-    rooms::Event,
+    rooms::{Event, RoomNid},
     store::{Store, StoreError, Write},
 };
 
@@ -84,6 +89,11 @@ impl Stream {
             // The store is closing: nothing more will ever come.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Begins to wait for what happens in these rooms, or to this user.
+    pub(crate) fn wait_for(&self, user: OwnedUserId, rooms: Box<[RoomNid]>) -> Wait {
+        self.store.waiters().wait(user, rooms)
     }
 
     /// Reads room events after `after`, up to and including `up_to`, oldest first, at most `limit`.

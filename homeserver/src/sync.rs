@@ -16,14 +16,15 @@ mod token;
 mod typing;
 mod typists;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ruma::{
-    OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId,
+    OwnedDeviceId, OwnedUserId, UserId,
     api::client::{filter::FilterDefinition, sync::sync_events::v3::Response},
 };
 use tokio::time::Instant;
 
+use self::build::Built;
 pub(crate) use self::device_lists::device_changes;
 pub use self::{
     filter::EventFilter,
@@ -42,7 +43,7 @@ use crate::{
     devices::{Keys, ToDevice},
     http::error::ApiError,
     push::Unread,
-    rooms::{Event, Rooms},
+    rooms::{Event, RoomNid, Rooms},
     stream::{Position, Stream},
     users::AccountData,
 };
@@ -116,32 +117,34 @@ impl Sync {
             let Some(since) = request.since.map(|since| SyncToken { position: built.until, ..since }) else {
                 return Ok(built.response);
             };
-            let news = self.news_after(since.position, &request.user_id, &built.joined);
+            let Built { response, joined, .. } = built;
+            let news = self.news_after(since.position, &request.user_id, joined);
             match tokio::time::timeout_at(deadline, news).await {
                 Ok(news) => request.since = Some(SyncToken { position: news?, ..since }),
-                Err(_) => return Ok(built.response),
+                Err(_) => return Ok(response),
             }
         }
     }
 
-    /// Waits until something happens that may concern the user; gives the place before it. What happens in other rooms is passed
-    /// over without looking anything up.
+    /// Waits until something happens that may concern the user; gives the place before it. What happens in other rooms wakes nobody.
     async fn news_after(
         &self,
-        mut position: Position,
+        position: Position,
         user_id: &UserId,
-        joined: &HashSet<OwnedRoomId>,
+        joined: Box<[RoomNid]>,
     ) -> Result<Position, ApiError> {
-        loop {
-            let head = self.sources.stream.wait_past(position).await;
+        let concerns =
+            |event: &Event| joined.contains(&event.room) || event.state_key.as_deref() == Some(user_id.as_str());
+        let wait = self.sources.stream.wait_for(user_id.to_owned(), joined.clone());
+        let head = self.sources.stream.position();
+        if head > position {
             let events = self.sources.stream.read(position, head, LOOKED_AT).await?;
             let all_are_events = i64::try_from(events.len()).is_ok_and(|count| count == head.0 - position.0);
-            let concerns =
-                |event: &Event| joined.contains(&event.room_id) || event.state_key.as_deref() == Some(user_id.as_str());
             if !all_are_events || events.iter().any(|event| concerns(event)) {
                 return Ok(position);
             }
-            position = head;
         }
+        drop(joined);
+        Ok(wait.news().await)
     }
 }

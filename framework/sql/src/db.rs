@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use serde::Serialize;
 use sqlx::{
-    AssertSqlSafe, Postgres, Row as _, Sqlite, Transaction,
+    Postgres, Row as _, Sqlite, Transaction,
     postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow},
     query::Query,
     sqlite::{
@@ -13,7 +13,7 @@ use sqlx::{
     },
 };
 
-use crate::{Migration, SqlError, Value, migrate::migrator};
+use crate::{Migration, SqlError, Step, Value, migrate::migrator, round::Told};
 
 /// How much of an acknowledged commit survives a power cut.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,13 +32,23 @@ pub struct DbOptions {
     pub durability: Durability,
     /// How many connections may read at once.
     pub readers: u32,
+    /// How much of a SQLite database the writing connection keeps in memory, in KiB.
+    pub writer_cache: u32,
+    /// How much of it each reading connection keeps, in KiB. Every commit makes them forget it.
+    pub reader_cache: u32,
     /// The table that remembers which migrations ran; one per schema that lives in the database.
     pub migrations_table: &'static str,
 }
 
 impl Default for DbOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, readers: 4, migrations_table: "_migrations" }
+        Self {
+            durability: Durability::Full,
+            readers: 4,
+            writer_cache: 8192,
+            reader_cache: 2048,
+            migrations_table: "_migrations",
+        }
     }
 }
 
@@ -76,12 +86,21 @@ pub struct BatchSql {
 impl BatchSql {
     /// Reads a template.
     pub fn new(template: &'static str) -> Self {
-        let sqlite = template.replace("{rows}", "json_each($1)");
+        // Rows in binary form: in the text form each cell that is read of a row writes and parses the whole row again.
+        let sqlite = template.replace("{rows}", "jsonb_each($1)");
         let postgres = template.replace("{rows}", "json_array_elements($1::json) AS rows(value)");
         Self {
             sqlite: replace_bytes(&sqlite, |cell| format!("unhex(value->>{cell})")),
             postgres: replace_bytes(&postgres, |cell| format!("decode(value->>{cell}, 'hex')")),
         }
+    }
+
+    pub(crate) fn sqlite(&self) -> &str {
+        &self.sqlite
+    }
+
+    pub(crate) fn postgres(&self) -> &str {
+        &self.postgres
     }
 }
 
@@ -157,18 +176,18 @@ impl Db {
             .synchronous(synchronous)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10))
-            .statement_cache_capacity(256)
-            .pragma("temp_store", "memory")
-            .pragma("cache_size", "-8000");
+            .statement_cache_capacity(128)
+            .pragma("temp_store", "memory");
+        let cached = |kibibytes: u32| connect.clone().pragma("cache_size", format!("-{kibibytes}"));
         let pool = |size: u32| SqlitePoolOptions::new().max_connections(size).idle_timeout(None).max_lifetime(None);
-        let writer = pool(1).connect_with(connect.clone()).await?;
+        let writer = pool(1).connect_with(cached(options.writer_cache)).await?;
         migrator(migrations, options.migrations_table, |step| step.sqlite)
             .run(&writer)
             .await
             .map_err(SqlError::Migration)?;
         let readers = pool(options.readers.max(1))
             .min_connections(1)
-            .connect_with(connect.read_only(true).create_if_missing(false))
+            .connect_with(cached(options.reader_cache).read_only(true).create_if_missing(false))
             .await?;
         Ok(Self::Sqlite { writer, readers })
     }
@@ -192,46 +211,6 @@ impl Db {
             Self::Sqlite { writer, .. } => Tx::Sqlite(begin_writing(writer).await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
-    }
-
-    /// Runs statements over many rows in one transaction. On SQLite all of it is one call to the engine, which costs a thread
-    /// switch each; on PostgreSQL it is one call each.
-    ///
-    /// # Errors
-    /// As [`SqlError`] sorts them; then nothing was written.
-    pub async fn commit_batches(&self, batches: Vec<(&'static BatchSql, String)>) -> Result<(), SqlError> {
-        if batches.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::Sqlite { writer, .. } => {
-                let mut text = String::with_capacity(256 * (batches.len() + 1));
-                text.push_str("BEGIN IMMEDIATE;");
-                for (number, (sql, _)) in batches.iter().enumerate() {
-                    text.push_str(&sql.sqlite.replace("json_each($1)", &format!("json_each(${})", number + 1)));
-                    text.push(';');
-                }
-                text.push_str("COMMIT");
-                let mut connection = writer.acquire().await?;
-                let mut query = sqlx::query(AssertSqlSafe(text));
-                for (_, rows) in batches {
-                    query = query.bind(rows);
-                }
-                if let Err(error) = query.execute(&mut *connection).await {
-                    // Where BEGIN itself failed there is nothing to undo; the engine says so, and that is no news.
-                    let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
-                    return Err(error.into());
-                }
-            }
-            Self::Postgres(pool) => {
-                let mut tx = pool.begin().await?;
-                for (sql, rows) in batches {
-                    sqlx::query(sql.postgres.as_str()).bind(rows).execute(&mut *tx).await?;
-                }
-                tx.commit().await?;
-            }
-        }
-        Ok(())
     }
 
     /// Begins a transaction that only reads, and sees one snapshot throughout.
@@ -371,17 +350,27 @@ impl Tx<'_> {
         self.execute_encoded(sql, encode(rows)?).await
     }
 
-    /// The same, where the rows are encoded already: a JSON array of arrays.
-    ///
-    /// # Errors
-    /// As [`SqlError`] sorts them.
-    pub async fn execute_encoded(&mut self, sql: &'static BatchSql, rows: String) -> Result<u64, SqlError> {
+    async fn execute_encoded(&mut self, sql: &'static BatchSql, rows: String) -> Result<u64, SqlError> {
         Ok(match self {
             Self::Sqlite(tx) => sqlx::query(sql.sqlite.as_str()).bind(rows).execute(&mut **tx).await?.rows_affected(),
             Self::Postgres(tx) => {
                 sqlx::query(sql.postgres.as_str()).bind(rows).execute(&mut **tx).await?.rows_affected()
             }
         })
+    }
+
+    /// Runs a statement of a round.
+    ///
+    /// # Errors
+    /// As [`SqlError`] sorts them.
+    pub async fn execute_step(&mut self, step: Step<'_>) -> Result<(), SqlError> {
+        let told = Told::of(&step);
+        let touched = match step {
+            Step::Rows(sql, rows) => self.execute_encoded(sql, rows).await?,
+            Step::One { sql, values, .. } => self.execute(sql, &values).await?,
+        };
+        told.tell(touched);
+        Ok(())
     }
 
     /// Runs a statement over many rows at once and reads what it returns (`… RETURNING …`, or a `SELECT` over keys).
@@ -512,7 +501,7 @@ impl Row {
     );
 }
 
-fn bind_sqlite<'q>(
+pub(crate) fn bind_sqlite<'q>(
     mut query: Query<'q, Sqlite, SqliteArguments>,
     values: &[Value<'_>],
 ) -> Query<'q, Sqlite, SqliteArguments> {
@@ -526,7 +515,7 @@ fn bind_sqlite<'q>(
     query
 }
 
-fn bind_postgres<'q>(
+pub(crate) fn bind_postgres<'q>(
     mut query: Query<'q, Postgres, PgArguments>,
     values: &[Value<'_>],
 ) -> Query<'q, Postgres, PgArguments> {

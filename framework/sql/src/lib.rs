@@ -10,11 +10,13 @@
 mod db;
 mod error;
 mod migrate;
+mod round;
 mod value;
 mod writer;
 
 pub use db::{BatchSql, Db, DbOptions, Durability, Row, Tx};
 pub use error::SqlError;
 pub use migrate::Migration;
+pub use round::Step;
 pub use value::Value;
 pub use writer::{Apply, Round, WriteError, Writer, WriterOptions};

@@ -8,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{BatchSql, Db, SqlError, Tx};
+use crate::{Db, SqlError, Step, Tx};
 
 /// Says how a round of operations becomes statements. Implementors gather all rows for one table into one statement.
 #[async_trait]
@@ -29,7 +29,7 @@ pub trait Apply: Send + Sync + 'static {
     ///
     /// # Errors
     /// As for [`Apply::apply`].
-    fn prepare(&self, _ops: &[Self::Op]) -> Result<Option<Round<Self::Done>>, SqlError> {
+    fn prepare<'a>(&self, _ops: &'a [Self::Op]) -> Result<Option<Round<'a, Self::Done>>, SqlError> {
         Ok(None)
     }
 
@@ -37,11 +37,11 @@ pub trait Apply: Send + Sync + 'static {
     fn committed(&self, _ops: &[Self::Op], _done: &[Self::Done]) {}
 }
 
-/// A round of operations as statements over many rows.
+/// A round of operations as statements.
 #[derive(Debug)]
-pub struct Round<D> {
-    /// The statements, in order, each with its rows as a JSON array of arrays.
-    pub batches: Vec<(&'static BatchSql, String)>,
+pub struct Round<'a, D> {
+    /// The statements, in order.
+    pub steps: Vec<Step<'a>>,
     /// What the callers learn after the commit.
     pub done: Vec<D>,
 }
@@ -178,8 +178,8 @@ async fn one_by_one<A: Apply>(db: &Db, apply: &A, ops: Vec<A::Op>, answers: Vec<
 
 async fn commit<A: Apply>(db: &Db, apply: &A, ops: &[A::Op]) -> Result<Vec<A::Done>, SqlError> {
     let done = match apply.prepare(ops)? {
-        Some(Round { batches, done }) => {
-            db.commit_batches(batches).await?;
+        Some(Round { steps, done }) => {
+            db.commit_round(steps).await?;
             done
         }
         None => {
@@ -195,7 +195,10 @@ async fn commit<A: Apply>(db: &Db, apply: &A, ops: &[A::Op]) -> Result<Vec<A::Do
 
 #[cfg(test)]
 mod tests {
-    use std::sync::LazyLock;
+    use std::sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    };
 
     use super::*;
     use crate::{BatchSql, DbOptions, Migration};
@@ -236,14 +239,14 @@ mod tests {
         async fn apply(&self, _: &[Self::Op], _: &mut Tx<'_>) -> Result<Vec<i64>, SqlError> {
             unreachable!("it is prepared")
         }
-        fn prepare(&self, ops: &[Self::Op]) -> Result<Option<Round<i64>>, SqlError> {
+        fn prepare<'a>(&self, ops: &'a [Self::Op]) -> Result<Option<Round<'a, i64>>, SqlError> {
             let rows: Vec<(&str, i64, &str)> = ops.iter().map(|(id, n)| (id.as_str(), *n, "00ff")).collect();
             let twice: Vec<(String, i64, &str)> = ops.iter().map(|(id, n)| (format!("{id}2"), *n, "00ff")).collect();
-            let batches = vec![
-                (&*INSERT, serde_json::to_string(&rows).unwrap()),
-                (&*INSERT, serde_json::to_string(&twice).unwrap()),
+            let steps = vec![
+                Step::Rows(&INSERT, serde_json::to_string(&rows).unwrap()),
+                Step::Rows(&INSERT, serde_json::to_string(&twice).unwrap()),
             ];
-            Ok(Some(Round { batches, done: ops.iter().map(|(_, n)| *n).collect() }))
+            Ok(Some(Round { steps, done: ops.iter().map(|(_, n)| *n).collect() }))
         }
     }
 
@@ -267,6 +270,31 @@ mod tests {
     async fn a_prepared_round_is_one_transaction() {
         let dir = tempfile::tempdir().unwrap();
         prepared_story(&format!("sqlite:{}", dir.path().join("t.db").display())).await;
+    }
+
+    #[tokio::test]
+    async fn a_round_tells_how_many_rows_each_of_its_statements_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", dir.path().join("t.db").display());
+        let db = Db::open(&address, STEPS, DbOptions::default()).await.unwrap();
+        let rows = [("a", 1, "00"), ("b", 2, "00"), ("c", 2, "00")];
+        let (raised, dropped) = (Arc::new(AtomicU64::new(9)), Arc::new(AtomicU64::new(9)));
+        let steps = vec![
+            Step::Rows(&INSERT, serde_json::to_string(&rows).unwrap()),
+            Step::One {
+                sql: "UPDATE note SET n = $2 WHERE n = $1",
+                values: vec![2.into(), 3.into()],
+                touched: Some(raised.clone()),
+            },
+            Step::One {
+                sql: "DELETE FROM note WHERE id = $1",
+                values: vec!["nobody".into()],
+                touched: Some(dropped.clone()),
+            },
+        ];
+        db.commit_round(steps).await.unwrap();
+        assert_eq!((raised.load(Ordering::Acquire), dropped.load(Ordering::Acquire)), (2, 0));
+        db.close().await;
     }
 
     async fn story(address: &str) {

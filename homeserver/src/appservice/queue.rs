@@ -3,6 +3,7 @@
 //! [spec]: https://spec.matrix.org/v1.19/application-service-api/#pushing-events
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -182,7 +183,8 @@ impl Queue {
             }
         }
         let mut statements = vec![table::clear_members(id), table::put_cursor(id, &cursor)];
-        statements.extend(pairs.iter().map(|(room, user)| table::add_member(id, room.as_str(), user.as_str())));
+        let rows: Vec<_> = pairs.iter().map(|(room, user)| (id, room.as_str(), user.as_str())).collect();
+        statements.push(table::add_members(&rows)?);
         self.local.write(statements).await?;
         Ok((cursor, Interest::load(pairs)))
     }
@@ -289,10 +291,20 @@ impl Queue {
             progress.to_device_after = flight.txn.to_device_end;
             progress.pending.push(device_keys::delete_of_service(id, position, number));
         }
-        progress.pending.extend(flight.changes.iter().map(|change| {
-            let (room, user) = (change.room_id.as_str(), change.user_id.as_str());
-            if change.joined { table::add_member(id, room, user) } else { table::remove_member(id, room, user) }
-        }));
+        // Of several changes of one membership the last counts.
+        let changes = flight.changes.iter().map(|change| ((&*change.room_id, &*change.user_id), change.joined));
+        let last: HashMap<_, _> = changes.collect();
+        let rows = |joined: bool| -> Vec<_> {
+            let those = last.iter().filter(|(_, last)| **last == joined);
+            those.map(|((room, user), _)| (id, room.as_str(), user.as_str())).collect()
+        };
+        let (added, removed) = (rows(true), rows(false));
+        if !added.is_empty() {
+            progress.pending.extend(table::add_members(&added));
+        }
+        if !removed.is_empty() {
+            progress.pending.extend(table::remove_members(&removed));
+        }
     }
 
     /// The service never took it, so it may be split: the parts are new transactions with new ids. What is still too large alone is

@@ -24,7 +24,7 @@ use super::{
 use crate::store::{CurrentState, MembershipRow, NewEvent, RoomInfo, RoomWrite, Store, TxnKey};
 
 /// How many state events a room's task keeps at hand.
-const STATE_AT_HAND: usize = 4096;
+const STATE_AT_HAND: usize = 512;
 /// How many transaction ids a room's task remembers.
 const TXNS_AT_HAND: usize = 1024;
 
@@ -42,7 +42,7 @@ pub(super) struct Core {
     state: HashMap<KeyIndex, Arc<Event>>,
     fresh: Fresh,
     number: u64,
-    txns: HashMap<TxnKey, Arc<Event>>,
+    txns: HashMap<TxnKey, EventNid>,
     txn_order: VecDeque<TxnKey>,
 }
 
@@ -160,8 +160,11 @@ impl Core {
     }
 
     /// Where an earlier repetition of a request led.
-    pub(super) fn known_txn(&self, key: &TxnKey) -> Option<Arc<Event>> {
-        self.txns.get(key).cloned()
+    pub(super) async fn known_txn(&self, key: Option<&TxnKey>) -> Result<Option<Arc<Event>>, RoomError> {
+        match key.and_then(|key| self.txns.get(key)) {
+            Some(nid) => self.event_by_nid(*nid).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// One event of the current state.
@@ -406,9 +409,9 @@ impl Core {
     pub(super) fn finish(&mut self, batch: Batch) -> RoomWrite {
         let after = self.number;
         self.number += 1;
-        let txn = batch.txn.and_then(|key| batch.events.last().map(|new| (key, new.event.clone())));
-        if let Some((key, event)) = &txn {
-            self.remember_txn(*key, event.clone());
+        let txn = batch.txn.and_then(|key| batch.events.last().map(|new| (key, new.event.nid)));
+        if let Some((key, nid)) = txn {
+            self.remember_txn(key, nid);
         }
         RoomWrite {
             room: self.room.clone(),
@@ -420,7 +423,7 @@ impl Core {
             events: batch.events,
             memberships: batch.memberships,
             redactions: batch.redactions,
-            txn: txn.map(|(key, event)| (key, event.nid)),
+            txn,
             aliases: batch.aliases,
             publish: batch.publish,
             current: CurrentState { root: self.root, extremities: self.heads.iter().map(|head| head.nid).collect() },
@@ -432,8 +435,8 @@ impl Core {
         self.fresh.committed(number, self.number);
     }
 
-    fn remember_txn(&mut self, key: TxnKey, event: Arc<Event>) {
-        self.txns.insert(key, event);
+    fn remember_txn(&mut self, key: TxnKey, nid: EventNid) {
+        self.txns.insert(key, nid);
         self.txn_order.push_back(key);
         if self.txn_order.len() > TXNS_AT_HAND
             && let Some(oldest) = self.txn_order.pop_front()

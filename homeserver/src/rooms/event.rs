@@ -180,6 +180,17 @@ impl Event {
         }
     }
 
+    /// About how many bytes it takes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        /// What the allocator and the length of a text take besides.
+        const TEXT: usize = 16;
+        let ids = self.prev_events.iter().chain(&self.auth_events).map(|id| id.as_str().len() + size_of_val(id) + TEXT);
+        let state_key = self.state_key.as_ref().map_or(0, |state_key| state_key.len() + TEXT);
+        let txn = self.txn.as_ref().map_or(0, |txn| txn.device.len() + txn.txn_id.len() + 2 * TEXT);
+        let own = self.event_id.as_str().len() + self.room_id.as_str().len() + self.sender.as_str().len() + 3 * TEXT;
+        size_of::<Self>() + self.json.len() + self.content.get().len() + own + ids.sum::<usize>() + state_key + txn
+    }
+
     /// Its place in the log; [`Position::START`] for an event that is not in the log (yet).
     pub fn position(&self) -> Position {
         Position(self.position.load(Ordering::Acquire))

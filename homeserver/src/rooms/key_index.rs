@@ -1,14 +1,14 @@
 //! The dense index of a room's `(type, state_key)` pairs, in memory.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::KeyIndex;
 
 /// Numbers pairs from 0, in the order they appear.
 #[derive(Debug, Default)]
 pub(super) struct KeyTable {
-    by_kind: HashMap<String, HashMap<String, KeyIndex>>,
-    pairs: Vec<(String, String)>,
+    by_kind: HashMap<Arc<str>, HashMap<Arc<str>, KeyIndex>>,
+    pairs: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl KeyTable {
@@ -34,14 +34,16 @@ impl KeyTable {
     /// Gives a new pair the next place.
     pub(super) fn add(&mut self, kind: &str, state_key: &str) -> KeyIndex {
         let index = self.next();
-        self.by_kind.entry(kind.to_owned()).or_default().insert(state_key.to_owned(), index);
-        self.pairs.push((kind.to_owned(), state_key.to_owned()));
+        let kind = self.by_kind.get_key_value(kind).map_or_else(|| Arc::from(kind), |(kind, _)| kind.clone());
+        let state_key: Arc<str> = state_key.into();
+        self.by_kind.entry(kind.clone()).or_default().insert(state_key.clone(), index);
+        self.pairs.push((kind, state_key));
         index
     }
 
     /// The pair at a place.
     pub(super) fn pair(&self, index: KeyIndex) -> Option<(&str, &str)> {
-        self.pairs.get(usize::try_from(index.0).ok()?).map(|(kind, state_key)| (kind.as_str(), state_key.as_str()))
+        self.pairs.get(usize::try_from(index.0).ok()?).map(|(kind, state_key)| (&**kind, &**state_key))
     }
 }
 

@@ -7,7 +7,7 @@ use ruma::{
     events::{StateEventType, TimelineEventType},
 };
 
-use super::{Event, MemberProfile, Membership, RoomError, Rooms, directory::text_field};
+use super::{Event, MemberProfile, Membership, RoomError, RoomNid, Rooms, directory::text_field};
 use crate::{store::memberships::Forget, stream::Position};
 
 /// How one user stands to one room.
@@ -15,6 +15,8 @@ use crate::{store::memberships::Forget, stream::Position};
 pub struct RoomMembership {
     /// The room.
     pub room_id: OwnedRoomId,
+    /// The server's own number of the room.
+    pub room: RoomNid,
     /// How the user stands to it.
     pub membership: Membership,
     /// Who said so: not the user, where the user was kicked, banned or invited.
@@ -177,6 +179,21 @@ impl Rooms {
         limit: i64,
     ) -> Result<(Vec<OwnedRoomId>, u64), RoomError> {
         Ok(self.context.store.mutual_rooms(one, other, after, limit).await?)
+    }
+
+    /// The first few users, but for one, who stand to a room in one of these ways, in the order they came to.
+    ///
+    /// # Errors
+    /// [`RoomError::NotFound`] where there is no such room.
+    pub async fn first_members(
+        &self,
+        room_id: &RoomId,
+        but: &UserId,
+        standing: [Membership; 2],
+        limit: u32,
+    ) -> Result<Vec<OwnedUserId>, RoomError> {
+        let room = self.known_room(room_id).await?;
+        Ok(self.context.store.first_members(room.nid, but, standing, limit).await?)
     }
 
     /// Whether two users are joined to a room together.

@@ -204,7 +204,7 @@ impl Core {
         batch: &mut Batch,
     ) -> Result<Arc<Event>, RoomError> {
         let key = change.txn.as_ref().map(|txn| TxnKey::new(&change.sender, &change.room_id, MEMBER, txn));
-        if let Some(event) = key.as_ref().and_then(|key| self.known_txn(key)) {
+        if let Some(event) = self.known_txn(key.as_ref()).await? {
             return Ok(event);
         }
         let stands = self.state_event(&StateEventType::RoomMember, change.target.as_str()).await?;

@@ -70,16 +70,17 @@ impl Rooms {
         let last = self.readable_up_to(&room, &user).await?.ok_or_else(refused)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let store = &self.context.store;
-        let (start, found) = match direction {
+        let (start, after, up_to) = match direction {
             Direction::Backward => {
                 let start = from.unwrap_or(last).min(last);
-                (start, store.room_log_backward(room.nid, to.unwrap_or(Position::START), start, limit).await?)
+                (start, to.unwrap_or(Position::START), start)
             }
             Direction::Forward => {
                 let start = from.unwrap_or(Position::START);
-                (start, store.room_log_forward(room.nid, start, to.unwrap_or(last).min(last), limit).await?)
+                (start, start, to.unwrap_or(last).min(last))
             }
         };
+        let found = store.room_log(room.nid, after, up_to, direction, limit).await?;
         let end = found.last().filter(|_| found.len() == limit).map(|event| match direction {
             Direction::Backward => Position(event.position().0 - 1),
             Direction::Forward => event.position(),
@@ -102,7 +103,8 @@ impl Rooms {
     ) -> Result<TimelineSlice, RoomError> {
         let room = self.known_room(room_id).await?;
         let limit = limit.min(MAX_PAGE);
-        let mut events = self.context.store.room_log_backward(room.nid, after, up_to, limit + 1).await?;
+        let store = &self.context.store;
+        let mut events = store.room_log(room.nid, after, up_to, Direction::Backward, limit + 1).await?;
         let limited = events.len() > limit;
         events.truncate(limit);
         events.reverse();

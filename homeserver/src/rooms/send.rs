@@ -137,7 +137,7 @@ impl Core {
     pub(super) async fn send(&mut self, outgoing: Outgoing, batch: &mut Batch) -> Result<Arc<Event>, RoomError> {
         let key =
             outgoing.txn.as_ref().map(|txn| TxnKey::new(&outgoing.sender, &outgoing.room_id, &outgoing.kind, txn));
-        if let Some(event) = key.as_ref().and_then(|key| self.known_txn(key)) {
+        if let Some(event) = self.known_txn(key.as_ref()).await? {
             return Ok(event);
         }
         let mut content = build::canonical(&outgoing.content)?;

@@ -6,7 +6,8 @@ use ruma::{OwnedEventId, RoomId, UserId, events::StateEventType};
 use serde_json::value::RawValue;
 
 use super::{
-    Event, EventNid, Membership, RoomError, RoomMembership, Rooms, Root, authorize, directory::text_field, state_tree,
+    Event, EventNid, Membership, RoomError, RoomMembership, Rooms, Root, authorize, directory::text_field,
+    membership::MEMBER, state_tree,
 };
 use crate::{store::RoomInfo, stream::Position};
 
@@ -77,6 +78,20 @@ impl Rooms {
         let entries = state_tree::entries(&self.context.store, root).await?;
         let nids: Vec<EventNid> = entries.into_iter().map(|(_, nid)| nid).collect();
         Ok(self.context.store.events(&nids).await?)
+    }
+
+    /// The events of a state of a room but for those of its members. Costs what there is of them, not how many members there are.
+    ///
+    /// # Errors
+    /// [`RoomError::NotFound`] where there is no such room.
+    pub async fn state_without_members(&self, room_id: &RoomId, root: Root) -> Result<Vec<Arc<Event>>, RoomError> {
+        let room = self.known_room(room_id).await?;
+        let store = &self.context.store;
+        let mut nids = Vec::new();
+        for index in store.key_indices_but(room.nid, MEMBER).await? {
+            nids.extend(state_tree::get(store, root, index).await?);
+        }
+        Ok(store.events(&nids).await?)
     }
 
     /// The state of a room after everything up to and including `position`; the empty state before the room was made.

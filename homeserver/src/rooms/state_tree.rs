@@ -8,10 +8,13 @@
 //! *Invariant:* a node holds at least one entry, and the root of a tree of several levels holds more than its first slot: there is
 //! exactly one tree per state.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+mod slots;
+
+use std::{fmt, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
+use self::slots::Slots;
 use super::{EventNid, KeyIndex};
 
 const BITS: u32 = 6;
@@ -59,12 +62,20 @@ impl From<NodeId> for Root {
 /// A node: a leaf of events, or a level of nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Node {
-    Leaf(BTreeMap<u8, EventNid>),
+    Leaf(Slots<EventNid>),
     /// The level is that of the node itself, from 1.
-    Inner(u8, BTreeMap<u8, NodeId>),
+    Inner(u8, Slots<NodeId>),
 }
 
 impl Node {
+    /// A node of a level, with nothing in it.
+    fn empty(level: u8) -> Self {
+        match level {
+            0 => Self::Leaf(Slots::default()),
+            level => Self::Inner(level, Slots::default()),
+        }
+    }
+
     fn level(&self) -> u8 {
         match self {
             Self::Leaf(_) => 0,
@@ -72,26 +83,41 @@ impl Node {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    fn taken(&self) -> u64 {
         match self {
-            Self::Leaf(slots) => slots.is_empty(),
-            Self::Inner(_, slots) => slots.is_empty(),
+            Self::Leaf(slots) => slots.taken(),
+            Self::Inner(_, slots) => slots.taken(),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken() == 0
+    }
+
+    fn get(&self, slot: u8) -> Option<Entry> {
+        match self {
+            Self::Leaf(slots) => slots.get(slot).map(Entry::Event),
+            Self::Inner(_, slots) => slots.get(slot).map(Entry::Node),
+        }
+    }
+
+    /// How many bytes it takes in memory.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Leaf(slots) => size_of_val(slots.values()),
+                Self::Inner(_, slots) => size_of_val(slots.values()),
+            }
     }
 
     /// The bytes: level, the slots that are taken as 64 bits, then each slot (a leaf's as varints, a level's as hashes).
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![self.level()];
-        let bits = |slots: &mut dyn Iterator<Item = &u8>| slots.fold(0u64, |bits, slot| bits | 1 << slot);
+        let mut out = Vec::with_capacity(9 + 16 * FANOUT);
+        out.push(self.level());
+        out.extend(self.taken().to_be_bytes());
         match self {
-            Self::Leaf(slots) => {
-                out.extend(bits(&mut slots.keys()).to_be_bytes());
-                slots.values().for_each(|nid| put_varint(&mut out, nid.0.unsigned_abs()));
-            }
-            Self::Inner(_, slots) => {
-                out.extend(bits(&mut slots.keys()).to_be_bytes());
-                slots.values().for_each(|id| out.extend(id.0));
-            }
+            Self::Leaf(slots) => slots.values().iter().for_each(|nid| put_varint(&mut out, nid.0.unsigned_abs())),
+            Self::Inner(_, slots) => slots.values().iter().for_each(|id| out.extend(id.0)),
         }
         out
     }
@@ -99,19 +125,17 @@ impl Node {
     /// The inverse of [`Node::encode`]; `None` for anything else.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&level, rest) = bytes.split_first()?;
-        let (bits, mut rest) = rest.split_at_checked(8)?;
-        let bits = u64::from_be_bytes(bits.try_into().ok()?);
-        let slots = (0..64u8).filter(|slot| bits >> slot & 1 == 1);
+        let (taken, mut rest) = rest.split_at_checked(8)?;
+        let taken = u64::from_be_bytes(taken.try_into().ok()?);
         let node = if level == 0 {
-            let read = slots.map(|slot| Some((slot, EventNid(i64::try_from(take_varint(&mut rest)?).ok()?))));
-            Self::Leaf(read.collect::<Option<_>>()?)
+            Self::Leaf(Slots::read(taken, || Some(EventNid(i64::try_from(take_varint(&mut rest)?).ok()?)))?)
         } else {
-            let read = slots.map(|slot| {
+            let slots = Slots::read(taken, || {
                 let (id, tail) = rest.split_at_checked(16)?;
                 rest = tail;
-                Some((slot, NodeId(id.try_into().ok()?)))
+                Some(NodeId(id.try_into().ok()?))
             });
-            Self::Inner(level, read.collect::<Option<_>>()?)
+            Self::Inner(level, slots?)
         };
         (rest.is_empty() && level <= MAX_LEVEL).then_some(node)
     }
@@ -178,12 +202,10 @@ pub(crate) async fn get<N: Nodes>(nodes: &N, root: Root, index: KeyIndex) -> Res
             return Ok(None);
         }
         top = false;
-        match &*node {
-            Node::Leaf(slots) => return Ok(slots.get(&slot(index.0, 0)).copied()),
-            Node::Inner(level, slots) => match slots.get(&slot(index.0, *level)) {
-                Some(child) => id = *child,
-                None => return Ok(None),
-            },
+        match node.get(slot(index.0, node.level())) {
+            Some(Entry::Event(nid)) => return Ok(Some(nid)),
+            Some(Entry::Node(child)) => id = child,
+            None => return Ok(None),
         }
     }
 }
@@ -209,7 +231,7 @@ pub(crate) async fn set<N: Nodes>(
     };
     if let Some((id, node)) = &mut top {
         while node.level() < level {
-            let parent = Arc::new(Node::Inner(node.level() + 1, BTreeMap::from([(0, *id)])));
+            let parent = Arc::new(Node::Inner(node.level() + 1, Slots::default().with(0, Some(*id))));
             *id = parent.id();
             *node = parent.clone();
             made.push((*id, parent));
@@ -218,54 +240,38 @@ pub(crate) async fn set<N: Nodes>(
     let grown = made.clone();
     made.pop();
     // Down to the leaf, remembering the way; then up again, renaming.
-    let mut way: Vec<Node> = Vec::new();
-    let mut here = top.map(|(_, node)| (*node).clone());
+    let mut way: Vec<Arc<Node>> = Vec::new();
+    let mut here = top.map(|(_, node)| node);
     for level in (0..=level).rev() {
-        let node = here.take().unwrap_or_else(|| match level {
-            0 => Node::Leaf(BTreeMap::new()),
-            level => Node::Inner(level, BTreeMap::new()),
-        });
-        if let Node::Inner(_, slots) = &node
-            && let Some(child) = slots.get(&slot(index.0, level))
-        {
-            here = match grown.iter().find(|(id, _)| id == child) {
-                Some((_, node)) => Some((**node).clone()),
-                None => load_one(nodes, *child).await?.map(|node| (*node).clone()),
+        let node = here.take().unwrap_or_else(|| Arc::new(Node::empty(level)));
+        if let Some(Entry::Node(child)) = node.get(slot(index.0, level)) {
+            here = match grown.iter().find(|(id, _)| *id == child) {
+                Some((_, node)) => Some(node.clone()),
+                None => load_one(nodes, child).await?,
             };
         }
         way.push(node);
     }
     let mut child: Option<NodeId> = None;
-    let mut kept: Option<Node> = None;
-    for (height, mut node) in way.into_iter().rev().enumerate() {
+    let mut kept: Option<Arc<Node>> = None;
+    for (height, node) in way.into_iter().rev().enumerate() {
         let slot = slot(index.0, u8::try_from(height).unwrap_or(MAX_LEVEL));
-        match &mut node {
-            Node::Leaf(slots) => match value {
-                Some(nid) => drop(slots.insert(slot, nid)),
-                None => drop(slots.remove(&slot)),
-            },
-            Node::Inner(_, slots) => match child {
-                Some(id) => drop(slots.insert(slot, id)),
-                None => drop(slots.remove(&slot)),
-            },
-        }
+        let node = Arc::new(match &*node {
+            Node::Leaf(slots) => Node::Leaf(slots.with(slot, value)),
+            Node::Inner(level, slots) => Node::Inner(*level, slots.with(slot, child)),
+        });
         child = (!node.is_empty()).then(|| node.id());
-        if let Some(id) = child {
-            made.push((id, Arc::new(node.clone())));
-        }
+        made.extend(child.map(|id| (id, node.clone())));
         kept = Some(node);
     }
     let Some(mut id) = child else { return Ok((Root::EMPTY, Vec::new())) };
     // A root with nothing but its first slot is one level too high.
-    while let Some(Node::Inner(_, slots)) = &kept
-        && slots.len() == 1
-        && let Some(only) = slots.get(&0).copied()
-    {
+    while let Some(Entry::Node(only)) = kept.as_ref().filter(|node| node.taken() == 1).and_then(|node| node.get(0)) {
         made.retain(|(made, _)| *made != id);
         id = only;
         kept = match made.iter().find(|(made, _)| *made == only) {
-            Some((_, node)) => Some((**node).clone()),
-            None => load_one(nodes, only).await?.map(|node| (*node).clone()),
+            Some((_, node)) => Some(node.clone()),
+            None => load_one(nodes, only).await?,
         };
     }
     Ok((id.into(), made))
@@ -299,11 +305,11 @@ pub(crate) async fn diff<N: Nodes>(nodes: &N, old: Root, new: Root) -> Result<Ve
         let mut below = Vec::new();
         for ((base, old_id, new_id), (old, new)) in pairs.into_iter().zip(loaded) {
             // A tree that is lower than the other hangs below the other's first slot.
-            let old_slots = slots_at(old_id, old.as_deref(), level);
-            let new_slots = slots_at(new_id, new.as_deref(), level);
+            let old_side = side(old_id, old.as_deref(), level);
+            let new_side = side(new_id, new.as_deref(), level);
             for slot in 0..64u8 {
                 let place = base | u32::from(slot).checked_shl(BITS * u32::from(level)).unwrap_or(0);
-                match (old_slots.get(slot), new_slots.get(slot)) {
+                match (old_side.get(slot), new_side.get(slot)) {
                     (a, b) if a == b => {}
                     (a, b) if level == 0 => changes.push(Change {
                         index: KeyIndex(place),
@@ -343,29 +349,28 @@ impl Entry {
     }
 }
 
-/// The slots of a node, seen from a level that may be above it.
-enum Slots<'a> {
+/// One side of a comparison: the slots of a node, seen from a level that may be above it.
+enum Side<'a> {
     None,
     Below(NodeId),
     Node(&'a Node),
 }
 
-impl Slots<'_> {
+impl Side<'_> {
     fn get(&self, slot: u8) -> Option<Entry> {
         match self {
             Self::None => None,
             Self::Below(id) => (slot == 0).then_some(Entry::Node(*id)),
-            Self::Node(Node::Leaf(slots)) => slots.get(&slot).copied().map(Entry::Event),
-            Self::Node(Node::Inner(_, slots)) => slots.get(&slot).copied().map(Entry::Node),
+            Self::Node(node) => node.get(slot),
         }
     }
 }
 
-fn slots_at(id: Option<NodeId>, node: Option<&Node>, level: u8) -> Slots<'_> {
+fn side(id: Option<NodeId>, node: Option<&Node>, level: u8) -> Side<'_> {
     match (id, node) {
-        (Some(id), Some(node)) if node.level() < level => Slots::Below(id),
-        (_, Some(node)) => Slots::Node(node),
-        _ => Slots::None,
+        (Some(id), Some(node)) if node.level() < level => Side::Below(id),
+        (_, Some(node)) => Side::Node(node),
+        _ => Side::None,
     }
 }
 

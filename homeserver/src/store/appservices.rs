@@ -1,7 +1,9 @@
 //! The tables of what has been delivered to application services: `appservice_cursor`, `appservice_txn`,
 //! `appservice_member` and `appservice_refused`.
 
-use landbridge_sql::{Db, SqlError, Value};
+use std::sync::LazyLock;
+
+use landbridge_sql::{BatchSql, Db, SqlError, Value};
 
 use super::statement::{Statement, statement};
 
@@ -113,18 +115,28 @@ pub(crate) async fn members(db: &Db, id: &str) -> Result<Vec<(String, String)>, 
     rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
 }
 
-pub(crate) fn add_member(id: &str, room_id: &str, who: &str) -> Statement {
-    statement!(
-        "INSERT INTO appservice_member (appservice_id, room_id, who) VALUES ($1, $2, $3) \
-         ON CONFLICT (appservice_id, room_id, who) DO NOTHING",
-        id,
-        room_id,
-        who
+static ADD_MEMBERS: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO appservice_member (appservice_id, room_id, who) \
+         SELECT value->>0, value->>1, value->>2 FROM {rows} WHERE true ON CONFLICT (appservice_id, room_id, who) DO NOTHING",
     )
+});
+
+static REMOVE_MEMBERS: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "DELETE FROM appservice_member WHERE (appservice_id, room_id, who) IN \
+         (SELECT value->>0, value->>1, value->>2 FROM {rows})",
+    )
+});
+
+/// Rooms with users in them, as triples that begin with the application service's id.
+pub(crate) fn add_members(rows: &[(&str, &str, &str)]) -> Result<Statement, serde_json::Error> {
+    Statement::rows(&ADD_MEMBERS, rows)
 }
 
-pub(crate) fn remove_member(id: &str, room_id: &str, who: &str) -> Statement {
-    statement!("DELETE FROM appservice_member WHERE appservice_id = $1 AND room_id = $2 AND who = $3", id, room_id, who)
+/// The same, no longer there.
+pub(crate) fn remove_members(rows: &[(&str, &str, &str)]) -> Result<Statement, serde_json::Error> {
+    Statement::rows(&REMOVE_MEMBERS, rows)
 }
 
 pub(crate) fn clear_members(id: &str) -> Statement {

@@ -150,7 +150,7 @@ pub(crate) async fn claim(
     };
     let Some(row) = row else { return Ok(None) };
     let noted = count_changed(user_id, device_id);
-    tx.execute(noted.sql, &noted.values(position)).await?;
+    tx.execute_step(noted.step(position)).await?;
     Ok(Some((row.text(0)?, row.text(1)?)))
 }
 

@@ -7,7 +7,7 @@ use ruma::{EventId, OwnedEventId};
 
 use super::{Store, text};
 use crate::{
-    rooms::{Event, EventFlags, EventMeta, EventNid, EventTxn, KeyIndex, RoomNid, Root},
+    rooms::{Direction, Event, EventFlags, EventMeta, EventNid, EventTxn, KeyIndex, RoomNid, Root},
     stream::Position,
 };
 
@@ -152,50 +152,27 @@ impl Store {
         Ok(self.read_events(&rows)?)
     }
 
-    /// A room's timeline after `after`, up to and including `up_to`, oldest first.
-    pub(crate) async fn room_log_forward(
+    /// A room's timeline after `after`, up to and including `up_to`, the first `limit` in a direction.
+    pub(crate) async fn room_log(
         &self,
         room: RoomNid,
         after: Position,
         up_to: Position,
+        direction: Direction,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, SqlError> {
-        let rows = self
-            .db
-            .fetch_all(
-                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position LIMIT $4"),
-                &[
-                    Value::from(room.0),
-                    Value::from(after.0),
-                    Value::from(up_to.min(self.head()).0),
-                    Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
-                ],
-            )
-            .await?;
-        self.read_events(&rows)
-    }
-
-    /// A room's timeline after `after`, up to and including `up_to`, newest first.
-    pub(crate) async fn room_log_backward(
-        &self,
-        room: RoomNid,
-        after: Position,
-        up_to: Position,
-        limit: usize,
-    ) -> Result<Vec<Arc<Event>>, SqlError> {
-        let rows = self
-            .db
-            .fetch_all(
-                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position DESC LIMIT $4"),
-                &[
-                    Value::from(room.0),
-                    Value::from(after.0),
-                    Value::from(up_to.min(self.head()).0),
-                    Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
-                ],
-            )
-            .await?;
-        self.read_events(&rows)
+        let sql = match direction {
+            Direction::Forward => {
+                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position LIMIT $4")
+            }
+            Direction::Backward => {
+                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position DESC LIMIT $4")
+            }
+        };
+        let up_to = up_to.min(self.head());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = [Value::from(room.0), Value::from(after.0), Value::from(up_to.0), Value::from(limit)];
+        self.read_events(&self.db.fetch_all(sql, &values).await?)
     }
 
     /// What happened in the rooms that a user is joined to, up to and including `up_to`, newest first.

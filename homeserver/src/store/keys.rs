@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Value};
+use landbridge_sql::{BatchSql, Row, SqlError, Value};
 
 use super::{Store, text};
 use crate::rooms::{KeyIndex, RoomNid};
@@ -21,12 +21,21 @@ impl Store {
             .db
             .fetch_all("SELECT idx, type, state_key FROM room_key WHERE room = $1 ORDER BY idx", &[Value::from(room.0)])
             .await?;
-        rows.iter()
-            .map(|row| {
-                let index = u32::try_from(row.int(0)?).map_err(|_| SqlError::Refused("a key index is out of range"))?;
-                Ok((KeyIndex(index), text::decode(row.text(1)?), text::decode(row.text(2)?)))
-            })
-            .collect()
+        rows.iter().map(|row| Ok((index(row)?, text::decode(row.text(1)?), text::decode(row.text(2)?)))).collect()
+    }
+
+    /// The places of all pairs of a room but those of one type, in order.
+    pub(crate) async fn key_indices_but(&self, room: RoomNid, kind: &str) -> Result<Vec<KeyIndex>, SqlError> {
+        // Two ranges of the index on (room, type), where one `<>` would look at every member.
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT idx FROM room_key WHERE room = $1 AND type < $2 \
+                 UNION ALL SELECT idx FROM room_key WHERE room = $1 AND type > $2 ORDER BY idx",
+                &[Value::from(room.0), Value::from(&*text::encode(kind))],
+            )
+            .await?;
+        rows.iter().map(index).collect()
     }
 
     /// The place of one pair in the index of its room.
@@ -49,8 +58,12 @@ impl Store {
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let index = u32::try_from(row.int(0)?).map_err(|_| SqlError::Refused("a key index is out of range"))?;
-        self.log.keys.insert(name, KeyIndex(index));
-        Ok(Some(KeyIndex(index)))
+        let index = index(&row)?;
+        self.log.keys.insert(name, index);
+        Ok(Some(index))
     }
+}
+
+fn index(row: &Row) -> Result<KeyIndex, SqlError> {
+    u32::try_from(row.int(0)?).map(KeyIndex).map_err(|_| SqlError::Refused("a key index is out of range"))
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use landbridge_sql::{Db, SqlError, Tx};
+use landbridge_sql::{Db, SqlError, Step, Tx};
 use parking_lot::Mutex;
 
 use super::{Store, StoreError, Write, device_keys, statement::Statement};
@@ -61,15 +61,14 @@ struct Statements {
     rows: Arc<AtomicU64>,
 }
 
-#[async_trait]
 impl Write for Statements {
-    async fn write(&self, tx: &mut Tx<'_>, position: Position) -> Result<(), SqlError> {
-        for statement in &self.statements {
-            let rows = tx.execute(statement.sql, &statement.values(position.0)).await?;
-            // Only read after the commit; a round that runs again overwrites it.
-            self.rows.store(rows, Ordering::Release);
+    fn steps(&self, position: Position) -> Option<Vec<Step<'_>>> {
+        let mut steps: Vec<_> = self.statements.iter().map(|statement| statement.step(position.0)).collect();
+        // Only read after the commit; a round that runs again overwrites it.
+        if let Some(Step::One { touched, .. }) = steps.last_mut() {
+            *touched = Some(self.rows.clone());
         }
-        Ok(())
+        Some(steps)
     }
 
     fn wakes(&self) -> bool {

@@ -10,39 +10,42 @@ use std::{
 };
 
 use async_trait::async_trait;
-use landbridge_sql::{Apply, BatchSql, Db, Round, SqlError, Tx, WriteError};
+use landbridge_sql::{Apply, BatchSql, Db, Round, SqlError, Step, Tx, WriteError};
 use parking_lot::{Mutex, RwLock};
-use ruma::{EventId, OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedRoomAliasId, OwnedUserId, UserId, events::TimelineEventType};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 use super::{
     MembershipRow, RoomInfo, StoreError, TxnKey, Write, aliases,
     cache::Cache,
-    directory, events, keys, memberships,
+    directory,
+    event_cache::EventCache,
+    events, keys, memberships,
     nodes::{self, hex},
     relations::{self, RelatedEvents},
+    room_cache::RoomCache,
     rooms::{self, CurrentState},
     text,
     txns::{self, TxnFilter},
 };
 use crate::{
     rooms::{Event, EventNid, KeyIndex, RoomNid, Root, state_tree::Node, state_tree::NodeId},
-    stream::Position,
+    stream::{Concern, Position, Waiters},
 };
 
-/// How many events of the end of the log are kept in memory for those who follow it.
+/// How many events of the end of the log are kept in memory for those who follow it, and how many bytes of them.
 const RECENT: usize = 4096;
-/// How many events are kept in memory because they were asked for lately.
-const EVENTS: usize = 8192;
-/// How many nodes of state trees are kept in memory.
-const NODES: usize = 4096;
-/// How many places in the indices of rooms are kept in memory.
-const KEYS: usize = 8192;
-/// Above how many rooms those that nobody holds on to are let go.
-const ROOMS: usize = 4096;
+const RECENT_BYTES: usize = 8 << 20;
+/// How many bytes of nodes of state trees are kept in memory.
+const NODES: usize = 4 << 20;
+/// How many bytes of places in the indices of rooms are kept in memory.
+const KEYS: usize = 2 << 20;
 /// How many positions are reserved at once.
 const RESERVE: i64 = 1 << 20;
+
+/// How many statements of other services one call of the engine may hold: each sequence of them is compiled and kept.
+const MAX_STEPS: usize = 16;
 
 pub(super) const BROKEN_CHAIN: &str = "a write before this one failed";
 
@@ -102,91 +105,6 @@ impl Writing {
     }
 }
 
-/// Events by number and by id.
-#[derive(Debug)]
-pub(super) struct EventCache {
-    by_nid: Cache<EventNid, Arc<Event>>,
-    by_id: Cache<OwnedEventId, Arc<Event>>,
-    /// Lately redacted: a row may have been read before the redaction and arrive here after it.
-    redacted: Cache<EventNid, EventNid>,
-}
-
-impl EventCache {
-    pub(super) fn get(&self, nid: EventNid) -> Option<Arc<Event>> {
-        self.by_nid.get(&nid)
-    }
-
-    pub(super) fn get_by_id(&self, event_id: &EventId) -> Option<Arc<Event>> {
-        self.by_id.get(event_id)
-    }
-
-    /// Keeps one `Arc` per event: what is here already wins, because its redaction may be newer than the row that was read.
-    pub(super) fn insert_read(&self, event: Arc<Event>) -> Arc<Event> {
-        if let Some(known) = self.by_nid.get(&event.nid) {
-            return known;
-        }
-        self.insert(event.clone());
-        if let Some(by) = self.redacted.get(&event.nid) {
-            event.set_redacted_by(by);
-        }
-        event
-    }
-
-    fn redact(&self, target: &Event, by: EventNid) {
-        self.redacted.insert(target.nid, by);
-        target.set_redacted_by(by);
-        if let Some(cached) = self.by_nid.get(&target.nid) {
-            cached.set_redacted_by(by);
-        }
-    }
-
-    fn forget(&self, event: &Event) {
-        self.by_nid.remove(&event.nid);
-        self.by_id.remove(&event.event_id);
-    }
-
-    fn insert(&self, event: Arc<Event>) {
-        self.by_nid.insert(event.nid, event.clone());
-        self.by_id.insert(event.event_id.clone(), event);
-    }
-}
-
-/// Rooms by id and by number: one [`RoomInfo`] per room that anyone holds on to.
-#[derive(Debug, Default)]
-pub(super) struct RoomCache(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    by_id: HashMap<OwnedRoomId, Arc<RoomInfo>>,
-    by_nid: HashMap<RoomNid, Arc<RoomInfo>>,
-}
-
-impl RoomCache {
-    pub(super) fn get(&self, room_id: &RoomId) -> Option<Arc<RoomInfo>> {
-        self.0.lock().by_id.get(room_id).cloned()
-    }
-
-    pub(super) fn get_by_nid(&self, nid: RoomNid) -> Option<Arc<RoomInfo>> {
-        self.0.lock().by_nid.get(&nid).cloned()
-    }
-
-    pub(super) fn insert_read(&self, room: Arc<RoomInfo>) -> Arc<RoomInfo> {
-        let mut known = self.0.lock();
-        if let Some(room) = known.by_nid.get(&room.nid) {
-            return room.clone();
-        }
-        if known.by_nid.len() >= ROOMS {
-            // Two references are ours; a third means that somebody counts on being told of the next commit.
-            known.by_id.retain(|_, room| Arc::strong_count(room) > 2);
-            let Known { by_id, by_nid } = &mut *known;
-            by_nid.retain(|_, room| by_id.contains_key(&room.room_id));
-        }
-        known.by_id.insert(room.room_id.clone(), room.clone());
-        known.by_nid.insert(room.nid, room.clone());
-        room
-    }
-}
-
 /// The log: the applying side of the writer, and what is kept in memory of what it wrote.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -204,13 +122,35 @@ pub(crate) struct Log {
     pub(super) keys: Cache<(RoomNid, String), KeyIndex>,
     pub(super) txns: TxnFilter,
     pub(super) related: RelatedEvents,
+    pub(super) waiters: Arc<Waiters>,
 }
 
+/// The end of the log.
 #[derive(Debug, Default)]
 struct Recent {
     /// Everything in the log after this is in `events`.
     complete_after: Position,
     events: VecDeque<Arc<Event>>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, event: Arc<Event>) {
+        self.bytes += event.weight();
+        self.events.push_back(event);
+        while self.events.len() > RECENT || self.bytes > RECENT_BYTES {
+            let Some(dropped) = self.events.pop_front() else { return };
+            self.bytes -= dropped.weight();
+            self.complete_after = dropped.position();
+        }
+    }
+}
+
+impl Recent {
+    fn forget(&mut self, gone: &HashSet<EventNid>) {
+        self.events.retain(|event| !gone.contains(&event.nid));
+        self.bytes = self.events.iter().map(|event| event.weight()).sum();
+    }
 }
 
 impl Log {
@@ -221,7 +161,7 @@ impl Log {
         };
         // Positions up to `reserved` may have been shown to a client without being written anywhere.
         let head = Position(reserved);
-        db.commit_batches(vec![(&RESERVE_SQL, format!("[[{}]]", reserved + RESERVE))]).await?;
+        db.commit_round(vec![Step::Rows(&RESERVE_SQL, format!("[[{}]]", reserved + RESERVE))]).await?;
         let greatest = async |sql: &'static str| -> Result<i64, SqlError> {
             db.fetch_optional(sql, &[]).await?.map_or(Ok(0), |row| Ok(row.opt_int(0)?.unwrap_or(0)))
         };
@@ -232,11 +172,12 @@ impl Log {
             next_event: AtomicI64::new(next_event),
             next_room: AtomicI64::new(greatest("SELECT max(nid) FROM room").await? + 1),
             chains: Mutex::default(),
-            recent: RwLock::new(Recent { complete_after: head, events: VecDeque::new() }),
-            events: EventCache { by_nid: Cache::new(EVENTS), by_id: Cache::new(EVENTS), redacted: Cache::new(1024) },
-            nodes: Cache::new(NODES),
+            recent: RwLock::new(Recent { complete_after: head, ..Recent::default() }),
+            events: EventCache::new(),
+            nodes: Cache::weighed(NODES, |id, node| size_of_val(id) + node.weight()),
             rooms: RoomCache::default(),
-            keys: Cache::new(KEYS),
+            keys: Cache::weighed(KEYS, |(room, name), index| size_of_val(room) + name.len() + size_of_val(index) + 40),
+            waiters: Arc::default(),
             // There are no more transaction ids than events.
             txns: TxnFilter::new(usize::try_from(next_event).unwrap_or(0)),
             related: RelatedEvents::since(head),
@@ -265,7 +206,7 @@ impl Log {
     /// Lets go of events that are not in the database any more.
     pub(super) fn forget(&self, events: &[Arc<Event>]) {
         let gone: HashSet<EventNid> = events.iter().map(|event| event.nid).collect();
-        self.recent.write().events.retain(|event| !gone.contains(&event.nid));
+        self.recent.write().forget(&gone);
         events.iter().for_each(|event| self.events.forget(event));
     }
 
@@ -302,17 +243,12 @@ impl Log {
             if event.flags.in_timeline() {
                 position.0 += 1;
                 event.set_position(position);
-                recent.events.push_back(event.clone());
+                recent.push(event.clone());
                 if let Some(relation) = event.relation() {
                     self.related.insert(relation.event_id);
                 }
             }
             self.events.insert(event.clone());
-        }
-        while recent.events.len() > RECENT {
-            if let Some(dropped) = recent.events.pop_front() {
-                recent.complete_after = dropped.position();
-            }
         }
         drop(recent);
         for (id, node) in &write.nodes {
@@ -445,7 +381,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The statements that write all of it, each with its rows.
-    fn batches(self) -> Result<Vec<(&'static BatchSql, String)>, SqlError> {
+    fn steps(self) -> Result<Vec<Step<'static>>, SqlError> {
         let created: Vec<i64> = self.rooms.iter().map(|row| row.0).collect();
         let current: Vec<(i64, String, String)> = self
             .current
@@ -461,31 +397,27 @@ impl<'a> Rows<'a> {
             })
             .collect();
         let redactions: Vec<(i64, i64)> = self.redactions.into_iter().collect();
-        let mut batches = Vec::new();
-        add(&mut batches, &rooms::INSERT, &self.rooms)?;
-        add(&mut batches, &rooms::UPDATE, &current)?;
-        add(&mut batches, &keys::INSERT, &self.keys)?;
-        add(&mut batches, &nodes::INSERT, &self.nodes)?;
-        add(&mut batches, &events::INSERT, &self.events)?;
-        add(&mut batches, &events::INSERT_EDGE, &self.edges)?;
-        add(&mut batches, &relations::INSERT, &self.relations)?;
-        add(&mut batches, &memberships::UPSERT, &memberships)?;
-        add(&mut batches, &events::REDACT, &redactions)?;
-        add(&mut batches, &txns::INSERT, &self.txns)?;
-        add(&mut batches, &aliases::INSERT, &self.aliases)?;
-        add(&mut batches, &directory::INSERT, &self.published)?;
-        add(&mut batches, &RESERVE_SQL, self.reserve.as_slice())?;
-        Ok(batches)
+        let mut steps = Vec::new();
+        add(&mut steps, &rooms::INSERT, &self.rooms)?;
+        add(&mut steps, &rooms::UPDATE, &current)?;
+        add(&mut steps, &keys::INSERT, &self.keys)?;
+        add(&mut steps, &nodes::INSERT, &self.nodes)?;
+        add(&mut steps, &events::INSERT, &self.events)?;
+        add(&mut steps, &events::INSERT_EDGE, &self.edges)?;
+        add(&mut steps, &relations::INSERT, &self.relations)?;
+        add(&mut steps, &memberships::UPSERT, &memberships)?;
+        add(&mut steps, &events::REDACT, &redactions)?;
+        add(&mut steps, &txns::INSERT, &self.txns)?;
+        add(&mut steps, &aliases::INSERT, &self.aliases)?;
+        add(&mut steps, &directory::INSERT, &self.published)?;
+        add(&mut steps, &RESERVE_SQL, self.reserve.as_slice())?;
+        Ok(steps)
     }
 }
 
-fn add<T: Serialize>(
-    batches: &mut Vec<(&'static BatchSql, String)>,
-    sql: &'static BatchSql,
-    rows: &[T],
-) -> Result<(), SqlError> {
+fn add<T: Serialize>(steps: &mut Vec<Step<'static>>, sql: &'static BatchSql, rows: &[T]) -> Result<(), SqlError> {
     if !rows.is_empty() {
-        batches.push((sql, serde_json::to_string(rows).map_err(SqlError::Encode)?));
+        steps.push(Step::Rows(sql, serde_json::to_string(rows).map_err(SqlError::Encode)?));
     }
     Ok(())
 }
@@ -518,8 +450,8 @@ impl Apply for Log {
 
     async fn apply(&self, ops: &[Op], tx: &mut Tx<'_>) -> Result<Vec<Position>, SqlError> {
         let (rows, done) = self.gather(ops)?;
-        for (sql, rows) in rows.batches()? {
-            tx.execute_encoded(sql, rows).await?;
+        for step in rows.steps()? {
+            tx.execute_step(step).await?;
         }
         for (op, position) in ops.iter().zip(&done) {
             if let Op::Other(write) = op {
@@ -529,12 +461,19 @@ impl Apply for Log {
         Ok(done)
     }
 
-    fn prepare(&self, ops: &[Op]) -> Result<Option<Round<Position>>, SqlError> {
-        if ops.iter().any(|op| matches!(op, Op::Other(_))) {
-            return Ok(None);
-        }
+    fn prepare<'a>(&self, ops: &'a [Op]) -> Result<Option<Round<'a, Position>>, SqlError> {
         let (rows, done) = self.gather(ops)?;
-        Ok(Some(Round { batches: rows.batches()?, done }))
+        let mut others = Vec::new();
+        for (op, position) in ops.iter().zip(&done) {
+            let Op::Other(write) = op else { continue };
+            match write.steps(*position) {
+                Some(steps) if others.len() + steps.len() <= MAX_STEPS => others.extend(steps),
+                _ => return Ok(None),
+            }
+        }
+        let mut steps = rows.steps()?;
+        steps.extend(others);
+        Ok(Some(Round { steps, done }))
     }
 
     fn committed(&self, ops: &[Op], done: &[Position]) {
@@ -555,5 +494,25 @@ impl Apply for Log {
             *head = last.max(*head);
             moved
         });
+        // After the head: who begins to wait in between sees by it that there is something to read.
+        self.waiters.wake(ops.iter().zip(done).flat_map(|(op, position)| concerns(op, *position)));
+    }
+}
+
+/// Whom an operation concerns that ends at `end`, each with the place before it.
+fn concerns(op: &Op, end: Position) -> Vec<(Concern<'_>, Position)> {
+    let before = Position(end.0 - Log::width(op));
+    match op {
+        Op::Room(write) => {
+            let shown = write.events.iter().map(|new| &new.event).filter(|event| event.flags.in_timeline());
+            let members = shown.filter(|event| event.kind == TimelineEventType::RoomMember);
+            let users = members.filter_map(|event| <&UserId>::try_from(event.state_key.as_deref()?).ok());
+            std::iter::once(Concern::Room(write.room.nid))
+                .chain(users.map(Concern::User))
+                .map(|concern| (concern, before))
+                .collect()
+        }
+        _ if before == end => Vec::new(),
+        Op::Other(_) | Op::Tick => vec![(Concern::Everyone, before)],
     }
 }

@@ -66,6 +66,7 @@ fn read(row: &Row) -> Result<RoomMembership, SqlError> {
         sender: row.text(2)?.try_into().map_err(|_| BAD)?,
         position: Position(row.int(3)?),
         forgotten: row.int(4)? != 0,
+        room: RoomNid(row.int(5)?),
     })
 }
 
@@ -74,7 +75,7 @@ impl Store {
         let row = self
             .db
             .fetch_optional(
-                "SELECT r.room_id, m.membership, m.sender, m.position, m.forgotten FROM membership m \
+                "SELECT r.room_id, m.membership, m.sender, m.position, m.forgotten, m.room FROM membership m \
                  JOIN room r ON r.nid = m.room WHERE r.room_id = $1 AND m.user_id = $2",
                 &[Value::from(room_id.as_str()), Value::from(user.as_str())],
             )
@@ -86,12 +87,37 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
-                "SELECT r.room_id, m.membership, m.sender, m.position, m.forgotten FROM membership m \
+                "SELECT r.room_id, m.membership, m.sender, m.position, m.forgotten, m.room FROM membership m \
                  JOIN room r ON r.nid = m.room WHERE m.user_id = $1 ORDER BY m.position",
                 &[Value::from(user.as_str())],
             )
             .await?;
         rows.iter().map(read).collect()
+    }
+
+    /// Those who stand to a room in one of two ways, in the order of the events that say so.
+    pub(crate) async fn first_members(
+        &self,
+        room: RoomNid,
+        but: &UserId,
+        [one, other]: [Membership; 2],
+        limit: u32,
+    ) -> Result<Vec<OwnedUserId>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT user_id FROM membership WHERE room = $1 AND user_id <> $2 AND membership IN ($3, $4) \
+                 ORDER BY event LIMIT $5",
+                &[
+                    Value::from(room.0),
+                    Value::from(but.as_str()),
+                    Value::from(one.as_str()),
+                    Value::from(other.as_str()),
+                    Value::from(i64::from(limit)),
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| row.text(0)?.try_into().map_err(|_| BAD)).collect()
     }
 
     pub(crate) async fn joined_users(&self, room: RoomNid) -> Result<Vec<OwnedUserId>, SqlError> {

@@ -1,6 +1,7 @@
 //! Statements with their values, to be run later.
 
-use landbridge_sql::Value;
+use landbridge_sql::{BatchSql, Step, Value};
+use serde::Serialize;
 
 /// One value a statement is bound to.
 #[derive(Clone, Debug)]
@@ -50,33 +51,49 @@ impl From<Vec<u8>> for Cell {
     }
 }
 
-/// One statement with its values.
+/// A statement with what it is bound to.
 #[derive(Clone, Debug)]
-pub(crate) struct Statement {
-    pub(super) sql: &'static str,
-    cells: Vec<Cell>,
+pub(crate) enum Statement {
+    /// One with its values.
+    One { sql: &'static str, cells: Vec<Cell> },
+    /// One over many rows, encoded.
+    Rows(&'static BatchSql, String),
 }
 
 impl Statement {
     pub(crate) fn new(sql: &'static str, cells: impl IntoIterator<Item = Cell>) -> Self {
-        Self { sql, cells: cells.into_iter().collect() }
+        Self::One { sql, cells: cells.into_iter().collect() }
+    }
+
+    /// A statement over many rows.
+    pub(crate) fn rows<T: Serialize>(sql: &'static BatchSql, rows: &[T]) -> Result<Self, serde_json::Error> {
+        Ok(Self::Rows(sql, serde_json::to_string(rows)?))
     }
 
     /// Whether it wants a place in the log.
     pub(super) fn is_placed(&self) -> bool {
-        self.cells.iter().any(|cell| matches!(cell, Cell::Position))
+        matches!(self, Self::One { cells, .. } if cells.iter().any(|cell| matches!(cell, Cell::Position)))
     }
 
-    pub(super) fn values(&self, position: i64) -> Vec<Value<'_>> {
-        self.cells
-            .iter()
-            .map(|cell| match cell {
-                Cell::Int(value) => Value::Int(*value),
-                Cell::Text(value) => Value::Text(value.as_deref()),
-                Cell::Bytes(value) => Value::Bytes(value.as_deref()),
-                Cell::Position => Value::Int(Some(position)),
-            })
-            .collect()
+    /// The statement, as it is run when the write has this place in the log.
+    pub(super) fn step(&self, position: i64) -> Step<'_> {
+        match self {
+            Self::One { sql, cells } => {
+                Step::One { sql, values: cells.iter().map(|cell| cell.value(position)).collect(), touched: None }
+            }
+            Self::Rows(sql, rows) => Step::Rows(sql, rows.clone()),
+        }
+    }
+}
+
+impl Cell {
+    fn value(&self, position: i64) -> Value<'_> {
+        match self {
+            Self::Int(value) => Value::Int(*value),
+            Self::Text(value) => Value::Text(value.as_deref()),
+            Self::Bytes(value) => Value::Bytes(value.as_deref()),
+            Self::Position => Value::Int(Some(position)),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     http::error::ApiError,
-    rooms::{Membership, Onlooker, RoomMembership},
+    rooms::{Membership, Onlooker, RoomMembership, RoomNid},
     stream::Position,
     users::StoredEvent,
 };
@@ -32,7 +32,7 @@ pub(super) struct Built {
     pub(super) until: Position,
     pub(super) is_empty: bool,
     /// The rooms that the user is in.
-    pub(super) joined: HashSet<OwnedRoomId>,
+    pub(super) joined: Box<[RoomNid]>,
 }
 
 /// What happened outside timelines.
@@ -70,6 +70,7 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
         && response.to_device.is_empty()
         && response.device_lists.is_empty();
     add_key_counts(sources, request, &mut response).await?;
+    let joined = memberships.iter().filter(is_joined).map(|member| member.room).collect();
     Ok(Built { response, until, is_empty, joined })
 }
 

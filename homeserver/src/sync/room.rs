@@ -1,6 +1,9 @@
 //! One room of a sync.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use ruma::{
     RoomId, UInt,
@@ -185,6 +188,8 @@ impl Frame<'_> {
             None => rooms.root_at(room_id, span.until).await?,
         };
         let mut events = match seen {
+            // Members are added by what is shown of them.
+            None if self.redundant_members().is_some() => rooms.state_without_members(room_id, base).await?,
             None => rooms.state_at(base).await?,
             Some(seen) => rooms.state_changes(rooms.root_at(room_id, seen).await?, base).await?,
         };
@@ -211,17 +216,12 @@ impl Frame<'_> {
         summary: &Summary,
         state: &mut Vec<Arc<Event>>,
     ) -> Result<(), ApiError> {
-        let filter = &self.request.filter.room;
-        let options = [&filter.state.lazy_load_options, &filter.timeline.lazy_load_options];
-        let Some(redundant) = options.into_iter().find_map(|options| match options {
-            LazyLoadOptions::Enabled { include_redundant_members } => Some(*include_redundant_members),
-            LazyLoadOptions::Disabled => None,
-        }) else {
-            return Ok(());
-        };
+        let Some(redundant) = self.redundant_members() else { return Ok(()) };
+        let since = span.seen.filter(|_| !self.request.full_state);
         let me = self.onlooker.user.as_str();
-        let mut wanted: HashSet<&str> = timeline.events.iter().map(|event| event.sender.as_str()).collect();
+        let mut wanted: BTreeSet<&str> = timeline.events.iter().map(|event| event.sender.as_str()).collect();
         wanted.extend(summary.shown.heroes.iter().map(|hero| hero.as_str()));
+        wanted.extend(since.is_none().then_some(me));
         let mut members = Vec::new();
         state.retain(|event| {
             if event.kind != TimelineEventType::RoomMember {
@@ -249,7 +249,6 @@ impl Frame<'_> {
         if let Some(device_id) = self.request.device_id.clone().filter(|_| !redundant) {
             let device = (self.request.user_id.clone(), device_id);
             let lazy = &self.sources.lazy;
-            let since = span.seen.filter(|_| !self.request.full_state);
             lazy.leave_out_told(&device, room_id, since, span.until, &mut missing);
             // What changed is told in any case, and known from then on.
             lazy.leave_out_told(&device, room_id, Some(Position::START), span.until, &mut members.clone());
@@ -257,6 +256,16 @@ impl Frame<'_> {
         state.append(&mut members);
         state.append(&mut missing);
         Ok(())
+    }
+
+    /// Whether a client that loads members lazily wants them again that it was told of; `None` for one that wants all members.
+    fn redundant_members(&self) -> Option<bool> {
+        let filter = &self.request.filter.room;
+        let options = [&filter.state.lazy_load_options, &filter.timeline.lazy_load_options];
+        options.into_iter().find_map(|options| match options {
+            LazyLoadOptions::Enabled { include_redundant_members } => Some(*include_redundant_members),
+            LazyLoadOptions::Disabled => None,
+        })
     }
 
     async fn shown_state(&self, mut state: Vec<Arc<Event>>) -> Result<SyncState, ApiError> {

@@ -29,7 +29,7 @@ use self::{connection::RoomSent, request::RoomParams};
 use super::{LONGEST_POLL, Sync, SyncRequest, SyncToken, build};
 use crate::{
     http::error::ApiError,
-    rooms::{Membership, Onlooker, RoomMembership},
+    rooms::{Membership, Onlooker, RoomMembership, RoomNid},
     stream::Position,
 };
 
@@ -56,7 +56,8 @@ struct Answer {
     /// What the connection was told once this answer has arrived.
     sent: Arc<HashMap<OwnedRoomId, RoomSent>>,
     until: Position,
-    joined: HashSet<OwnedRoomId>,
+    /// The rooms that the user is in.
+    joined: Box<[RoomNid]>,
     has_news: bool,
 }
 
@@ -83,7 +84,7 @@ impl Sync {
             let at_once = asked.pos.is_none() || answer.has_news || connection.asked_else(&asked.request);
             if !at_once && Instant::now() < deadline {
                 let since = news_since.max(Some(answer.until)).unwrap_or(answer.until);
-                let news = self.news_after(since, &asked.user_id, &answer.joined);
+                let news = self.news_after(since, &asked.user_id, answer.joined.clone());
                 if let Ok(news) = tokio::time::timeout_at(deadline, news).await {
                     news_since = Some(news?);
                     continue;
@@ -115,8 +116,9 @@ impl Sync {
             .filter(|known| is_shown(known, onlooker, &connection.sent))
             .map(|known| (known.room_id.clone(), known))
             .collect();
-        let joined = rooms.values().filter(|known| known.membership == Membership::Join);
-        let joined: HashSet<OwnedRoomId> = joined.map(|known| known.room_id.clone()).collect();
+        let joined = || rooms.values().filter(|known| known.membership == Membership::Join);
+        let joined_nids = joined().map(|known| known.room).collect();
+        let joined: HashSet<OwnedRoomId> = joined().map(|known| known.room_id.clone()).collect();
         let recency = sources.recency.of(&sources.rooms, &sources.stream, &rooms, until).await?;
         let mut wanted: HashMap<OwnedRoomId, RoomParams> = HashMap::new();
         let mut shown_lists = BTreeMap::new();
@@ -159,7 +161,7 @@ impl Sync {
         let (extensions, extended) =
             extensions.build(&wanted, &in_lists, |room_id| !connection.sent.contains_key(room_id)).await?;
         let has_news = !shown_rooms.is_empty() || extended;
-        Ok(Answer { lists: shown_lists, rooms: shown_rooms, extensions, sent, until, joined, has_news })
+        Ok(Answer { lists: shown_lists, rooms: shown_rooms, extensions, sent, until, joined: joined_nids, has_news })
     }
 }
 

@@ -2,18 +2,14 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#calculating-the-display-name-for-a-room
 
-use ruma::{
-    RoomId, UInt, UserId,
-    api::client::sync::sync_events::v3::RoomSummary,
-    events::{StateEventType, TimelineEventType},
-};
+use ruma::{RoomId, UInt, UserId, api::client::sync::sync_events::v3::RoomSummary, events::StateEventType};
 use serde::Deserialize;
 
 use super::Sources;
 use crate::{http::error::ApiError, rooms::Membership};
 
 /// How many members a room without a name is called by.
-const HEROES: usize = 5;
+const HEROES: u32 = 5;
 
 /// What is said of a room's members.
 #[derive(Default)]
@@ -28,20 +24,11 @@ pub(super) async fn summary(sources: &Sources, room_id: &RoomId, user_id: &UserI
     summary.joined_member_count = UInt::try_from(joined).ok();
     summary.invited_member_count = UInt::try_from(invited).ok();
     if !has_name(sources, room_id).await? {
-        let members = sources.rooms.members(room_id, None).await?;
-        let here = |wanted: &[Membership]| {
-            members
-                .iter()
-                .filter(|event| event.kind == TimelineEventType::RoomMember)
-                .filter(|event| event.membership().is_some_and(|membership| wanted.contains(&membership)))
-                .filter_map(|event| UserId::parse(event.state_key.as_deref()?).ok())
-                .filter(|member| member != user_id)
-                .take(HEROES)
-                .collect::<Vec<_>>()
-        };
-        summary.heroes = here(&[Membership::Join, Membership::Invite]);
-        if summary.heroes.is_empty() {
-            summary.heroes = here(&[Membership::Leave, Membership::Ban]);
+        for standing in [[Membership::Join, Membership::Invite], [Membership::Leave, Membership::Ban]] {
+            summary.heroes = sources.rooms.first_members(room_id, user_id, standing, HEROES).await?;
+            if !summary.heroes.is_empty() {
+                break;
+            }
         }
     }
     Ok(Summary { shown: summary })
