@@ -7,16 +7,22 @@
 //! *Invariant:* nothing awaits the network while a transaction is open. Writes go through one [`Writer`], which gathers what many
 //! callers want to write into one transaction and answers each of them after the commit.
 
+mod batch;
 mod db;
 mod error;
 mod migrate;
 mod round;
+mod row;
+mod tx;
 mod value;
 mod writer;
 
-pub use db::{BatchSql, Db, DbOptions, Durability, Row, Tx};
+pub use batch::BatchSql;
+pub use db::{Db, DbOptions, Durability};
 pub use error::SqlError;
 pub use migrate::Migration;
 pub use round::Step;
+pub use row::Row;
+pub use tx::Tx;
 pub use value::Value;
 pub use writer::{Apply, Round, WriteError, Writer, WriterOptions};

@@ -8,7 +8,7 @@ use std::sync::{
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, SqlitePool};
 
-use crate::{BatchSql, Db, SqlError, Value, db};
+use crate::{BatchSql, Db, SqlError, Value, row};
 
 /// One statement of a round.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ async fn on_sqlite(writer: &SqlitePool, steps: Vec<Step<'_>>) -> Result<(), SqlE
     for step in steps {
         query = match step {
             Step::Rows(_, rows) => query.bind(rows),
-            Step::One { values, .. } => db::bind_sqlite(query, &values),
+            Step::One { values, .. } => row::bind_sqlite(query, &values),
         };
     }
     // The answer to `BEGIN` comes first, then one for each statement.
@@ -142,7 +142,7 @@ async fn on_postgres(pool: &PgPool, steps: Vec<Step<'_>>) -> Result<(), SqlError
         let told = Told::of(&step);
         let done = match step {
             Step::Rows(sql, rows) => sqlx::query(sql.postgres()).bind(rows).execute(&mut *tx).await?,
-            Step::One { sql, values, .. } => db::bind_postgres(sqlx::query(sql), &values).execute(&mut *tx).await?,
+            Step::One { sql, values, .. } => row::bind_postgres(sqlx::query(sql), &values).execute(&mut *tx).await?,
         };
         told.tell(done.rows_affected());
     }

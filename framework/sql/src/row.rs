@@ -1,0 +1,90 @@
+//! Values into statements, and rows out of them.
+
+use sqlx::{
+    Postgres, Row as _, Sqlite,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use crate::{SqlError, Value};
+
+/// One row of a result; cells are read by position.
+#[derive(Debug)]
+pub enum Row {
+    /// From SQLite.
+    Sqlite(SqliteRow),
+    /// From PostgreSQL.
+    Postgres(PgRow),
+}
+
+macro_rules! cell {
+    ($(#[$doc:meta])* $name:ident, $kind:ty, $wanted:literal) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`SqlError::Corrupt`] where the cell holds something else.
+        pub fn $name(&self, column: usize) -> Result<$kind, SqlError> {
+            match self {
+                Self::Sqlite(row) => row.try_get(column),
+                Self::Postgres(row) => row.try_get(column),
+            }
+            .map_err(|source| SqlError::Corrupt { column, wanted: $wanted, source })
+        }
+    };
+}
+
+impl Row {
+    cell!(
+        /// A number.
+        int, i64, "a number"
+    );
+    cell!(
+        /// A number, or nothing.
+        opt_int, Option<i64>, "a number or null"
+    );
+    cell!(
+        /// A text.
+        text, String, "a text"
+    );
+    cell!(
+        /// A text, or nothing.
+        opt_text, Option<String>, "a text or null"
+    );
+    cell!(
+        /// Bytes.
+        bytes, Vec<u8>, "bytes"
+    );
+    cell!(
+        /// Bytes, or nothing.
+        opt_bytes, Option<Vec<u8>>, "bytes or null"
+    );
+}
+
+pub(crate) fn bind_sqlite<'q>(
+    mut query: Query<'q, Sqlite, SqliteArguments>,
+    values: &[Value<'_>],
+) -> Query<'q, Sqlite, SqliteArguments> {
+    for value in values {
+        query = match value {
+            Value::Int(value) => query.bind(*value),
+            Value::Text(value) => query.bind(value.map(str::to_owned)),
+            Value::Bytes(value) => query.bind(value.map(<[u8]>::to_vec)),
+        };
+    }
+    query
+}
+
+pub(crate) fn bind_postgres<'q>(
+    mut query: Query<'q, Postgres, PgArguments>,
+    values: &[Value<'_>],
+) -> Query<'q, Postgres, PgArguments> {
+    for value in values {
+        query = match value {
+            Value::Int(value) => query.bind(*value),
+            Value::Text(value) => query.bind(value.map(str::to_owned)),
+            Value::Bytes(value) => query.bind(value.map(<[u8]>::to_vec)),
+        };
+    }
+    query
+}
