@@ -1,0 +1,69 @@
+//! What one commit can hold.
+
+use std::sync::Arc;
+
+use landbridge_sql::WriteError;
+use ruma::{OwnedRoomAliasId, OwnedUserId};
+use tokio::sync::oneshot;
+
+use crate::{
+    rooms::{Event, EventNid, KeyIndex, Root, state_tree::Node, state_tree::NodeId},
+    store::{MembershipRow, RoomInfo, StoreError, TxnKey, Write, rooms::CurrentState},
+    stream::Position,
+};
+
+/// One write.
+pub(crate) enum Op {
+    /// A room's: events, and all that follows from them.
+    Room(Box<RoomWrite>),
+    /// Any other service's.
+    Other(Box<dyn Write>),
+    /// Nothing: only a place in the log.
+    Tick,
+}
+
+/// Everything that one command changes in a room. All of it is written, or nothing.
+#[derive(Debug)]
+pub(crate) struct RoomWrite {
+    pub(crate) room: Arc<RoomInfo>,
+    /// This write's number in its room, and that of the write it stands on, which must be the last one committed.
+    pub(crate) number: u64,
+    pub(crate) after: u64,
+    /// Whether the room is made here.
+    pub(crate) creates: bool,
+    pub(crate) keys: Vec<(KeyIndex, String, String)>,
+    pub(crate) nodes: Vec<(NodeId, Arc<Node>)>,
+    pub(crate) events: Vec<NewEvent>,
+    pub(crate) memberships: Vec<MembershipRow>,
+    /// Pairs of a redacted event and its redaction.
+    pub(crate) redactions: Vec<(Arc<Event>, EventNid)>,
+    pub(crate) txn: Option<(TxnKey, EventNid)>,
+    pub(crate) aliases: Vec<(OwnedRoomAliasId, OwnedUserId)>,
+    pub(crate) publish: bool,
+    /// Where the room stands after this write.
+    pub(crate) current: CurrentState,
+}
+
+/// An event to be written.
+#[derive(Debug)]
+pub(crate) struct NewEvent {
+    pub(crate) event: Arc<Event>,
+    /// The events before it that are known here.
+    pub(crate) parents: Vec<EventNid>,
+    /// The room's current state once this event was worked, where that is not simply the state after it.
+    pub(crate) resolved: Option<Root>,
+}
+
+/// A write that is queued. Await it for the place in the log.
+#[derive(Debug)]
+pub(crate) struct Writing(pub(in crate::store) oneshot::Receiver<Result<Position, WriteError>>);
+
+impl Writing {
+    pub(crate) async fn committed(self) -> Result<Position, StoreError> {
+        match self.0.await {
+            Ok(Ok(position)) => Ok(position),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+}

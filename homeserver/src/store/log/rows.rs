@@ -1,0 +1,148 @@
+//! The rows of one round, gathered by table.
+
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
+
+use landbridge_sql::{BatchSql, SqlError, Step};
+use serde::Serialize;
+
+use super::op::{NewEvent, RoomWrite};
+use crate::{
+    rooms::EventNid,
+    store::{
+        MembershipRow, aliases, directory, events, keys, memberships,
+        nodes::{self, hex},
+        relations, rooms, text, txns,
+    },
+    stream::Position,
+};
+
+pub(super) static RESERVE_SQL: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO log_head (one, reserved) SELECT 1, CAST(value->>0 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (one) DO UPDATE SET reserved = excluded.reserved",
+    )
+});
+
+/// The rows of one round, gathered by table.
+#[derive(Default)]
+pub(super) struct Rows<'a> {
+    rooms: Vec<(i64, &'a str, &'a str, String, String)>,
+    current: HashMap<i64, (String, String)>,
+    keys: Vec<(i64, u32, Cow<'a, str>, Cow<'a, str>)>,
+    nodes: Vec<(String, String)>,
+    events: Vec<EventRow<'a>>,
+    relations: Vec<relations::Row<'a>>,
+    edges: Vec<(i64, i64)>,
+    memberships: HashMap<(i64, &'a str), (&'a MembershipRow, i64)>,
+    redactions: HashMap<i64, i64>,
+    txns: Vec<(String, i64)>,
+    aliases: Vec<(&'a str, i64, &'a str)>,
+    published: Vec<(&'static str, i64)>,
+    pub(super) reserve: Option<[i64; 1]>,
+}
+
+type EventRow<'a> = (
+    i64,
+    &'a str,
+    i64,
+    Option<i64>,
+    i64,
+    String,
+    Option<String>,
+    Option<u32>,
+    Option<i64>,
+    Option<Cow<'a, str>>,
+    Option<Cow<'a, str>>,
+    &'a str,
+    i64,
+);
+
+impl<'a> Rows<'a> {
+    pub(super) fn add(&mut self, write: &'a RoomWrite, mut position: Position) {
+        let room = write.room.nid.0;
+        let extremities: Vec<i64> = write.current.extremities.iter().map(|nid| nid.0).collect();
+        let current = (hex(write.current.root.as_bytes()), serde_json::to_string(&extremities).unwrap_or_default());
+        if write.creates {
+            let (root, extremities) = current.clone();
+            self.rooms.push((room, write.room.room_id.as_str(), write.room.version.as_str(), root, extremities));
+        }
+        self.current.insert(room, current);
+        self.keys
+            .extend(write.keys.iter().map(|(index, kind, key)| (room, index.0, text::encode(kind), text::encode(key))));
+        self.nodes.extend(write.nodes.iter().map(|(id, node)| (hex(&id.0), hex(&node.encode()))));
+        let mut positions: HashMap<EventNid, i64> = HashMap::new();
+        for NewEvent { event, parents, resolved } in &write.events {
+            let place = event.flags.in_timeline().then(|| {
+                position.0 += 1;
+                position.0
+            });
+            positions.insert(event.nid, place.unwrap_or(position.0));
+            self.events.push((
+                event.nid.0,
+                event.event_id.as_str(),
+                room,
+                place,
+                event.flags.to_bits(),
+                hex(event.state_before.as_bytes()),
+                resolved.map(|root| hex(root.as_bytes())),
+                event.key.map(|key| key.0),
+                event.replaces.map(|nid| nid.0),
+                event.txn.as_ref().map(|txn| text::encode(&txn.device)),
+                event.txn.as_ref().map(|txn| text::encode(&txn.txn_id)),
+                &event.json,
+                i64::from(event.origin_server_ts.0),
+            ));
+            self.relations.extend(place.and_then(|place| relations::row(event, place)));
+            self.edges.extend(parents.iter().map(|parent| (event.nid.0, parent.0)));
+        }
+        for row in &write.memberships {
+            let place = positions.get(&row.event).copied().unwrap_or(position.0);
+            self.memberships.insert((room, row.user.as_str()), (row, place));
+        }
+        self.redactions.extend(write.redactions.iter().map(|(target, by)| (target.nid.0, by.0)));
+        self.txns.extend(write.txn.iter().map(|(key, nid)| (key.hex(), nid.0)));
+        self.aliases.extend(write.aliases.iter().map(|(alias, creator)| (alias.as_str(), room, creator.as_str())));
+        self.published.extend(write.publish.then_some(("", room)));
+    }
+
+    /// The statements that write all of it, each with its rows.
+    pub(super) fn steps(self) -> Result<Vec<Step<'static>>, SqlError> {
+        let created: Vec<i64> = self.rooms.iter().map(|row| row.0).collect();
+        let current: Vec<(i64, String, String)> = self
+            .current
+            .into_iter()
+            .filter(|(room, _)| !created.contains(room))
+            .map(|(room, (root, extremities))| (room, root, extremities))
+            .collect();
+        let memberships: Vec<(i64, &str, &str, &str, i64, i64)> = self
+            .memberships
+            .into_iter()
+            .map(|((room, user), (row, position))| {
+                (room, user, row.membership.as_str(), row.sender.as_str(), row.event.0, position)
+            })
+            .collect();
+        let redactions: Vec<(i64, i64)> = self.redactions.into_iter().collect();
+        let mut steps = Vec::new();
+        add(&mut steps, &rooms::INSERT, &self.rooms)?;
+        add(&mut steps, &rooms::UPDATE, &current)?;
+        add(&mut steps, &keys::INSERT, &self.keys)?;
+        add(&mut steps, &nodes::INSERT, &self.nodes)?;
+        add(&mut steps, &events::INSERT, &self.events)?;
+        add(&mut steps, &events::INSERT_EDGE, &self.edges)?;
+        add(&mut steps, &relations::INSERT, &self.relations)?;
+        add(&mut steps, &memberships::UPSERT, &memberships)?;
+        add(&mut steps, &events::REDACT, &redactions)?;
+        add(&mut steps, &txns::INSERT, &self.txns)?;
+        add(&mut steps, &aliases::INSERT, &self.aliases)?;
+        add(&mut steps, &directory::INSERT, &self.published)?;
+        add(&mut steps, &RESERVE_SQL, self.reserve.as_slice())?;
+        Ok(steps)
+    }
+}
+
+fn add<T: Serialize>(steps: &mut Vec<Step<'static>>, sql: &'static BatchSql, rows: &[T]) -> Result<(), SqlError> {
+    if !rows.is_empty() {
+        steps.push(Step::Rows(sql, serde_json::to_string(rows).map_err(SqlError::Encode)?));
+    }
+    Ok(())
+}
