@@ -88,6 +88,9 @@ impl Default for WriterOptions {
     }
 }
 
+/// How often a round waits for other tasks to have their turn.
+const YIELDS: usize = 4;
+
 type Answer<A> = oneshot::Sender<Result<<A as Apply>::Done, WriteError>>;
 type Job<A> = (<A as Apply>::Op, Answer<A>);
 
@@ -144,6 +147,7 @@ impl<A: Apply> Writer<A> {
 async fn run<A: Apply>(db: Db, apply: Arc<A>, mut queue: mpsc::Receiver<Job<A>>, max_batch: usize) {
     let mut jobs: Vec<Job<A>> = Vec::with_capacity(max_batch);
     while queue.recv_many(&mut jobs, max_batch).await > 0 {
+        gather(&mut jobs, &mut queue, max_batch).await;
         let (ops, answers): (Vec<A::Op>, Vec<Answer<A>>) = jobs.drain(..).unzip();
         match commit(&db, &*apply, &ops).await {
             Ok(done) => {
@@ -162,6 +166,22 @@ async fn run<A: Apply>(db: Db, apply: Arc<A>, mut queue: mpsc::Receiver<Job<A>>,
                 tracing::debug!(%error, operations = ops.len(), "a round failed; each operation is tried alone");
                 one_by_one(&db, &*apply, ops, answers).await;
             }
+        }
+    }
+}
+
+/// Lets those who are about to write do so, as long as some do: a commit costs about as much for many as for one.
+async fn gather<J>(jobs: &mut Vec<J>, queue: &mut mpsc::Receiver<J>, max_batch: usize) {
+    for _ in 0..YIELDS {
+        let before = jobs.len();
+        tokio::task::yield_now().await;
+        while jobs.len() < max_batch
+            && let Ok(job) = queue.try_recv()
+        {
+            jobs.push(job);
+        }
+        if jobs.len() == before {
+            return;
         }
     }
 }
