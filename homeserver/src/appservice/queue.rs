@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::time::Instant;
 
 use super::{
     backoff::Backoff,
@@ -40,6 +41,10 @@ pub(super) const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long a service may take to take a transaction.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far apart transactions begin where they are not full: each costs a request and a commit, however little is in it. What comes
+/// after a pause is sent at once.
+const APART: Duration = Duration::from_millis(5);
 
 /// How far the cursor moves in memory over events of no interest before that is stored.
 const IDLE_STRIDE: i64 = 1000;
@@ -83,22 +88,27 @@ enum Outcome {
 impl Queue {
     /// Delivers until the task is dropped.
     pub(super) async fn run(self, mut progress: Progress, mut flight: Option<Flight>) {
+        let mut began = None;
         loop {
             let current = match flight.take() {
                 Some(flight) => flight,
-                None => match self.next_flight(&mut progress).await {
-                    Ok(Some(next)) => next,
-                    Ok(None) => {
-                        self.wait_for_log(&progress).await;
-                        continue;
+                None => {
+                    self.keep_apart(&progress, began).await;
+                    match self.next_flight(&mut progress).await {
+                        Ok(Some(next)) => next,
+                        Ok(None) => {
+                            self.wait_for_log(&progress).await;
+                            continue;
+                        }
+                        Err(error) => {
+                            self.hiccup("gather", &error).await;
+                            continue;
+                        }
                     }
-                    Err(error) => {
-                        self.hiccup("gather", &error).await;
-                        continue;
-                    }
-                },
+                }
             };
             self.appservice.going().await;
+            began = Some(Instant::now());
             match self.send(&current.txn).await {
                 Outcome::Acknowledged => self.acknowledged(&mut progress, current),
                 Outcome::TooLarge => self.too_large(&mut progress, current).await,
@@ -116,6 +126,16 @@ impl Queue {
                     }
                 }
             }
+        }
+    }
+
+    /// Waits until the next transaction may begin, unless it will be full.
+    async fn keep_apart(&self, progress: &Progress, began: Option<Instant>) {
+        let waiting = self.sources.stream.position().0 - progress.cursor.pos;
+        if let Some(began) = began
+            && usize::try_from(waiting).is_ok_and(|waiting| waiting < progress.max_events)
+        {
+            tokio::time::sleep_until(began + APART).await;
         }
     }
 

@@ -12,6 +12,7 @@ use crate::support::{
 async fn a_retry_repeats_the_same_bytes_and_what_follows_waits() {
     let Talk { server: _server, service, alice, room, before } = talking().await;
     let frozen = Frozen::now();
+    Frozen::until_the_next_transaction().await;
     service.answers(&[500, 503]);
     alice.says(&room, "first").await;
     service.until(|service| service.transactions().len() == before + 1).await;
@@ -24,6 +25,7 @@ async fn a_retry_repeats_the_same_bytes_and_what_follows_waits() {
     assert_eq!((&tries[0].path, &tries[0].body), (&tries[1].path, &tries[1].body));
     assert_eq!((&tries[0].path, &tries[0].body), (&tries[2].path, &tries[2].body));
     assert_eq!(bodies(&tries[0].json()["events"]), ["first"]);
+    Frozen::until_the_next_transaction().await;
     assert_eq!(service.hears("second").await, ["before", "first", "second"]);
     assert_ne!(service.transactions().last().unwrap().path, tries[0].path);
     drop(frozen);
@@ -155,6 +157,7 @@ async fn an_event_that_is_always_too_large_blocks_nothing() {
 async fn a_ping_ends_the_waiting() {
     let Talk { server, service, alice, room, before } = talking().await;
     let frozen = Frozen::now();
+    Frozen::until_the_next_transaction().await;
     service.always(500);
     alice.says(&room, "down").await;
     for (tries, wait) in [(1, 500), (2, 1000), (3, 2000), (4, 4000)] {

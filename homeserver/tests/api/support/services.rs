@@ -272,6 +272,11 @@ impl Frozen {
         tokio::time::pause();
         Self(Some(guard))
     }
+
+    /// Lets as much time pass as transactions are kept apart: five milliseconds, and what timers are rounded to.
+    pub(crate) async fn until_the_next_transaction() {
+        tokio::time::advance(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 impl Drop for Frozen {
