@@ -4,6 +4,7 @@
 //! cargo build --release && cargo bench -p landbridge-tests --bench end_to_end            # everything
 //! cargo bench -p landbridge-tests --bench end_to_end -- homeserver synapse bridge        # some of it
 //! cargo bench -p landbridge-tests --bench end_to_end -- crowd million active             # the homeserver at scale
+//! cargo bench -p landbridge-tests --bench end_to_end -- million=300000                   # a smaller database, for less time
 //! ```
 //!
 //! The load generator runs beside the server on the same machine.
@@ -44,8 +45,9 @@ fn main() {
         if wants("crowd") {
             scale::crowd(&mut report).await;
         }
-        if wants("million") {
-            scale::million(&mut report).await;
+        let counted = wanted.iter().find_map(|argument| argument.strip_prefix("million=")?.parse().ok());
+        if let Some(events) = counted.or_else(|| wants("million").then_some(scale::MILLION)) {
+            scale::million(&mut report, events).await;
         }
         if wants("active") {
             scale::active(&mut report).await;

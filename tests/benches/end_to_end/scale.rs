@@ -227,21 +227,27 @@ async fn long_poll(running: &Running, senders: &[Account], room: &str, times: us
     median(&mut taken)
 }
 
-/// A database of 1,000,000 events in one room: how large, how soon open, how fast to read anywhere.
-pub(crate) async fn million(report: &mut Report) {
+/// How many events the large database holds.
+pub(crate) const MILLION: usize = 1_000_000;
+
+/// A database of very many events in one room: how large, how soon open, how fast to read anywhere.
+pub(crate) async fn million(report: &mut Report, events: usize) {
     let mut running = Running::begin().await;
     let reader = running.api.register("reader").await;
     running.server.stop().await;
-    let events = scaled(1_000_000);
+    let events = scaled(events);
     let data = running.dir.path().join("data");
+    let began = Instant::now();
     let (room, first, last) = fill(&data, events).await;
+    report.ours("events in the large database", "", AtLeast(MILLION as f64), events as f64);
+    eprintln!("  filled without HTTP, 64 in flight: {:.0}/s", events as f64 / began.elapsed().as_secs_f64());
     let bytes = size(&data);
     report.ours("disk of a message event", "kB", AtMost(1.3), bytes / 1000.0 / events as f64);
 
     let began = Instant::now();
     running.server.start_again(&[]);
     running.is_up().await;
-    report.ours("start on a database of 1,000,000 events", "ms", AtMost(500.0), millis(began.elapsed()));
+    report.ours("start on the large database", "ms", AtMost(500.0), millis(began.elapsed()));
     running.api.join(&reader, &room).await;
     let place = |n: usize| first + (last - first) * ((n * 7919) % 1000) as i64 / 1000;
     let mut taken = Vec::new();
@@ -253,11 +259,11 @@ pub(crate) async fn million(report: &mut Report) {
         connection.ask("GET", &reader, &path, "").await;
         taken.push(began.elapsed());
     }
-    report.ours("/messages, 50 events anywhere in 1,000,000, median", "ms", AtMost(5.0), median(&mut taken));
+    report.ours("/messages, 50 events anywhere in it, median", "ms", AtMost(5.0), median(&mut taken));
     report.ours("/messages, the same, 99 of 100", "ms", AtMost(5.0), percentile(&mut taken, 99));
     let state =
         ask_often(&running, &reader, 200, |n| format!("/_matrix/client/v3/rooms/{room}/members?at=s{}", place(n)));
-    report.ours("state at any of 1,000,000 events (/members?at=), median", "ms", AtMost(2.0), state.await);
+    report.ours("state at any of its events (/members?at=), median", "ms", AtMost(2.0), state.await);
     report.ours("memory after reading all over them", "MB", AtMost(120.0), running.memory());
 }
 
