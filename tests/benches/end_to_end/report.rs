@@ -35,6 +35,12 @@ impl Report {
         (row.ours, row.limit) = (Some(value), Some(limit));
     }
 
+    /// Notes a figure of ours that has no limit of its own.
+    pub(crate) fn noted(&mut self, what: &'static str, unit: &'static str, value: f64) {
+        eprintln!("{what}: {value:.1} {unit}");
+        self.row(what, unit).ours = Some(value);
+    }
+
     /// Notes Synapse's figure for the same work.
     pub(crate) fn synapse(&mut self, what: &'static str, unit: &'static str, value: f64) {
         eprintln!("Synapse, {what}: {value:.1} {unit}");

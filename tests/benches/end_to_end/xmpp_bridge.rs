@@ -44,16 +44,16 @@ pub(crate) async fn measure(report: &mut Report) {
 
     let latency = to_muc_latency(&api, &people[0], &portal, &bob).await;
     report.ours("Matrix → MUC at 20/s, median", "ms", AtMost(5.0), latency);
-    report.ours("Matrix → MUC, median, of a bare echo's", "times", AtMost(f64::MAX), latency / bare_latency);
+    report.noted("Matrix → MUC, median, of a bare echo's", "times", latency / bare_latency);
     let latency = to_matrix_latency(&bob, &mut heard).await;
     report.ours("MUC → Matrix at 20/s, median", "ms", AtMost(5.0), latency);
-    report.ours("MUC → Matrix, median, of a bare echo's", "times", AtMost(f64::MAX), latency / bare_latency);
+    report.noted("MUC → Matrix, median, of a bare echo's", "times", latency / bare_latency);
     let (rate, wrong) = to_muc_burst(&api, &people[..1], &portal, &bob).await;
     report.ours("Matrix → MUC, burst of one", "/s", AtLeast(1000.0), rate);
     report.ours("Matrix → MUC, burst of one, lost or reordered", "messages", AtMost(0.0), wrong);
     let (rate, wrong) = to_muc_burst(&api, &people, &portal, &bob).await;
     report.ours("Matrix → MUC, burst of eight", "/s", AtLeast(1000.0), rate);
-    report.ours("Matrix → MUC, burst of eight, part of a bare echo's", "%", AtLeast(0.0), rate / bare_rate * 100.0);
+    report.noted("Matrix → MUC, burst of eight, part of a bare echo's", "%", rate / bare_rate * 100.0);
     report.ours("Matrix → MUC, burst of eight, lost or reordered", "messages", AtMost(0.0), wrong);
     let began = Instant::now();
     for n in 0..BURST {
@@ -61,7 +61,7 @@ pub(crate) async fn measure(report: &mut Report) {
     }
     let (rate, wrong) = heard.counts(BURST, began).await;
     report.ours("MUC → Matrix, burst", "/s", AtLeast(1000.0), rate);
-    report.ours("MUC → Matrix, burst, part of a bare echo's", "%", AtLeast(0.0), rate / bare_rate * 100.0);
+    report.noted("MUC → Matrix, burst, part of a bare echo's", "%", rate / bare_rate * 100.0);
     report.ours("MUC → Matrix, burst, lost or reordered", "messages", AtMost(0.0), wrong);
 }
 
