@@ -4,6 +4,7 @@ mod codec;
 mod connection;
 mod driver;
 mod endpoint;
+mod prompt;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{TlsClient, TlsError};
+use super::{TlsClient, TlsError, prompt::Prompt};
 use crate::numerics::EndClass;
 
 /// Where a server is, and the way there.
@@ -46,6 +46,7 @@ impl Endpoint {
     async fn open_unbounded(&self) -> Result<Box<dyn Io>, OpenError> {
         let tcp = self.open_tcp().await?;
         tcp.set_nodelay(true).map_err(OpenError::Connect)?;
+        let tcp = Prompt(tcp);
         let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
         let name = tls.server_name(&self.host)?;
         let stream = TlsConnector::from(tls.config()).connect(name, tcp).await.map_err(OpenError::Handshake)?;

@@ -118,6 +118,19 @@ fn says(words: &str) -> Command {
     })
 }
 
+/// A server with Nagle's algorithm on holds the end of each line back until its beginning was acknowledged: 40 ms, if nobody hurries.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_was_read_is_acknowledged_at_once() {
+    let (mut client, mut server) = online().await;
+    let began = tokio::time::Instant::now();
+    for n in 0..100 {
+        server.says(format!(":bob!b@h PRIVMSG #c :{n}")).await;
+        assert_eq!(client.hears_words().await, n.to_string());
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "100 lines took {:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_message_is_sent_and_its_outcome_awaited() {
     let (client, mut server) = online().await;
