@@ -69,7 +69,7 @@ impl Connection {
         self.stream.write_all(request.as_bytes()).await.expect("the homeserver reads");
     }
 
-    /// Reads an answer of a known length.
+    /// Reads an answer of a known length, or one in chunks.
     pub(crate) async fn read(&mut self) -> Vec<u8> {
         let head = loop {
             if let Some(end) = self.inbox.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
@@ -82,14 +82,43 @@ impl Connection {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok()).flatten()
         });
-        let length: usize = length.expect("an answer says how long it is");
+        let body = match length {
+            Some(length) => self.take(length).await,
+            None => self.chunks().await,
+        };
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}{}", String::from_utf8_lossy(&body));
+        body
+    }
+
+    /// The next bytes, as many as these.
+    async fn take(&mut self, length: usize) -> Vec<u8> {
         while self.inbox.len() < length {
             self.more().await;
         }
         let rest = self.inbox.split_off(length);
-        let body = std::mem::replace(&mut self.inbox, rest);
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}{}", String::from_utf8_lossy(&body));
-        body
+        std::mem::replace(&mut self.inbox, rest)
+    }
+
+    /// A body in chunks: each has its length in hexadecimal digits before it, and the last is empty.
+    async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let end = loop {
+                match self.inbox.windows(2).position(|bytes| bytes == b"\r\n") {
+                    Some(end) => break end,
+                    None => self.more().await,
+                }
+            };
+            let line = self.take(end + 2).await;
+            let digits = std::str::from_utf8(line.get(..end).unwrap_or_default()).expect("a length in ASCII");
+            let length = usize::from_str_radix(digits.trim(), 16).expect("an answer says how long it is");
+            let mut chunk = self.take(length + 2).await;
+            chunk.truncate(length);
+            body.append(&mut chunk);
+            if length == 0 {
+                return body;
+            }
+        }
     }
 
     async fn more(&mut self) {
