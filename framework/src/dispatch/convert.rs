@@ -140,7 +140,7 @@ impl<N: Network> Converter<N> {
         kept.context.puppets = self.speakers.names();
         let mut change = Change::default();
         for row in rows {
-            kept.idle = change.outbox.is_empty() && self.lanes.to_remote.waiting(lane) == 0;
+            kept.idle = change.outbox.is_empty() && !self.lanes.to_remote.contains(lane);
             change.merge(self.one(row, kept).await);
             change.inbox_done.push(row.seq);
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::stage::{Stage, by};
 use crate::{
-    bridge::DeadLetters,
-    network::{Reject, SendError},
+    bridge::{DeadLetters, mappings::remote_lane},
+    network::{Direction, Reject, SendError},
     testing::Script,
 };
 
@@ -100,6 +100,26 @@ async fn what_is_told_at_once_crosses_once_and_in_order() {
         let lost = a_burst_told_at_once(|script| (0..3).for_each(|_| script.loses_next_answer(landed))).await;
         assert_eq!(lost, wanted, "landed: {landed}");
     }
+}
+
+#[tokio::test]
+async fn what_waits_behind_others_is_not_in_doubt() {
+    let (stage, alice, room) = Stage::lobby().await;
+    let lane = remote_lane(&"#lobby".to_owned());
+    let claimed = async || {
+        let rows = stage.bridge().store.outbox_of(Direction::ToRemote, &lane, 0, 10).await.unwrap();
+        rows.iter().map(|row| row.claimed).collect::<Vec<_>>()
+    };
+    stage.script.refuses_next(SendError::RetryAfter(Duration::from_hours(1)));
+    alice.says(&room, "one");
+    while stage.script.attempts() == 0 || claimed().await != [false] {
+        tokio::task::yield_now().await;
+    }
+    alice.says(&room, "two");
+    while claimed().await.len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(claimed().await, [false, false], "a crash now leaves nothing to find out");
 }
 
 #[tokio::test]
