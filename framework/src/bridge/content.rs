@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     network::{Body, Media, event::MediaKind},
-    rich_text::{Mention, RichText},
+    rich_text::{Block, Mention, RichText, Span},
 };
 
 /// Where an event of ours carries its key, so that it closes its outbox row when it comes back.
@@ -138,9 +138,14 @@ fn with_links(body: Body) -> Body {
     let Body { mut text, emote, notice, media } = body;
     let (files, links): (Vec<Media>, Vec<Media>) = media.into_iter().partition(Media::is_file);
     for link in links.iter().filter_map(|file| file.url.as_deref()) {
-        let before = text.to_plain();
-        let blocks = RichText::plain(&if before.is_empty() { link.to_owned() } else { format!("\n{link}") }).blocks;
-        text.blocks.extend(blocks);
+        let mut line = RichText::plain(link);
+        match (text.blocks.last_mut(), line.blocks.as_mut_slice()) {
+            (Some(Block::Paragraph(before)), [Block::Paragraph(link)]) if !before.is_empty() => {
+                before.push(Span::line_break());
+                before.append(link);
+            }
+            _ => text.blocks.append(&mut line.blocks),
+        }
     }
     Body { text, emote, notice, media: files }
 }
