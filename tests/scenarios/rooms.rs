@@ -1,5 +1,7 @@
 //! Rooms: portals by alias, plumbed rooms, topics.
 
+use std::collections::HashSet;
+
 use landbridge_tests::{Atheme, Certificates, Deployment, Inspircd, Irc, IrcUser, On, With};
 use serde_json::json;
 
@@ -87,7 +89,9 @@ async fn nobody_is_told_of_server_wide_messages_p20(d: Deployment) {
     lobby.sees(&d.ghost("oper"), "the end").await;
     lobby.says("answered").await;
     oper.sees(LOBBY, "alice", "answered").await;
-    let invitations = alice.events().into_iter().filter(|event| event.part == "invite").count();
+    // ngIRCd puts each reader's own nick in place of the mask, so nobody can tell that from a private word: one conversation at most.
+    let invited = alice.events().into_iter().filter(|event| event.part == "invite").map(|event| event.room);
+    let invitations = invited.collect::<HashSet<_>>().len();
     assert!(invitations <= 1, "{invitations} invitations for a message to everybody");
 }
 
