@@ -50,7 +50,8 @@ impl XmppUser {
 
     /// Their address, where that is how they are known.
     pub fn jid(&self) -> Option<Jid> {
-        if self.0.starts_with('?') { None } else { Jid::parse(&self.0) }
+        // A hash is none: no domain holds a `?`.
+        Jid::parse(&self.0)
     }
 }
 
@@ -77,7 +78,8 @@ impl RemoteId for XmppUser {
     }
 
     fn decode(text: &str) -> Option<Self> {
-        let valid = match text.strip_prefix('?') {
+        // An address may begin like a hash, but only before its `@`.
+        let valid = match text.strip_prefix('?').filter(|hash| !hash.contains('@')) {
             Some(hash) => hash.len() == 26 && hash.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7')),
             None => {
                 escape_localpart(text).len() <= MAX_ESCAPED
@@ -226,6 +228,16 @@ mod tests {
     use ruma::user_id;
 
     use super::*;
+
+    #[test]
+    fn an_address_that_begins_like_a_hash_is_an_address() {
+        let jid = Jid::parse("??m.c@host.test").unwrap();
+        let user = XmppUser::of_jid(&jid);
+        assert_eq!(XmppUser::decode(&user.encode()), Some(user.clone()));
+        assert_eq!(user.jid(), Some(jid));
+        let nobody = XmppUser::of_nick("tea@muc.test", "bob", 0);
+        assert_eq!((XmppUser::decode(&nobody.encode()), nobody.jid()), (Some(nobody.clone()), None));
+    }
 
     #[test]
     fn people_are_their_address_then_their_occupant_id_then_their_nick() {
