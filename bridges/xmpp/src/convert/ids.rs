@@ -22,7 +22,9 @@ impl XmppUser {
     /// Whoever has this address. One too long for a Matrix id is named by its hash.
     pub fn of_jid(jid: &Jid) -> Self {
         let bare = jid.bare_str();
-        if escape_localpart(bare).len() > MAX_ESCAPED { Self::hashed(&["jid", bare]) } else { Self(bare.to_owned()) }
+        // A space parts the two people of a conversation, and no server lets one into an address.
+        let unfit = escape_localpart(bare).len() > MAX_ESCAPED || bare.contains(' ');
+        if unfit { Self::hashed(&["jid", bare]) } else { Self(bare.to_owned()) }
     }
 
     /// Whomever a room calls by this occupant id.
@@ -108,7 +110,7 @@ impl XmppRoom {
     /// The room of this address; `None` for what can be no room.
     pub fn muc(text: &str) -> Option<Self> {
         let jid = Jid::parse(text.trim())?;
-        (jid.is_bare() && jid.node().is_some()).then_some(Self::Muc(jid))
+        (jid.is_bare() && jid.node().is_some() && !jid.as_str().contains(' ')).then_some(Self::Muc(jid))
     }
 
     /// The private messages between two.
@@ -230,13 +232,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_begins_like_a_hash_is_an_address() {
+    fn addresses_that_look_like_something_else_are_not_that() {
         let jid = Jid::parse("??m.c@host.test").unwrap();
         let user = XmppUser::of_jid(&jid);
         assert_eq!(XmppUser::decode(&user.encode()), Some(user.clone()));
         assert_eq!(user.jid(), Some(jid));
         let nobody = XmppUser::of_nick("tea@muc.test", "bob", 0);
         assert_eq!((XmppUser::decode(&nobody.encode()), nobody.jid()), (Some(nobody.clone()), None));
+        // A room that would read as a conversation is none, and somebody whose address would part wrongly is hashed.
+        assert_eq!(XmppRoom::muc("pm tea@muc.test"), None);
+        let odd = XmppUser::of_jid(&Jid::parse("a b@host.test").unwrap());
+        assert_eq!((XmppUser::decode(&odd.encode()), odd.jid()), (Some(odd.clone()), None));
     }
 
     #[test]
