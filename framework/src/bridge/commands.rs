@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ruma::{RoomId, UserId};
 
 use super::{
-    Homeserver, HomeserverError, Names, Permissions, Revoked, Role, Speakers,
+    HomeserverError, Permissions, Revoked, Role,
     parts::Parts,
     power, revoked,
     rooms::{RoomError, Rooms},
@@ -14,10 +14,8 @@ use crate::network::{Network, RemoteId, Session as _, SessionId};
 
 /// Understands and carries out commands.
 pub(crate) struct Commands<N: Network> {
-    pub(crate) names: Arc<Names>,
+    pub(crate) parts: Arc<Parts<N>>,
     pub(crate) rooms: Arc<Rooms<N>>,
-    pub(crate) homeserver: Arc<dyn Homeserver>,
-    pub(crate) speakers: Arc<dyn Speakers<N>>,
     pub(crate) permissions: Permissions,
     pub(crate) revoked: Revoked,
 }
@@ -32,15 +30,13 @@ pub(crate) fn words<N: Network>(body: &str) -> Option<Vec<&str>> {
 }
 
 impl<N: Network> Commands<N> {
-    pub(crate) fn new(parts: &Parts<N>, rooms: &Arc<Rooms<N>>, permissions: Permissions, revoked: Revoked) -> Self {
-        Self {
-            names: Arc::clone(&parts.names),
-            rooms: Arc::clone(rooms),
-            homeserver: Arc::clone(&parts.homeserver),
-            speakers: Arc::clone(&parts.speakers),
-            permissions,
-            revoked,
-        }
+    pub(crate) fn new(
+        parts: &Arc<Parts<N>>,
+        rooms: &Arc<Rooms<N>>,
+        permissions: Permissions,
+        revoked: Revoked,
+    ) -> Self {
+        Self { parts: Arc::clone(parts), rooms: Arc::clone(rooms), permissions, revoked }
     }
 
     /// Carries a command out and says what to answer. May be carried out twice, when the bridge crashes in between.
@@ -101,7 +97,7 @@ impl<N: Network> Commands<N> {
     }
 
     async fn plumb(&self, room_id: &RoomId, text: &str) -> Result<String, HomeserverError> {
-        let Some(relay) = self.speakers.session(&SessionId::Relay).await else {
+        let Some(relay) = self.parts.speakers.session(&SessionId::Relay).await else {
             return Ok(format!("{} is not connected.", N::INFO.name));
         };
         let found = relay.resolve(text).await.ok().and_then(|found| found.room);
@@ -118,7 +114,7 @@ impl<N: Network> Commands<N> {
     }
 
     async fn unplumb(&self, room_id: &RoomId) -> Result<String, HomeserverError> {
-        if self.rooms.mappings.by_room(room_id).is_none() {
+        if self.rooms.parts.mappings.by_room(room_id).is_none() {
             return Ok("This room is joined to nothing.".to_owned());
         }
         match self.rooms.unmap(room_id).await {
@@ -128,19 +124,19 @@ impl<N: Network> Commands<N> {
     }
 
     async fn status(&self, room_id: &RoomId) -> String {
-        let joined = match self.rooms.mappings.by_room(room_id) {
+        let joined = match self.rooms.parts.mappings.by_room(room_id) {
             Some(mapping) => format!("This room is joined to {} on {}.", mapping.remote.encode(), N::INFO.name),
             None => "This room is joined to nothing.".to_owned(),
         };
-        let relay = self.speakers.session(&SessionId::Relay).await.is_some();
+        let relay = self.parts.speakers.session(&SessionId::Relay).await.is_some();
         format!("{joined} The bridge {}.", if relay { "is running" } else { "has no connection" })
     }
 
     /// Whether a user may change the settings of a room ([spec](https://spec.matrix.org/v1.19/client-server-api/#mroompower_levels)).
     async fn may_change(&self, room_id: &RoomId, sender: &UserId) -> Result<bool, HomeserverError> {
-        let bot = &self.names.bot;
-        let create = self.homeserver.state(bot, room_id, "m.room.create", "").await?.unwrap_or_default();
-        let levels = self.homeserver.state(bot, room_id, "m.room.power_levels", "").await?.unwrap_or_default();
+        let bot = &self.parts.names.bot;
+        let create = self.parts.homeserver.state(bot, room_id, "m.room.create", "").await?.unwrap_or_default();
+        let levels = self.parts.homeserver.state(bot, room_id, "m.room.power_levels", "").await?.unwrap_or_default();
         let additional = create["additional_creators"].as_array();
         if additional.is_some_and(|users| users.iter().any(|user| user.as_str() == Some(sender.as_str()))) {
             return Ok(true);
@@ -151,6 +147,6 @@ impl<N: Network> Commands<N> {
         }
         // From room version 12 on, who made a room may do anything in it; its power levels do not name them.
         let version: u32 = create["room_version"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
-        Ok(version >= 12 && self.homeserver.creator(bot, room_id).await?.is_some_and(|creator| creator == sender))
+        Ok(version >= 12 && self.parts.homeserver.creator(bot, room_id).await?.is_some_and(|creator| creator == sender))
     }
 }

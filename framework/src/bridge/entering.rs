@@ -11,30 +11,21 @@ use super::{
     rooms::Rooms,
 };
 use crate::{
-    clock::Clock,
     dispatch::{answer, commit_patiently},
     network::{Network, RemoteId, SendError, Session as _, SessionId},
-    store::{Change, Store},
+    store::Change,
 };
 
 /// Enters the mapped rooms whenever the relay has connected.
 pub(super) struct Entering<N: Network> {
-    bridge: String,
+    parts: Arc<Parts<N>>,
     rooms: Arc<Rooms<N>>,
-    store: Store,
-    clock: Arc<dyn Clock>,
     wait: Duration,
 }
 
 impl<N: Network> Entering<N> {
-    pub(super) fn new(parts: &Parts<N>, rooms: &Arc<Rooms<N>>) -> Self {
-        Self {
-            bridge: parts.bridge.clone(),
-            rooms: Arc::clone(rooms),
-            store: parts.store.clone(),
-            clock: Arc::clone(&parts.clock),
-            wait: parts.options.first_wait,
-        }
+    pub(super) fn new(parts: &Arc<Parts<N>>, rooms: &Arc<Rooms<N>>) -> Self {
+        Self { parts: Arc::clone(parts), rooms: Arc::clone(rooms), wait: parts.options.first_wait }
     }
 
     /// Takes each session that connects, until nobody can connect any more.
@@ -58,7 +49,7 @@ impl<N: Network> Entering<N> {
     }
 
     async fn all(&self) {
-        for mapping in self.rooms.mappings.all() {
+        for mapping in self.rooms.parts.mappings.all() {
             if mapping.kind != MappingKind::Direct {
                 self.one(&mapping).await;
             }
@@ -68,7 +59,7 @@ impl<N: Network> Entering<N> {
     async fn one(&self, mapping: &RoomMapping<N::Room>) {
         let mut wait = self.wait;
         loop {
-            let Some(relay) = self.rooms.speakers.session(&SessionId::Relay).await else { return };
+            let Some(relay) = self.rooms.parts.speakers.session(&SessionId::Relay).await else { return };
             match relay.enter(&mapping.remote).await {
                 Ok(()) | Err(SendError::Unsupported | SendError::Disconnected | SendError::LoggedOut) => return,
                 Err(SendError::RetryAfter(wait)) => tokio::time::sleep(wait).await,
@@ -85,14 +76,14 @@ impl<N: Network> Entering<N> {
     }
 
     async fn tell(&self, mapping: &RoomMapping<N::Room>, error: &SendError) {
-        let (remote, now) = (mapping.remote.encode(), self.clock.now().0);
+        let (remote, now) = (mapping.remote.encode(), self.parts.clock.now().0);
         let text = format!("{remote} on {} cannot be entered: {error}.", N::INFO.name);
         let lane = remote_lane(&mapping.remote);
         // Once an hour is enough.
         let key = format!("{}", now / 3_600_000);
-        let row = answer::<N>(&format!("{}{key}", self.bridge), lane, &mapping.room_id, None, text, now);
+        let row = answer::<N>(&format!("{}{key}", self.parts.bridge), lane, &mapping.room_id, None, text, now);
         let change = Change { outbox: row.into_iter().collect(), ..Change::default() };
         // `None` when the store is closed.
-        let _ = commit_patiently(&self.store, change, self.wait).await;
+        let _ = commit_patiently(&self.parts.store, change, self.wait).await;
     }
 }

@@ -4,14 +4,8 @@ use std::sync::Arc;
 
 use ruma::EventId;
 
-use super::{
-    Homeserver, HomeserverError, Names, latest::Latest, mappings::Mappings, members::Members, parts::Parts,
-    virtual_users::VirtualUsers,
-};
-use crate::{
-    network::{Network, Presence, RemoteId as _},
-    store::Store,
-};
+use super::{HomeserverError, latest::Latest, members::Members, parts::Parts, virtual_users::VirtualUsers};
+use crate::network::{Network, Presence, RemoteId as _};
 
 /// How many changes may wait; at the bound, further ones are left out.
 const QUEUE: usize = 1024;
@@ -40,26 +34,14 @@ pub(crate) fn news<N: Network>() -> Arc<News<N>> {
 
 /// Tells the homeserver.
 pub(crate) struct Teller<N: Network> {
-    pub(crate) network: Arc<N>,
-    pub(crate) names: Arc<Names>,
-    pub(crate) mappings: Mappings<N::Room>,
+    pub(crate) parts: Arc<Parts<N>>,
     pub(crate) members: Arc<Members<N>>,
     pub(crate) users: Arc<VirtualUsers<N>>,
-    pub(crate) homeserver: Arc<dyn Homeserver>,
-    pub(crate) store: Store,
 }
 
 impl<N: Network> Teller<N> {
-    pub(crate) fn new(parts: &Parts<N>, users: &Arc<VirtualUsers<N>>, members: &Arc<Members<N>>) -> Self {
-        Self {
-            network: Arc::clone(&parts.network),
-            names: Arc::clone(&parts.names),
-            mappings: parts.mappings.clone(),
-            members: Arc::clone(members),
-            users: Arc::clone(users),
-            homeserver: Arc::clone(&parts.homeserver),
-            store: parts.store.clone(),
-        }
+    pub(crate) fn new(parts: &Arc<Parts<N>>, users: &Arc<VirtualUsers<N>>, members: &Arc<Members<N>>) -> Self {
+        Self { parts: Arc::clone(parts), members: Arc::clone(members), users: Arc::clone(users) }
     }
 
     /// Tells whatever is new, for ever.
@@ -75,9 +57,9 @@ impl<N: Network> Teller<N> {
     async fn tell(&self, about: About<N>, what: What<N>) -> Result<(), HomeserverError> {
         match (about, what) {
             (About::Typing(room, who), What::Typing(typing)) => {
-                let Some(mapping) = self.mappings.by_remote(&room) else { return Ok(()) };
-                let Some(id) = self.names.user_id(&*self.network, &who) else { return Ok(()) };
-                self.homeserver.typing(&id, &mapping.room_id, typing).await
+                let Some(mapping) = self.parts.mappings.by_remote(&room) else { return Ok(()) };
+                let Some(id) = self.parts.names.user_id(&*self.parts.network, &who) else { return Ok(()) };
+                self.parts.homeserver.typing(&id, &mapping.room_id, typing).await
             }
             (About::Read(room, who), What::Read(message)) => self.read(&room, &who, &message).await,
             (About::Presence(who), What::Presence(presence, status)) => {
@@ -85,22 +67,22 @@ impl<N: Network> Teller<N> {
                     return Ok(());
                 }
                 let id = self.users.id(&who)?;
-                self.homeserver.set_presence(&id, presence, status.as_deref()).await
+                self.parts.homeserver.set_presence(&id, presence, status.as_deref()).await
             }
             _ => Ok(()),
         }
     }
 
     async fn read(&self, room: &N::Room, who: &N::User, message: &N::Message) -> Result<(), HomeserverError> {
-        let Some(mapping) = self.mappings.by_remote(room) else { return Ok(()) };
-        let Some(id) = self.names.user_id(&*self.network, who) else { return Ok(()) };
+        let Some(mapping) = self.parts.mappings.by_remote(room) else { return Ok(()) };
+        let Some(id) = self.parts.names.user_id(&*self.parts.network, who) else { return Ok(()) };
         if !self.members.is_actual(&mapping.room_id, who) {
             return Ok(());
         }
-        let rows = self.store.message_by_remote(mapping.room_id.as_str(), &message.encode()).await;
+        let rows = self.parts.store.message_by_remote(mapping.room_id.as_str(), &message.encode()).await;
         let rows = rows.map_err(|error| HomeserverError::Unavailable(error.to_string()))?;
         match rows.last().and_then(|row| EventId::parse(row.event_id.as_str()).ok()) {
-            Some(event_id) => self.homeserver.read(&id, &mapping.room_id, &event_id).await,
+            Some(event_id) => self.parts.homeserver.read(&id, &mapping.room_id, &event_id).await,
             None => Ok(()),
         }
     }

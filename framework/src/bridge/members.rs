@@ -12,14 +12,10 @@ use parking_lot::RwLock;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::sync::mpsc;
 
-use super::{
-    Homeserver, HomeserverError, Names, homeserver::Membership, parts::Parts, stripes::Stripes,
-    virtual_users::VirtualUsers,
-};
+use super::{HomeserverError, homeserver::Membership, parts::Parts, stripes::Stripes, virtual_users::VirtualUsers};
 use crate::{
-    dispatch::Kill,
     network::{Network, RemoteId},
-    store::{Change, MemberRow, Store},
+    store::{Change, MemberRow},
 };
 
 /// How many virtual users join or leave at the same time.
@@ -30,12 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// All virtual users in rooms.
 pub(crate) struct Members<N: Network> {
-    network: Arc<N>,
-    names: Arc<Names>,
+    parts: Arc<Parts<N>>,
     users: Arc<VirtualUsers<N>>,
-    homeserver: Arc<dyn Homeserver>,
-    store: Store,
-    kill: Kill,
     rooms: RwLock<HashMap<OwnedRoomId, Room<N::User>>>,
     locks: Stripes,
     /// Those of whom something else is wanted than is. Bounded by their number.
@@ -68,18 +60,14 @@ pub(crate) type Known<U> = (U, String, OwnedUserId);
 impl<N: Network> Members<N> {
     /// Takes what the store held. The returned future makes true what is wanted, for ever.
     pub(crate) fn new(
-        parts: &Parts<N>,
+        parts: &Arc<Parts<N>>,
         users: &Arc<VirtualUsers<N>>,
         rows: Vec<MemberRow>,
     ) -> (Arc<Self>, impl Future<Output = ()> + Send + use<N>) {
         let (unsettled, work) = mpsc::unbounded_channel();
         let members = Arc::new(Self {
-            network: Arc::clone(&parts.network),
-            names: Arc::clone(&parts.names),
+            parts: Arc::clone(parts),
             users: Arc::clone(users),
-            homeserver: Arc::clone(&parts.homeserver),
-            store: parts.store.clone(),
-            kill: parts.kill.clone(),
             rooms: RwLock::default(),
             locks: Stripes::default(),
             unsettled,
@@ -195,7 +183,7 @@ impl<N: Network> Members<N> {
         }
         let people = room.people.iter().filter(|(_, person)| person.wanted).filter_map(|(user, person)| {
             let name = person.name.clone().unwrap_or_else(|| user.encode());
-            Some((user.clone(), name, self.names.user_id(&*self.network, user)?))
+            Some((user.clone(), name, self.parts.names.user_id(&*self.parts.network, user)?))
         });
         Some((room.version, people.collect()))
     }
@@ -260,13 +248,13 @@ impl<N: Network> Members<N> {
 
     /// Joins; where that needs an invitation, the bot invites first.
     async fn enter(&self, room_id: &RoomId, id: &UserId) -> Result<(), HomeserverError> {
-        match self.homeserver.join(id, room_id).await {
+        match self.parts.homeserver.join(id, room_id).await {
             Err(HomeserverError::Forbidden(_) | HomeserverError::Refused(_) | HomeserverError::NotFound(_)) => {}
             other => return other,
         }
-        let bot = &self.names.bot;
-        let invited = self.homeserver.set_membership(bot, room_id, id, Membership::Invite, None).await;
-        match self.homeserver.join(id, room_id).await {
+        let bot = &self.parts.names.bot;
+        let invited = self.parts.homeserver.set_membership(bot, room_id, id, Membership::Invite, None).await;
+        match self.parts.homeserver.join(id, room_id).await {
             Ok(()) => Ok(()),
             Err(error) => Err(invited.err().unwrap_or(error)),
         }
@@ -301,7 +289,8 @@ impl<N: Network> Members<N> {
         let _one_at_a_time = self.locks.lock((room_id, user)).await;
         if person.actual && !self.is_wanted(room_id, user) {
             let id = self.users.id(user)?;
-            let leave = self.homeserver.set_membership(&id, room_id, &id, Membership::Leave, person.reason.as_deref());
+            let leave =
+                self.parts.homeserver.set_membership(&id, room_id, &id, Membership::Leave, person.reason.as_deref());
             match leave.await {
                 // Whoever is not there has left.
                 Ok(()) | Err(HomeserverError::Forbidden(_) | HomeserverError::NotFound(_)) => {}
@@ -324,7 +313,7 @@ impl<N: Network> Members<N> {
 
     /// What a virtual user is has changed. Not waited for: what is forgotten in a crash is done again, to no effect.
     async fn now(&self, room_id: &RoomId, user: &N::User, joined: bool, speaks: bool) {
-        self.kill.pass("matrix.member").await;
+        self.parts.kill.pass("matrix.member").await;
         let change = {
             let mut rooms = self.rooms.write();
             let room = rooms.entry(room_id.to_owned()).or_default();
@@ -341,7 +330,7 @@ impl<N: Network> Members<N> {
                 Change { members_gone: vec![(room_id.to_string(), user.encode())], ..Change::default() }
             }
         };
-        if let Err(error) = self.store.enqueue(change).await {
+        if let Err(error) = self.parts.store.enqueue(change).await {
             tracing::debug!(%error, "a membership was not stored");
         }
     }
@@ -353,7 +342,7 @@ impl<N: Network> Members<N> {
             person.wanted = person.actual;
             Change { members: vec![row(room_id, user, person)], ..Change::default() }
         };
-        if let Err(error) = self.store.enqueue(change).await {
+        if let Err(error) = self.parts.store.enqueue(change).await {
             tracing::debug!(%error, "a membership was not stored");
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     store::Store,
 };
 
-/// What every part of a running bridge may stand on. Each takes what it needs: a clone of any of these is the same thing again.
+/// What every part of a running bridge stands on. There is one for each bridge, and every part holds it.
 pub(crate) struct Parts<N: Network> {
     /// The bridge's id, which never changes.
     pub(crate) bridge: String,

@@ -2,33 +2,22 @@
 
 use std::sync::Arc;
 
-use super::{Homeserver, HomeserverError, Names, parts::Parts, stripes::Stripes, virtual_users::VirtualUsers};
+use super::{HomeserverError, parts::Parts, stripes::Stripes, virtual_users::VirtualUsers};
 use crate::{
-    clock::Clock,
     network::{Network, Picture, PictureContent, Pictured},
-    store::{Change, PictureRow, Store},
+    store::{Change, PictureRow},
 };
 
 /// Shows pictures.
 pub(crate) struct Pictures<N: Network> {
-    names: Arc<Names>,
+    parts: Arc<Parts<N>>,
     users: Arc<VirtualUsers<N>>,
-    homeserver: Arc<dyn Homeserver>,
-    store: Store,
-    clock: Arc<dyn Clock>,
     locks: Stripes,
 }
 
 impl<N: Network> Pictures<N> {
-    pub(crate) fn new(parts: &Parts<N>, users: &Arc<VirtualUsers<N>>) -> Self {
-        Self {
-            names: Arc::clone(&parts.names),
-            users: Arc::clone(users),
-            homeserver: Arc::clone(&parts.homeserver),
-            store: parts.store.clone(),
-            clock: Arc::clone(&parts.clock),
-            locks: Stripes::default(),
-        }
+    pub(crate) fn new(parts: &Arc<Parts<N>>, users: &Arc<VirtualUsers<N>>) -> Self {
+        Self { parts: Arc::clone(parts), users: Arc::clone(users), locks: Stripes::default() }
     }
 
     /// Gives a virtual user a picture, or takes it away.
@@ -64,7 +53,7 @@ impl<N: Network> Pictures<N> {
     }
 
     async fn known(&self, hash: &str) -> Result<Option<String>, HomeserverError> {
-        self.store.picture(hash).await.map_err(|error| HomeserverError::Unavailable(error.to_string()))
+        self.parts.store.picture(hash).await.map_err(|error| HomeserverError::Unavailable(error.to_string()))
     }
 
     /// Stores a content. A crash before the commit stores it again.
@@ -74,10 +63,10 @@ impl<N: Network> Pictures<N> {
             return Ok(mxc);
         }
         let PictureContent { mime, bytes } = content;
-        let mxc = self.homeserver.upload(&self.names.bot, "avatar", &mime, bytes).await?;
-        let row = PictureRow { hash, mxc: mxc.to_string(), at: self.clock.now().0 };
+        let mxc = self.parts.homeserver.upload(&self.parts.names.bot, "avatar", &mime, bytes).await?;
+        let row = PictureRow { hash, mxc: mxc.to_string(), at: self.parts.clock.now().0 };
         let change = Change { pictures: vec![row], ..Change::default() };
-        let kept = self.store.commit(change).await;
+        let kept = self.parts.store.commit(change).await;
         kept.map_err(|error| HomeserverError::Unavailable(error.to_string()))?;
         Ok(mxc.to_string())
     }

@@ -5,13 +5,11 @@ use std::{fmt, sync::Arc};
 use ruma::RoomId;
 
 use super::{rooms::Rooms, setup::Plumb};
-use crate::{
-    dispatch::DispatchOptions,
-    network::{Network, RemoteId, Session as _, SessionId},
-};
+use crate::network::{Network, RemoteId, Session as _, SessionId};
 
 /// Joins the rooms that the configuration names, however late homeserver and network are.
-pub(super) async fn plumb<N: Network>(rooms: Arc<Rooms<N>>, plumbed: Vec<Plumb>, options: DispatchOptions) {
+pub(super) async fn plumb<N: Network>(rooms: Arc<Rooms<N>>, plumbed: Vec<Plumb>) {
+    let options = &rooms.parts.options;
     let mut left = plumbed;
     let mut wait = options.first_wait;
     while !left.is_empty() {
@@ -35,12 +33,12 @@ async fn plumb_one<N: Network>(rooms: &Rooms<N>, plumb: &Plumb) -> Result<(), St
     let room_id = match <&RoomId>::try_from(&*plumb.room) {
         Ok(room_id) => room_id.to_owned(),
         Err(alias) => {
-            let found = rooms.homeserver.resolve_alias(alias).await.map_err(|error| text(&error))?;
+            let found = rooms.parts.homeserver.resolve_alias(alias).await.map_err(|error| text(&error))?;
             found.ok_or("there is no such alias")?
         }
     };
-    rooms.homeserver.join(&rooms.names.bot, &room_id).await.map_err(|error| text(&error))?;
-    let relay = rooms.speakers.session(&SessionId::Relay).await.ok_or("there is no connection")?;
+    rooms.parts.homeserver.join(&rooms.parts.names.bot, &room_id).await.map_err(|error| text(&error))?;
+    let relay = rooms.parts.speakers.session(&SessionId::Relay).await.ok_or("there is no connection")?;
     let found = relay.resolve(&plumb.remote).await.ok().and_then(|found| found.room);
     let room = found.or_else(|| N::Room::decode(&plumb.remote)).ok_or("there is no such remote room")?;
     rooms.plumb(&room_id, &room).await.map_err(|error| text(&error))

@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::{
-    Homeserver, HomeserverError, Names, Speakers,
+    HomeserverError,
     homeserver::NewRoom,
-    mappings::{MappingKind, Mappings, RoomMapping, remember},
+    mappings::{MappingKind, RoomMapping, remember},
     members::Members,
     parts::Parts,
     stripes::Stripes,
@@ -22,9 +22,8 @@ use super::{
     virtual_users::VirtualUsers,
 };
 use crate::{
-    clock::Clock,
     network::{Network, Reject, RemoteId, RoomInfo, RoomKind, SendError, Session as _, SessionId},
-    store::{Change, JobRow, Store},
+    store::{Change, JobRow},
 };
 
 /// Why two rooms were not joined.
@@ -61,15 +60,9 @@ pub(super) enum Job<R, U> {
 
 /// Joins and parts rooms.
 pub(crate) struct Rooms<N: Network> {
-    pub(crate) network: Arc<N>,
-    pub(crate) names: Arc<Names>,
-    pub(crate) mappings: Mappings<N::Room>,
+    pub(crate) parts: Arc<Parts<N>>,
     pub(crate) members: Arc<Members<N>>,
     pub(crate) users: Arc<VirtualUsers<N>>,
-    pub(crate) homeserver: Arc<dyn Homeserver>,
-    pub(crate) speakers: Arc<dyn Speakers<N>>,
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) locks: Stripes,
     /// Told when somebody lets us into a room.
     pub(crate) invited: Notify,
@@ -78,17 +71,11 @@ pub(crate) struct Rooms<N: Network> {
 }
 
 impl<N: Network> Rooms<N> {
-    pub(crate) fn new(parts: &Parts<N>, users: &Arc<VirtualUsers<N>>, members: &Arc<Members<N>>) -> Self {
+    pub(crate) fn new(parts: &Arc<Parts<N>>, users: &Arc<VirtualUsers<N>>, members: &Arc<Members<N>>) -> Self {
         Self {
-            network: Arc::clone(&parts.network),
-            names: Arc::clone(&parts.names),
-            mappings: parts.mappings.clone(),
+            parts: Arc::clone(parts),
             members: Arc::clone(members),
             users: Arc::clone(users),
-            homeserver: Arc::clone(&parts.homeserver),
-            speakers: Arc::clone(&parts.speakers),
-            store: parts.store.clone(),
-            clock: Arc::clone(&parts.clock),
             locks: Stripes::default(),
             invited: Notify::new(),
             tasks: Tasks::default(),
@@ -98,10 +85,10 @@ impl<N: Network> Rooms<N> {
     /// The Matrix room of a shared remote room: makes it where there is none. The network is asked first whether it may be.
     pub(crate) async fn portal(&self, room: &N::Room) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
         let _one_at_a_time = self.locks.lock(room).await;
-        if let Some(mapping) = self.mappings.by_remote(room) {
+        if let Some(mapping) = self.parts.mappings.by_remote(room) {
             return Ok(mapping);
         }
-        let alias = self.names.alias(&*self.network, room).ok_or(RoomError::NoAlias)?;
+        let alias = self.parts.names.alias(&*self.parts.network, room).ok_or(RoomError::NoAlias)?;
         let info = self.info(room).await?;
         let job = self.begin(&Job::Portal { room: room.clone() }, room).await?;
         let new = NewRoom {
@@ -112,7 +99,7 @@ impl<N: Network> Rooms<N> {
             listed: info.public == Some(true),
             ..NewRoom::default()
         };
-        let made = self.make(&self.names.bot, &alias, new).await;
+        let made = self.make(&self.parts.names.bot, &alias, new).await;
         let room_id = match made {
             Ok(room_id) => room_id,
             Err(error) => return Err(self.abandon(job, error).await),
@@ -130,7 +117,7 @@ impl<N: Network> Rooms<N> {
         name: Option<&str>,
     ) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
         let _one_at_a_time = self.locks.lock(room).await;
-        if let Some(mapping) = self.mappings.by_remote(room) {
+        if let Some(mapping) = self.parts.mappings.by_remote(room) {
             return Ok(mapping);
         }
         let creator = self.users.ensure(with, name).await?;
@@ -158,7 +145,7 @@ impl<N: Network> Rooms<N> {
     /// such. Theirs is the newest one: an older room keeps working towards the network.
     pub(crate) async fn invited(&self, room_id: &RoomId, owner: &UserId, with: &N::User) -> Result<(), RoomError> {
         let id = self.users.ensure(with, None).await?;
-        match self.homeserver.join(&id, room_id).await {
+        match self.parts.homeserver.join(&id, room_id).await {
             Ok(()) => {}
             // The invitation was taken back, or the room is gone.
             Err(HomeserverError::Forbidden(_) | HomeserverError::NotFound(_) | HomeserverError::Refused(_)) => {
@@ -167,7 +154,8 @@ impl<N: Network> Rooms<N> {
             Err(error) => return Err(error.into()),
         }
         self.members.joined(room_id, with).await;
-        if let (None, Some(room)) = (self.mappings.by_room(room_id), self.network.direct_room(owner, with)) {
+        if let (None, Some(room)) = (self.parts.mappings.by_room(room_id), self.parts.network.direct_room(owner, with))
+        {
             let (kind, owner) = (MappingKind::Direct, Some(owner.to_owned()));
             self.map(RoomMapping { room_id: room_id.to_owned(), remote: room, kind, owner }, None).await?;
         }
@@ -177,13 +165,13 @@ impl<N: Network> Rooms<N> {
     /// Joins a Matrix room that is there to a remote room. The bot must be in the Matrix room already.
     pub(crate) async fn plumb(&self, room_id: &RoomId, room: &N::Room) -> Result<(), RoomError> {
         let _one_at_a_time = self.locks.lock(room).await;
-        if let Some(mapping) = self.mappings.by_room(room_id) {
+        if let Some(mapping) = self.parts.mappings.by_room(room_id) {
             if mapping.remote == *room {
                 return Ok(());
             }
             return Err(RoomError::Mapped(mapping.remote.encode()));
         }
-        if let Some(mapping) = self.mappings.by_remote(room) {
+        if let Some(mapping) = self.parts.mappings.by_remote(room) {
             return Err(RoomError::Mapped(mapping.room_id.to_string()));
         }
         self.info(room).await?;
@@ -194,20 +182,20 @@ impl<N: Network> Rooms<N> {
 
     /// Parts a pair of rooms: the virtual users leave, and so does the bot leave the remote room.
     pub(crate) async fn unmap(&self, room_id: &RoomId) -> Result<(), RoomError> {
-        let Some(mapping) = self.mappings.by_room(room_id) else { return Ok(()) };
+        let Some(mapping) = self.parts.mappings.by_room(room_id) else { return Ok(()) };
         let gone = self.members.want_nobody(room_id);
         let change = Change {
             unmap: vec![room_id.to_string()],
             members: gone.iter().map(|(_, row)| row.clone()).collect(),
             ..Change::default()
         };
-        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
-        self.mappings.remove(room_id);
+        self.parts.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        self.parts.mappings.remove(room_id);
         for (user, _) in gone {
             self.members.wake(room_id, &user);
         }
         if mapping.kind != MappingKind::Direct
-            && let Some(relay) = self.speakers.session(&SessionId::Relay).await
+            && let Some(relay) = self.parts.speakers.session(&SessionId::Relay).await
             && let Err(error) = relay.leave(&mapping.remote).await
         {
             tracing::info!(remote.room = ?mapping.remote, %error, "the remote room was not left");
@@ -218,17 +206,17 @@ impl<N: Network> Rooms<N> {
     /// One of ours who is in the Matrix room and can speak for the bridge.
     pub(crate) fn spokesman(&self, mapping: &RoomMapping<N::Room>) -> OwnedUserId {
         if mapping.kind == MappingKind::Direct
-            && let RoomKind::Direct { with, .. } = self.network.room_kind(&mapping.remote)
-            && let Some(id) = self.names.user_id(&*self.network, &with)
+            && let RoomKind::Direct { with, .. } = self.parts.network.room_kind(&mapping.remote)
+            && let Some(id) = self.parts.names.user_id(&*self.parts.network, &with)
         {
             return id;
         }
-        self.names.bot.clone()
+        self.parts.names.bot.clone()
     }
 
     /// Takes up the upgrades that an earlier life had heard of. To be called before anything is converted.
     pub(crate) async fn resume_upgrades(self: &Arc<Self>) -> Result<(), SqlError> {
-        for JobRow { data, at, .. } in self.store.jobs().await? {
+        for JobRow { data, at, .. } in self.parts.store.jobs().await? {
             if let Ok(Job::Upgrade { from, to }) = serde_json::from_str::<Job<N::Room, N::User>>(&data) {
                 self.resume_upgrade(from, to, at);
             }
@@ -238,7 +226,7 @@ impl<N: Network> Rooms<N> {
 
     /// Finishes what was begun before a crash. What still cannot be finished stays for the next start.
     pub(crate) async fn resume(&self) {
-        let jobs = match self.store.jobs().await {
+        let jobs = match self.parts.store.jobs().await {
             Ok(jobs) => jobs,
             Err(error) => {
                 tracing::error!(%error, "unfinished jobs cannot be read");
@@ -267,19 +255,19 @@ impl<N: Network> Rooms<N> {
 
     /// A portal was begun: where its room was made, it is ours; where not, nobody waits for it any more.
     async fn adopt(&self, room: &N::Room, job: &str) -> Result<(), RoomError> {
-        let alias = self.names.alias(&*self.network, room).ok_or(RoomError::NoAlias)?;
-        if let Some(room_id) = self.homeserver.resolve_alias(&alias).await? {
+        let alias = self.parts.names.alias(&*self.parts.network, room).ok_or(RoomError::NoAlias)?;
+        if let Some(room_id) = self.parts.homeserver.resolve_alias(&alias).await? {
             let mapping = RoomMapping { room_id, remote: room.clone(), kind: MappingKind::Portal, owner: None };
             self.map(mapping, Some(job.to_owned())).await?;
         } else {
             let change = Change { jobs_done: vec![job.to_owned()], ..Change::default() };
-            self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+            self.parts.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
         }
         Ok(())
     }
 
     async fn info(&self, room: &N::Room) -> Result<RoomInfo, RoomError> {
-        let relay = self.speakers.session(&SessionId::Relay).await;
+        let relay = self.parts.speakers.session(&SessionId::Relay).await;
         let relay = relay.ok_or_else(|| RoomError::NotNow("there is no connection".to_owned()))?;
         match relay.room_info(room).await {
             Ok(info) => Ok(info),
@@ -290,9 +278,9 @@ impl<N: Network> Rooms<N> {
     }
 
     async fn make(&self, creator: &UserId, alias: &RoomAliasId, new: NewRoom) -> Result<OwnedRoomId, HomeserverError> {
-        match self.homeserver.create_room(creator, &new).await {
+        match self.parts.homeserver.create_room(creator, &new).await {
             Err(HomeserverError::InUse) => {
-                let found = self.homeserver.resolve_alias(alias).await?;
+                let found = self.parts.homeserver.resolve_alias(alias).await?;
                 found.ok_or_else(|| HomeserverError::Unavailable("an alias is taken and leads nowhere".to_owned()))
             }
             other => other,
@@ -307,9 +295,9 @@ impl<N: Network> Rooms<N> {
         };
         let name = format!("{kind}:{}", room.encode());
         let data = serde_json::to_string(job).map_err(|error| RoomError::Store(error.to_string()))?;
-        let row = JobRow { name: name.clone(), data, at: self.clock.now().0 };
+        let row = JobRow { name: name.clone(), data, at: self.parts.clock.now().0 };
         let change = Change { jobs: vec![row], ..Change::default() };
-        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        self.parts.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
         Ok(name)
     }
 
@@ -317,7 +305,7 @@ impl<N: Network> Rooms<N> {
     async fn abandon(&self, job: String, error: HomeserverError) -> RoomError {
         if !matches!(error, HomeserverError::Unavailable(_)) {
             let change = Change { jobs_done: vec![job], ..Change::default() };
-            if let Err(error) = self.store.commit(change).await {
+            if let Err(error) = self.parts.store.commit(change).await {
                 tracing::warn!(%error, "a job that came to nothing stays");
             }
         }
@@ -329,13 +317,13 @@ impl<N: Network> Rooms<N> {
         mapping: RoomMapping<N::Room>,
         job: Option<String>,
     ) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
-        let mut change = remember(&mapping, self.clock.now());
+        let mut change = remember(&mapping, self.parts.clock.now());
         change.jobs_done.extend(job);
-        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        self.parts.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
         tracing::info!(room.id = %mapping.room_id, remote.room = ?mapping.remote, kind = ?mapping.kind, "rooms are mapped");
         let (shared, mapping) = (mapping.kind != MappingKind::Direct, Arc::new(mapping));
-        self.mappings.insert((*mapping).clone());
-        if shared && let Some(relay) = self.speakers.session(&SessionId::Relay).await {
+        self.parts.mappings.insert((*mapping).clone());
+        if shared && let Some(relay) = self.parts.speakers.session(&SessionId::Relay).await {
             // A session that is not connected enters all mapped rooms when it is.
             if let Err(error) = relay.enter(&mapping.remote).await {
                 tracing::info!(remote.room = ?mapping.remote, %error, "the remote room was not entered yet");
@@ -347,11 +335,11 @@ impl<N: Network> Rooms<N> {
     /// An alias that no remote room can have, because it is no escape of anything.
     fn direct_alias(&self, room: &N::Room) -> Result<ruma::OwnedRoomAliasId, RoomError> {
         use std::fmt::Write as _;
-        let mut alias = format!("#{}=dm_", self.names.alias_prefix);
+        let mut alias = format!("#{}=dm_", self.parts.names.alias_prefix);
         for byte in &Sha256::digest(room.encode().as_bytes())[..16] {
             let _ = write!(alias, "{byte:02x}");
         }
-        let _ = write!(alias, ":{}", self.names.server_name);
+        let _ = write!(alias, ":{}", self.parts.names.server_name);
         RoomAliasId::parse(alias).map_err(|_| RoomError::NoAlias)
     }
 }

@@ -44,13 +44,10 @@ use crate::{
 
 /// A bridge that runs. Dropped, it stops where it stands, as in a crash; [`Bridge::stop`] lets it finish.
 pub struct Bridge<N: Network> {
-    network: Arc<N>,
+    parts: Arc<Parts<N>>,
     sessions: Sessions<N>,
     intake: Arc<Gate>,
-    mappings: Mappings<N::Room>,
     rooms: Arc<Rooms<N>>,
-    lanes: Arc<Lanes>,
-    store: Store,
     revoked: Revoked,
     revive: Arc<Notify>,
     tasks: JoinSet<()>,
@@ -99,7 +96,7 @@ impl<N: Network> Bridge<N> {
         let network = N::start(config, host).await.map_err(StartError::Config)?;
         let sessions = Sessions::new(sessions, Arc::clone(&clock), chance);
 
-        let parts = Parts {
+        let parts = Arc::new(Parts {
             bridge,
             network: Arc::new(network),
             names: Arc::new(names),
@@ -113,7 +110,7 @@ impl<N: Network> Bridge<N> {
             kill,
             options,
             alive: Arc::new(Notify::new()),
-        };
+        });
         let users = Arc::new(VirtualUsers::new(&parts));
         let (members, settling) = Members::new(&parts, &users, parts.store.members().await?);
         tasks.spawn(settling);
@@ -137,30 +134,18 @@ impl<N: Network> Bridge<N> {
         let revive_now = Arc::new(Notify::new());
         tasks.spawn(revive(parts.store.clone(), Arc::clone(&parts.clock), Arc::clone(&revive_now)));
         tasks.spawn(prune(parts.store.clone(), Arc::clone(&parts.clock), retention));
-        tasks.spawn(greet(&parts, display_name));
-        tasks.spawn(plumb(Arc::clone(&rooms), plumbed, parts.options.clone()));
+        tasks.spawn(greet(Arc::clone(&parts), display_name));
+        tasks.spawn(plumb(Arc::clone(&rooms), plumbed));
         let resuming = Arc::clone(&rooms);
         tasks.spawn(async move { resuming.resume().await });
 
         // From here on things are heard.
         let pictures = Pictures::new(&parts, &users);
-        let Parts { network, speakers, mappings, lanes, store, .. } = parts;
-        let _ = later.set(Later { network: Arc::clone(&network), speakers, pictures, connected });
-        sessions.start(Arc::clone(&network));
+        let (network, speakers) = (Arc::clone(&parts.network), Arc::clone(&parts.speakers));
+        let _ = later.set(Later { network, speakers, pictures, connected });
+        sessions.start(Arc::clone(&parts.network));
         let intake = Arc::new(Gate::new(Arc::new(inbox)));
-        Ok(Self {
-            network,
-            sessions,
-            intake,
-            mappings,
-            rooms,
-            lanes,
-            store,
-            revoked,
-            revive: revive_now,
-            tasks,
-            writer,
-        })
+        Ok(Self { parts, sessions, intake, rooms, revoked, revive: revive_now, tasks, writer })
     }
 
     /// What the appservice endpoints stand on.
@@ -170,7 +155,7 @@ impl<N: Network> Bridge<N> {
 
     /// The network.
     pub fn network(&self) -> &Arc<N> {
-        &self.network
+        &self.parts.network
     }
 
     /// The sessions.
@@ -180,7 +165,7 @@ impl<N: Network> Bridge<N> {
 
     /// The pairs of rooms.
     pub fn mappings(&self) -> Vec<Arc<RoomMapping<N::Room>>> {
-        self.mappings.all()
+        self.parts.mappings.all()
     }
 
     /// The Matrix room of a shared remote room; made where there is none.
@@ -214,7 +199,7 @@ impl<N: Network> Bridge<N> {
     pub async fn stop(mut self, drain: Duration) {
         self.intake.close();
         let idle = async {
-            while self.lanes.len() > 0 {
+            while self.parts.lanes.len() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -225,10 +210,10 @@ impl<N: Network> Bridge<N> {
         self.rooms.tasks.shutdown().await;
         self.tasks.shutdown().await;
         // Everything queued before this is durable after it.
-        if let Err(error) = self.store.commit(Change::default()).await {
+        if let Err(error) = self.parts.store.commit(Change::default()).await {
             tracing::warn!(%error, "the store did not take the last writes");
         }
-        self.store.close().await;
+        self.parts.store.close().await;
     }
 }
 
@@ -243,7 +228,7 @@ impl<N: Network> Bridge<N> {
         self.writer.abort();
         // It ends by being aborted.
         let _ = (&mut self.writer).await;
-        self.store.close().await;
+        self.parts.store.close().await;
     }
 }
 

@@ -36,14 +36,14 @@ impl<N: Network> Rooms<N> {
     /// A room is followed into its replacement. Returns the job, to be stored in the commit that settles what said so.
     pub(crate) fn follow(self: &Arc<Self>, from: &RoomId, to: &RoomId) -> Result<JobRow, serde_json::Error> {
         let job: Job<N::Room, N::User> = Job::Upgrade { from: from.to_owned(), to: to.to_owned() };
-        let row = JobRow { name: name(from), data: serde_json::to_string(&job)?, at: self.clock.now().0 };
+        let row = JobRow { name: name(from), data: serde_json::to_string(&job)?, at: self.parts.clock.now().0 };
         self.resume_upgrade(from.to_owned(), to.to_owned(), row.at);
         Ok(row)
     }
 
     /// Follows, however long it takes until we are let in. Begun once for each room.
     pub(super) fn resume_upgrade(self: &Arc<Self>, from: OwnedRoomId, to: OwnedRoomId, since: i64) {
-        if self.mappings.begin_move(&from, &to) {
+        if self.parts.mappings.begin_move(&from, &to) {
             let rooms = Arc::clone(self);
             self.tasks.spawn(async move { rooms.follow_patiently(&from, &to, since).await });
         }
@@ -55,7 +55,7 @@ impl<N: Network> Rooms<N> {
             let invited = self.invited.notified();
             match self.move_to(from, to).await {
                 Ok(Moved::Done) => break,
-                Ok(Moved::NotYet) if self.clock.now().since(crate::Millis(since)) > PATIENCE => {
+                Ok(Moved::NotYet) if self.parts.clock.now().since(crate::Millis(since)) > PATIENCE => {
                     tracing::warn!(room.id = %from, replacement = %to, "nobody let us into the upgraded room");
                     if self.stay(from).await.is_ok() {
                         break;
@@ -72,21 +72,22 @@ impl<N: Network> Rooms<N> {
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
-        self.mappings.end_move(from);
+        self.parts.mappings.end_move(from);
     }
 
     async fn move_to(&self, from: &RoomId, to: &RoomId) -> Result<Moved, RoomError> {
-        let Some(mapping) = self.mappings.by_room(from) else { return self.stay(from).await };
+        let Some(mapping) = self.parts.mappings.by_room(from) else { return self.stay(from).await };
         let spokesman = self.spokesman(&mapping);
-        match self.homeserver.join(&spokesman, to).await {
+        match self.parts.homeserver.join(&spokesman, to).await {
             Ok(()) => {}
             Err(HomeserverError::Forbidden(_) | HomeserverError::NotFound(_) | HomeserverError::Refused(_)) => {
                 return Ok(Moved::NotYet);
             }
             Err(error) => return Err(error.into()),
         }
-        let create = self.homeserver.state(&spokesman, to, "m.room.create", "").await?.unwrap_or_default();
-        if create["predecessor"]["room_id"].as_str() != Some(from.as_str()) || self.mappings.by_room(to).is_some() {
+        let create = self.parts.homeserver.state(&spokesman, to, "m.room.create", "").await?.unwrap_or_default();
+        if create["predecessor"]["room_id"].as_str() != Some(from.as_str()) || self.parts.mappings.by_room(to).is_some()
+        {
             tracing::warn!(room.id = %from, replacement = %to, "a room that does not name this one as its predecessor is not followed");
             return self.stay(from).await;
         }
@@ -101,10 +102,10 @@ impl<N: Network> Rooms<N> {
             members,
             jobs_done: vec![name(from)],
             moves: vec![(from.to_string(), to.to_string())],
-            ..remember(&moved, self.clock.now())
+            ..remember(&moved, self.parts.clock.now())
         };
-        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
-        self.mappings.replace(from, moved);
+        self.parts.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        self.parts.mappings.replace(from, moved);
         tracing::info!(room.id = %from, replacement = %to, "the mapping of an upgraded room has moved");
         for (user, ..) in &people {
             self.members.wake(to, user);
@@ -116,11 +117,15 @@ impl<N: Network> Rooms<N> {
 
     /// The portal's alias leads to the new room. Homeservers do that themselves, if who upgraded had the power.
     async fn move_alias(&self, mapping: &RoomMapping<N::Room>, to: &RoomId) {
-        let alias = self.names.alias(&*self.network, &mapping.remote).filter(|_| mapping.kind == MappingKind::Portal);
+        let alias = self
+            .parts
+            .names
+            .alias(&*self.parts.network, &mapping.remote)
+            .filter(|_| mapping.kind == MappingKind::Portal);
         let Some(alias) = alias else { return };
-        let moved = match self.homeserver.resolve_alias(&alias).await {
+        let moved = match self.parts.homeserver.resolve_alias(&alias).await {
             Ok(Some(now)) if now == to => Ok(()),
-            Ok(_) => self.homeserver.move_alias(&alias, to).await,
+            Ok(_) => self.parts.homeserver.move_alias(&alias, to).await,
             Err(error) => Err(error),
         };
         if let Err(error) = moved {
@@ -131,7 +136,7 @@ impl<N: Network> Rooms<N> {
     /// The mapping stays where it is.
     async fn stay(&self, from: &RoomId) -> Result<Moved, RoomError> {
         let change = Change { jobs_done: vec![name(from)], ..Change::default() };
-        self.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
+        self.parts.store.commit(change).await.map_err(|error| RoomError::Store(error.to_string()))?;
         Ok(Moved::Done)
     }
 }

@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use ruma::{MxcUri, OwnedUserId};
 
-use super::{Homeserver, HomeserverError, Names, parts::Parts, stripes::Stripes};
+use super::{HomeserverError, parts::Parts, stripes::Stripes};
 use crate::{
     network::{Network, Profile, RemoteId},
-    store::{Change, Store, UserRow},
+    store::{Change, UserRow},
 };
 
 /// How many users are remembered in memory; at the bound all are forgotten, and read again from the store.
@@ -16,30 +16,20 @@ const MEMORY: usize = 100_000;
 
 /// All virtual users.
 pub(crate) struct VirtualUsers<N: Network> {
-    network: Arc<N>,
-    names: Arc<Names>,
-    homeserver: Arc<dyn Homeserver>,
-    store: Store,
+    parts: Arc<Parts<N>>,
     known: Mutex<HashMap<N::User, UserRow>>,
     locks: Stripes,
 }
 
 impl<N: Network> VirtualUsers<N> {
-    pub(crate) fn new(parts: &Parts<N>) -> Self {
-        Self {
-            network: Arc::clone(&parts.network),
-            names: Arc::clone(&parts.names),
-            homeserver: Arc::clone(&parts.homeserver),
-            store: parts.store.clone(),
-            known: Mutex::default(),
-            locks: Stripes::default(),
-        }
+    pub(crate) fn new(parts: &Arc<Parts<N>>) -> Self {
+        Self { parts: Arc::clone(parts), known: Mutex::default(), locks: Stripes::default() }
     }
 
     /// The Matrix id of a remote user.
     pub(crate) fn id(&self, user: &N::User) -> Result<OwnedUserId, HomeserverError> {
         let too_long = || HomeserverError::Refused("the name is too long for a Matrix user".to_owned());
-        self.names.user_id(&*self.network, user).ok_or_else(too_long)
+        self.parts.names.user_id(&*self.parts.network, user).ok_or_else(too_long)
     }
 
     /// Makes sure that a virtual user is registered and goes by this name. Without a name, a new one goes by their id.
@@ -55,7 +45,7 @@ impl<N: Network> VirtualUsers<N> {
         let mut row = self.registered(user).await?;
         let name = name.map(str::to_owned).or_else(|| row.name.is_none().then(|| user.encode()));
         if let Some(name) = name.filter(|name| row.name.as_ref() != Some(name)) {
-            match self.homeserver.set_display_name(&id, &name).await {
+            match self.parts.homeserver.set_display_name(&id, &name).await {
                 Ok(()) => row.name = Some(name),
                 Err(error @ (HomeserverError::Limited(_) | HomeserverError::Unavailable(_))) => return Err(error),
                 Err(error) => {
@@ -85,7 +75,7 @@ impl<N: Network> VirtualUsers<N> {
         let _one_at_a_time = self.locks.lock(user).await;
         let mut row = self.registered(user).await?;
         if row.avatar.as_deref() != avatar.map(MxcUri::as_str) {
-            self.homeserver.set_avatar(&id, avatar).await?;
+            self.parts.homeserver.set_avatar(&id, avatar).await?;
             row.avatar = avatar.map(ToString::to_string);
             self.remember(user, row).await?;
         }
@@ -97,7 +87,7 @@ impl<N: Network> VirtualUsers<N> {
         if self.known.lock().contains_key(user) {
             return Ok(true);
         }
-        let stored = self.store.user(&user.encode()).await;
+        let stored = self.parts.store.user(&user.encode()).await;
         Ok(stored.map_err(|error| HomeserverError::Unavailable(error.to_string()))?.is_some())
     }
 
@@ -112,12 +102,12 @@ impl<N: Network> VirtualUsers<N> {
         if let Some(row) = self.known.lock().get(user) {
             return Ok(row.clone());
         }
-        let stored = self.store.user(&user.encode()).await;
+        let stored = self.parts.store.user(&user.encode()).await;
         if let Some(row) = stored.map_err(|error| HomeserverError::Unavailable(error.to_string()))? {
             self.keep(user, row.clone());
             return Ok(row);
         }
-        match self.homeserver.register(id.localpart()).await {
+        match self.parts.homeserver.register(id.localpart()).await {
             Ok(()) | Err(HomeserverError::InUse) => {}
             Err(error) => return Err(error),
         }
@@ -138,7 +128,7 @@ impl<N: Network> VirtualUsers<N> {
     async fn remember(&self, user: &N::User, row: UserRow) -> Result<(), HomeserverError> {
         self.keep(user, row.clone());
         let change = Change { users: vec![row], ..Change::default() };
-        let queued = self.store.enqueue(change).await;
+        let queued = self.parts.store.enqueue(change).await;
         queued.map(drop).map_err(|error| HomeserverError::Unavailable(error.to_string()))
     }
 }

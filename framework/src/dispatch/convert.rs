@@ -4,21 +4,14 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use ruma::RoomId;
 
-use super::{DispatchOptions, commit_patiently, kill::Kill, lanes::Lanes, queues::Next};
+use super::{commit_patiently, queues::Next};
 use crate::{
     bridge::{
-        Homeserver, HomeserverError, Names, Speakers,
-        commands::Commands,
-        dead_letters::Stage,
-        mappings::{Mappings, RoomMapping},
-        members::Members,
-        parts::Parts,
-        room_names::RoomNames,
-        rooms::Rooms,
+        HomeserverError, commands::Commands, dead_letters::Stage, mappings::RoomMapping, members::Members,
+        parts::Parts, room_names::RoomNames, rooms::Rooms,
     },
-    clock::Clock,
     network::{Caps, Context, Direction, Network, Session as _, SessionId},
-    store::{Change, DeadLetterRow, InboxRow, Store},
+    store::{Change, DeadLetterRow, InboxRow},
 };
 
 /// How many rows are converted before their outcome is committed.
@@ -28,21 +21,11 @@ const LOAD: usize = 128;
 
 /// Converts. One for all lanes.
 pub(crate) struct Converter<N: Network> {
-    pub(crate) bridge: String,
-    pub(crate) network: Arc<N>,
-    pub(crate) names: Arc<Names>,
-    pub(crate) mappings: Mappings<N::Room>,
+    pub(crate) parts: Arc<Parts<N>>,
     pub(crate) members: Arc<Members<N>>,
     pub(crate) room_names: Arc<RoomNames>,
     pub(crate) rooms: Arc<Rooms<N>>,
     pub(crate) commands: Arc<Commands<N>>,
-    pub(crate) homeserver: Arc<dyn Homeserver>,
-    pub(crate) speakers: Arc<dyn Speakers<N>>,
-    pub(crate) lanes: Arc<Lanes>,
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) kill: Kill,
-    pub(crate) options: DispatchOptions,
 }
 
 /// Why a row was not converted.
@@ -79,27 +62,17 @@ pub(super) struct Kept<N: Network> {
 
 impl<N: Network> Converter<N> {
     pub(crate) fn new(
-        parts: &Parts<N>,
+        parts: &Arc<Parts<N>>,
         members: &Arc<Members<N>>,
         rooms: &Arc<Rooms<N>>,
         commands: Commands<N>,
     ) -> Self {
         Self {
-            bridge: parts.bridge.clone(),
-            network: Arc::clone(&parts.network),
-            names: Arc::clone(&parts.names),
-            mappings: parts.mappings.clone(),
+            parts: Arc::clone(parts),
             members: Arc::clone(members),
             room_names: Arc::new(RoomNames::new(Arc::clone(&parts.homeserver))),
             rooms: Arc::clone(rooms),
             commands: Arc::new(commands),
-            homeserver: Arc::clone(&parts.homeserver),
-            speakers: Arc::clone(&parts.speakers),
-            lanes: Arc::clone(&parts.lanes),
-            store: parts.store.clone(),
-            clock: Arc::clone(&parts.clock),
-            kill: parts.kill.clone(),
-            options: parts.options.clone(),
         }
     }
 
@@ -111,18 +84,18 @@ impl<N: Network> Converter<N> {
                 caps: Caps::default(),
                 members: Vec::new(),
                 puppets: Vec::new(),
-                server_name: self.names.server_name.to_string(),
+                server_name: self.parts.names.server_name.to_string(),
             },
             idle: false,
         };
         loop {
-            match self.lanes.inbox.take(&lane, BATCH) {
+            match self.parts.lanes.inbox.take(&lane, BATCH) {
                 Next::Idle => return,
-                Next::Load { after, left } => match self.store.inbox_of(&lane, after, LOAD as i64).await {
-                    Ok(rows) => self.lanes.inbox.loaded(&lane, rows, LOAD, left),
+                Next::Load { after, left } => match self.parts.store.inbox_of(&lane, after, LOAD as i64).await {
+                    Ok(rows) => self.parts.lanes.inbox.loaded(&lane, rows, LOAD, left),
                     Err(error) => {
                         tracing::warn!(lane, %error, "a lane cannot be read; waiting");
-                        tokio::time::sleep(self.options.first_wait).await;
+                        tokio::time::sleep(self.parts.options.first_wait).await;
                     }
                 },
                 Next::Rows(rows) => {
@@ -136,22 +109,22 @@ impl<N: Network> Converter<N> {
 
     /// Converts some rows and commits the outcome. `None` when the store is closed.
     async fn batch(&self, lane: &str, rows: &[Arc<InboxRow>], kept: &mut Kept<N>) -> Option<()> {
-        self.kill.pass("convert.started").await;
-        kept.context.puppets = self.speakers.names();
+        self.parts.kill.pass("convert.started").await;
+        kept.context.puppets = self.parts.speakers.names();
         let mut change = Change::default();
         for row in rows {
-            kept.idle = change.outbox.is_empty() && !self.lanes.to_remote.contains(lane);
+            kept.idle = change.outbox.is_empty() && !self.parts.lanes.to_remote.contains(lane);
             change.merge(self.one(row, kept).await);
             change.inbox_done.push(row.seq);
         }
-        commit_patiently(&self.store, change, self.options.first_wait).await?;
-        self.kill.pass("convert.committed").await;
+        commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
+        self.parts.kill.pass("convert.committed").await;
         Some(())
     }
 
     /// Converts one row, however long that takes.
     async fn one(&self, row: &InboxRow, kept: &mut Kept<N>) -> Change {
-        let mut wait = self.options.first_wait;
+        let mut wait = self.parts.options.first_wait;
         loop {
             let converted = match row.direction {
                 Direction::ToRemote => self.convert_from_matrix(row, kept).await,
@@ -162,7 +135,7 @@ impl<N: Network> Converter<N> {
                 Err(NotConverted::NotNow(error)) => {
                     tracing::warn!(lane = row.lane, error, "something heard cannot be worked on now; waiting");
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(self.options.longest_wait);
+                    wait = (wait * 2).min(self.parts.options.longest_wait);
                 }
                 Err(NotConverted::Park(error, mut change)) => {
                     tracing::error!(lane = row.lane, seq = row.seq, error, "something heard is parked");
@@ -182,16 +155,16 @@ impl<N: Network> Converter<N> {
             input: serde_json::to_string(row).unwrap_or_default(),
             error,
             attempts: 1,
-            at: self.clock.now().0,
+            at: self.parts.clock.now().0,
         }
     }
 
     /// Brings what a lane keeps up to date, for the session that will deliver.
     pub(super) async fn context(&self, mapping: &RoomMapping<N::Room>, session: &SessionId, kept: &mut Kept<N>) {
         self.members_of(&mapping.room_id, kept);
-        let session = match self.speakers.session(session).await {
+        let session = match self.parts.speakers.session(session).await {
             Some(session) => Some(session),
-            None => self.speakers.session(&SessionId::Relay).await,
+            None => self.parts.speakers.session(&SessionId::Relay).await,
         };
         kept.context.caps = session.map(|session| session.caps(&mapping.remote)).unwrap_or_default();
     }

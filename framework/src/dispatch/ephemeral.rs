@@ -13,15 +13,9 @@ use serde_json::value::RawValue;
 
 use super::from_matrix::target;
 use crate::{
-    bridge::{
-        Names, Speakers,
-        latest::Latest,
-        mappings::{Mappings, RoomMapping},
-        parts::Parts,
-    },
+    bridge::{latest::Latest, mappings::RoomMapping, parts::Parts},
     clock::Millis,
     network::{EphemeralKind, Level, Network, Presence, Session as _, SessionId, ephemeral::Ephemeral},
-    store::Store,
 };
 
 /// How many things may wait; at the bound, further ones are left out.
@@ -33,10 +27,7 @@ const ROOMS: usize = 10_000;
 
 /// Passes on what is kept nowhere.
 pub(crate) struct Ephemerals<N: Network> {
-    pub(crate) names: Arc<Names>,
-    pub(crate) mappings: Mappings<N::Room>,
-    pub(crate) speakers: Arc<dyn Speakers<N>>,
-    pub(crate) store: Store,
+    pub(crate) parts: Arc<Parts<N>>,
     news: Latest<About, What>,
     typing: Mutex<HashMap<OwnedRoomId, HashSet<OwnedUserId>>>,
 }
@@ -94,15 +85,8 @@ struct PresenceContent {
 }
 
 impl<N: Network> Ephemerals<N> {
-    pub(crate) fn new(parts: &Parts<N>) -> Self {
-        Self {
-            names: Arc::clone(&parts.names),
-            mappings: parts.mappings.clone(),
-            speakers: Arc::clone(&parts.speakers),
-            store: parts.store.clone(),
-            news: Latest::new(QUEUE),
-            typing: Mutex::default(),
-        }
+    pub(crate) fn new(parts: &Arc<Parts<N>>) -> Self {
+        Self { parts: Arc::clone(parts), news: Latest::new(QUEUE), typing: Mutex::default() }
     }
 
     /// Takes what a transaction brought. Never waits. What is of no known form is left out.
@@ -145,12 +129,12 @@ impl<N: Network> Ephemerals<N> {
     /// A room that is mapped.
     fn room(&self, room_id: &str) -> Option<OwnedRoomId> {
         let room_id = RoomId::parse(room_id).ok()?;
-        self.mappings.by_room(&room_id).map(|mapping| mapping.room_id.clone())
+        self.parts.mappings.by_room(&room_id).map(|mapping| mapping.room_id.clone())
     }
 
     /// A Matrix user who is none of ours.
     fn user(&self, user_id: &str) -> Option<OwnedUserId> {
-        UserId::parse(user_id).ok().filter(|user_id| !self.names.is_ours(user_id))
+        UserId::parse(user_id).ok().filter(|user_id| !self.parts.names.is_ours(user_id))
     }
 
     /// Passes on whatever is new, for ever.
@@ -161,16 +145,17 @@ impl<N: Network> Ephemerals<N> {
     async fn pass(&self, about: About, what: What) {
         match (about, what) {
             (About::Typing(room_id), What::Typing(now)) => {
-                let Some(mapping) = self.mappings.by_room(&room_id) else { return };
+                let Some(mapping) = self.parts.mappings.by_room(&room_id) else { return };
                 for (user_id, typing) in self.changes(room_id, now) {
                     let kind = EphemeralKind::Typing { room: mapping.remote.clone(), typing };
                     self.tell(user_id, kind, Some(&mapping)).await;
                 }
             }
             (About::Read(room_id, user_id), What::Read(event_id, at)) => {
-                let Some(mapping) = self.mappings.by_room(&room_id) else { return };
+                let Some(mapping) = self.parts.mappings.by_room(&room_id) else { return };
                 // Also what cannot be read now is only left out.
-                let rows = self.store.message_by_event(room_id.as_str(), event_id.as_str()).await.unwrap_or_default();
+                let rows =
+                    self.parts.store.message_by_event(room_id.as_str(), event_id.as_str()).await.unwrap_or_default();
                 let Some((target, _)) = target::<N>(&rows) else { return };
                 let kind = EphemeralKind::Read { room: mapping.remote.clone(), target, at };
                 self.tell(user_id, kind, Some(&mapping)).await;
@@ -205,9 +190,9 @@ impl<N: Network> Ephemerals<N> {
         kind: EphemeralKind<N::Room, N::User, N::Message>,
         mapping: Option<&RoomMapping<N::Room>>,
     ) {
-        let own = self.speakers.running(&SessionId::User(user_id.clone()));
+        let own = self.parts.speakers.running(&SessionId::User(user_id.clone()));
         let own_session = own.is_some();
-        let Some(session) = own.or_else(|| self.speakers.running(&SessionId::Relay)) else { return };
+        let Some(session) = own.or_else(|| self.parts.speakers.running(&SessionId::Relay)) else { return };
         let caps = mapping.map(|mapping| session.caps(&mapping.remote));
         let level = caps.map_or(Level::Full, |caps| match &kind {
             EphemeralKind::Typing { .. } => caps.typing,

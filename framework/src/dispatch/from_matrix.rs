@@ -57,13 +57,13 @@ impl<N: Network> Converter<N> {
                 return Ok(Change::default());
             }
         };
-        let mapping = self.mappings.by_room(&event.room_id);
+        let mapping = self.parts.mappings.by_room(&event.room_id);
         if let Some(change) = self.command(&event, row).await? {
             return Ok(change);
         }
         match mapping {
             Some(mapping) => self.mapped(&event, row, &mapping, kept).await,
-            None if self.mappings.is_awaited(&event.room_id) && event.invites().is_none() => {
+            None if self.parts.mappings.is_awaited(&event.room_id) && event.invites().is_none() => {
                 Err(NotConverted::NotNow("the room that this one replaces is being followed".to_owned()))
             }
             None => self.unmapped(&event).await,
@@ -79,7 +79,7 @@ impl<N: Network> Converter<N> {
             return Ok(None);
         }
         let text = self.commands.run(&event.room_id, &event.sender, &words).await?;
-        let mapping = self.mappings.by_room(&event.room_id);
+        let mapping = self.parts.mappings.by_room(&event.room_id);
         let lane = mapping.map_or_else(|| row.lane.clone(), |mapping| remote_lane(&mapping.remote));
         Ok(Some(Change { outbox: vec![self.answer(row, lane, event, text)?], ..Change::default() }))
     }
@@ -87,15 +87,15 @@ impl<N: Network> Converter<N> {
     /// In a room that is mapped to nothing, only invitations matter.
     async fn unmapped(&self, event: &Event) -> Result<Change, NotConverted> {
         let Some(invited) = event.invites() else { return Ok(Change::default()) };
-        if invited == self.names.bot {
+        if invited == self.parts.names.bot {
             // One that is awaited is joined by who waits for it, too.
             self.rooms.invited.notify_waiters();
-            match self.homeserver.join(&self.names.bot, &event.room_id).await.map_err(NotConverted::from) {
+            match self.parts.homeserver.join(&self.parts.names.bot, &event.room_id).await.map_err(NotConverted::from) {
                 // An invitation that was taken back concerns nobody.
                 Ok(()) | Err(NotConverted::Park(..)) => {}
                 Err(error) => return Err(error),
             }
-        } else if let Some(user) = self.names.user(&*self.network, &invited) {
+        } else if let Some(user) = self.parts.names.user(&*self.parts.network, &invited) {
             match self.rooms.invited(&event.room_id, &event.sender, &user).await {
                 Ok(()) => {}
                 Err(RoomError::Homeserver(error)) => {
@@ -144,7 +144,7 @@ impl<N: Network> Converter<N> {
             {
                 SessionId::Relay
             }
-            _ => self.speakers.speaker(&event.sender, &display_name).await,
+            _ => self.parts.speakers.speaker(&event.sender, &display_name).await,
         };
         self.context(mapping, &session, kept).await;
         let sender = Sender {
@@ -160,7 +160,7 @@ impl<N: Network> Converter<N> {
             at: Millis(event.origin_server_ts),
             kind,
         };
-        let ops = match guarded(|| self.network.to_remote(&matrix_event, &kept.context)) {
+        let ops = match guarded(|| self.parts.network.to_remote(&matrix_event, &kept.context)) {
             Ok(Ok(ops)) => ops,
             Ok(Err(reject)) => {
                 tracing::info!(event.id = %event.event_id, room.id = %event.room_id, %reject, "an event is not carried over");
@@ -186,7 +186,7 @@ impl<N: Network> Converter<N> {
                 lane: remote_lane(&mapping.remote),
                 direction: Direction::ToRemote,
                 session: session.to_string(),
-                idem: key(&[&self.bridge, "remote", event.event_id.as_str(), &part.to_string()]).to_string(),
+                idem: key(&[&self.parts.bridge, "remote", event.event_id.as_str(), &part.to_string()]).to_string(),
                 room_id: mapping.room_id.to_string(),
                 op: json(&op)?,
                 source: Some(source),
@@ -246,9 +246,9 @@ impl<N: Network> Converter<N> {
     fn power(&self, event: &Event) -> Option<Kind<N>> {
         let changes = power::changes(event.content_before(), &event.content).into_iter();
         let changes = changes.filter_map(|(user_id, before, level)| {
-            let who = match self.names.user(&*self.network, &user_id) {
+            let who = match self.parts.names.user(&*self.parts.network, &user_id) {
                 Some(user) => Whom::Remote(user),
-                None if self.names.is_ours(&user_id) => return None,
+                None if self.parts.names.is_ours(&user_id) => return None,
                 None => Whom::Matrix(user_id),
             };
             Some(Power { who, level, before })
@@ -278,16 +278,17 @@ impl<N: Network> Converter<N> {
     /// Mentions of virtual users become mentions of remote users, and files get an address that anybody can fetch.
     fn localise(&self, body: &mut crate::network::Body) {
         let text = std::mem::take(&mut body.text);
-        body.text = content::mentions_to_remote(text, |id| Some(self.names.user(&*self.network, id)?.encode()));
+        body.text =
+            content::mentions_to_remote(text, |id| Some(self.parts.names.user(&*self.parts.network, id)?.encode()));
         for file in &mut body.media {
-            file.url = file.mxc.as_ref().and_then(|mxc| self.homeserver.public_url(mxc, &file.name));
+            file.url = file.mxc.as_ref().and_then(|mxc| self.parts.homeserver.public_url(mxc, &file.name));
         }
     }
 
     async fn redaction(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
         let redacted = event.redacts.as_ref().map(|id| id.as_str()).or_else(|| event.content["redacts"].as_str());
         let Some(redacted) = redacted else { return Ok(None) };
-        let rows = self.store.message_by_event(mapping.room_id.as_str(), redacted).await?;
+        let rows = self.parts.store.message_by_event(mapping.room_id.as_str(), redacted).await?;
         let reason = event.content["reason"].as_str().map(str::to_owned);
         let Some(first) = rows.first() else { return Ok(None) };
         if let (Some(key), Some(target)) = (&first.memory.reaction, &first.memory.target) {
@@ -305,7 +306,7 @@ impl<N: Network> Converter<N> {
         mapping: &RoomMapping<N::Room>,
     ) -> Result<Option<(Target<N::User, N::Message>, OwnedUserId)>, NotConverted> {
         let Some(event_id) = event_id else { return Ok(None) };
-        let rows = self.store.message_by_event(mapping.room_id.as_str(), event_id).await?;
+        let rows = self.parts.store.message_by_event(mapping.room_id.as_str(), event_id).await?;
         Ok(target::<N>(&rows))
     }
 
@@ -318,14 +319,14 @@ impl<N: Network> Converter<N> {
         let (now, before) = (event.membership(), event.membership_before());
         let reason = event.content["reason"].as_str().map(str::to_owned);
         let by_themselves = event.sender == who;
-        if *who == self.names.bot {
+        if *who == self.parts.names.bot {
             if matches!(now, "leave" | "ban") {
                 tracing::info!(room.id = %event.room_id, "the bot was put out; the rooms are parted");
                 self.rooms.unmap(&event.room_id).await.map_err(|error| NotConverted::NotNow(error.to_string()))?;
             }
             return Ok(None);
         }
-        if self.names.is_ours(who) {
+        if self.parts.names.is_ours(who) {
             let membership = match (now, before) {
                 ("ban", _) => Membership::Ban,
                 ("leave", "ban") => Membership::Unban,
@@ -333,7 +334,11 @@ impl<N: Network> Converter<N> {
                 ("invite", _) => Membership::Invite,
                 _ => return Ok(None),
             };
-            return Ok(self.names.user(&*self.network, who).map(|on| MatrixKind::Act { on, membership, reason }));
+            return Ok(self.parts.names.user(&*self.parts.network, who).map(|on| MatrixKind::Act {
+                on,
+                membership,
+                reason,
+            }));
         }
         let display_name = event.content["displayname"].as_str();
         Ok(match now {
@@ -375,13 +380,14 @@ impl<N: Network> Converter<N> {
         told: Told,
     ) -> Result<Vec<OutboxRow>, NotConverted> {
         let (lane, room_id, event_id) = (remote_lane(&mapping.remote), &event.room_id, event.event_id.as_str());
-        let about = About { bridge: &self.bridge, lane: &lane, room_id, event_id, at: row.at };
-        failed::<N>(self.options.status, about, told).map_err(unstorable)
+        let about = About { bridge: &self.parts.bridge, lane: &lane, room_id, event_id, at: row.at };
+        failed::<N>(self.parts.options.status, about, told).map_err(unstorable)
     }
 
     /// What the bridge has to say about an event.
     fn answer(&self, row: &InboxRow, lane: String, event: &Event, text: String) -> Result<OutboxRow, NotConverted> {
-        answer::<N>(&self.bridge, lane, &event.room_id, Some(event.event_id.as_str()), text, row.at).map_err(unstorable)
+        answer::<N>(&self.parts.bridge, lane, &event.room_id, Some(event.event_id.as_str()), text, row.at)
+            .map_err(unstorable)
     }
 }
 

@@ -39,9 +39,9 @@ impl<N: Network> Converter<N> {
     pub(super) async fn convert_from_remote(&self, row: &InboxRow, kept: &mut Kept<N>) -> Result<Change, NotConverted> {
         let event: RemoteEvent<N> = serde_json::from_str(&row.body)
             .map_err(|error| NotConverted::Park(format!("the stored event cannot be read: {error}"), Box::default()))?;
-        let mapping = match self.mappings.by_remote(event.room()) {
+        let mapping = match self.parts.mappings.by_remote(event.room()) {
             Some(mapping) => mapping,
-            None => match self.network.room_kind(event.room()) {
+            None => match self.parts.network.room_kind(event.room()) {
                 RoomKind::Direct { owner, with } if matches!(event, event::RemoteEvent::Message { .. }) => {
                     let name = match &event {
                         event::RemoteEvent::Message { name, .. } => name.as_deref(),
@@ -54,7 +54,7 @@ impl<N: Network> Converter<N> {
             },
         };
         self.context(&mapping, &SessionId::Relay, kept).await;
-        let ops = match guarded(|| self.network.to_matrix(&event, &kept.context)) {
+        let ops = match guarded(|| self.parts.network.to_matrix(&event, &kept.context)) {
             Ok(Ok(ops)) => ops,
             Ok(Err(reject)) => {
                 tracing::debug!(remote.room = ?mapping.remote, %reject, "something heard is not carried over");
@@ -83,13 +83,14 @@ impl<N: Network> Converter<N> {
         part: usize,
     ) -> Result<OutboxRow, NotConverted> {
         let sender = match &op.sender {
-            Some(user) => self.names.user_id(&*self.network, user).ok_or_else(|| {
+            Some(user) => self.parts.names.user_id(&*self.parts.network, user).ok_or_else(|| {
                 NotConverted::Park("the sender's name is too long for a Matrix user".to_owned(), Box::default())
             })?,
             None => self.rooms.spokesman(mapping),
         };
         let from = if row.mark.is_empty() { row.seq.to_string() } else { row.mark.clone() };
-        let idem = key(&[&self.bridge, "matrix", sender.as_str(), mapping.room_id.as_str(), &from, &part.to_string()]);
+        let idem =
+            key(&[&self.parts.bridge, "matrix", sender.as_str(), mapping.room_id.as_str(), &from, &part.to_string()]);
         let memory = self.memory(mapping, &op, name, sender.as_str(), part).await?;
         let saying: Saying<N::User, N::Message> = Saying::Op(op);
         Ok(OutboxRow {
@@ -139,7 +140,7 @@ impl<N: Network> Converter<N> {
                 Some(Memory { part, remote_id, also, excerpt, ..memory })
             }
             MatrixOpKind::React { target, key, on: true } => {
-                let target = self.store.message_by_remote(mapping.room_id.as_str(), &target.encode()).await?;
+                let target = self.parts.store.message_by_remote(mapping.room_id.as_str(), &target.encode()).await?;
                 let target = target.into_iter().next().map(|row| row.event_id);
                 Some(Memory { part: 0, reaction: Some(key.clone()), target, ..memory })
             }

@@ -9,17 +9,14 @@ use ruma::{RoomAliasId, RoomId, UserId, events::AnyTimelineEvent, serde::Raw};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
 
 use super::{
     ephemeral::Ephemerals,
     intake::{AcceptError, Backlog, Intake, Transaction},
-    kill::Kill,
-    lanes::Lanes,
     numbers::{self, Numbers},
 };
 use crate::{
-    bridge::{Names, content::KEY, mappings::Mappings, parts::Parts, rooms::Rooms, virtual_users::VirtualUsers},
+    bridge::{content::KEY, parts::Parts, rooms::Rooms, virtual_users::VirtualUsers},
     clock::{Clock, Millis},
     network::{Direction, Network},
     store::{Change, Echo, Heard, InboxRow, Store},
@@ -27,21 +24,13 @@ use crate::{
 
 /// What stands behind the appservice endpoints.
 pub(crate) struct Inbox<N: Network> {
-    pub(crate) network: Arc<N>,
-    pub(crate) names: Arc<Names>,
-    pub(crate) mappings: Mappings<N::Room>,
+    pub(crate) parts: Arc<Parts<N>>,
     pub(crate) rooms: Arc<Rooms<N>>,
     pub(crate) users: Arc<VirtualUsers<N>>,
-    pub(crate) lanes: Arc<Lanes>,
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) kill: Kill,
     /// Tells transactions of one registration from those of another: ids restart with it.
     pub(crate) epoch: String,
     /// Finds the transaction that the homeserver left behind.
     pub(crate) numbers: Numbers,
-    /// Told that the homeserver is there: whoever waits for it tries again.
-    pub(crate) alive: Arc<Notify>,
     /// Where goes what is kept nowhere.
     pub(crate) ephemerals: Arc<Ephemerals<N>>,
     /// How much waits, counted now and then.
@@ -64,7 +53,7 @@ impl<N: Network> Inbox<N> {
     /// # Errors
     /// When the database cannot be asked.
     pub(crate) async fn resume(
-        parts: &Parts<N>,
+        parts: &Arc<Parts<N>>,
         users: &Arc<VirtualUsers<N>>,
         rooms: &Arc<Rooms<N>>,
         ephemerals: Arc<Ephemerals<N>>,
@@ -73,18 +62,11 @@ impl<N: Network> Inbox<N> {
         let epoch = epoch(registration);
         let numbers = Numbers::resume(parts.store.position(&stream(&epoch)).await?);
         Ok(Self {
-            network: Arc::clone(&parts.network),
-            names: Arc::clone(&parts.names),
-            mappings: parts.mappings.clone(),
+            parts: Arc::clone(parts),
             rooms: Arc::clone(rooms),
             users: Arc::clone(users),
-            lanes: Arc::clone(&parts.lanes),
-            store: parts.store.clone(),
-            clock: Arc::clone(&parts.clock),
-            kill: parts.kill.clone(),
             epoch,
             numbers,
-            alive: Arc::clone(&parts.alive),
             ephemerals,
             backlog: Arc::default(),
         })
@@ -92,7 +74,7 @@ impl<N: Network> Inbox<N> {
 
     /// What a transaction becomes: rows for what others did, echoes of what we did.
     fn change(&self, transaction: &Transaction) -> Change {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         let mut change = Change::default();
         let mut rows = Vec::with_capacity(transaction.events.len());
         for event in &transaction.events {
@@ -118,7 +100,7 @@ impl<N: Network> Inbox<N> {
         let json = event.json().get();
         let head: Head = serde_json::from_str(json).ok()?;
         let sender = <&UserId>::try_from(head.sender.as_str()).ok()?;
-        if self.names.is_ours(sender) {
+        if self.parts.names.is_ours(sender) {
             let Some(key) = head.content.get(KEY).and_then(serde_json::Value::as_str) else { return Some(Read::Ours) };
             let (direction, idem) = (Direction::ToMatrix, key.to_owned());
             return Some(Read::Echo(Echo { direction, idem, name: Some(head.event_id) }));
@@ -126,7 +108,7 @@ impl<N: Network> Inbox<N> {
         let room_id = <&RoomId>::try_from(head.room_id.as_str()).ok()?;
         Some(Read::Row(InboxRow {
             seq: 0,
-            lane: self.mappings.lane(room_id),
+            lane: self.parts.mappings.lane(room_id),
             direction: Direction::ToRemote,
             session: None,
             mark: format!("e:{}", head.event_id),
@@ -164,17 +146,17 @@ fn hex(bytes: &[u8]) -> String {
 #[async_trait]
 impl<N: Network> Intake for Inbox<N> {
     async fn accept(&self, transaction: Transaction) -> Result<(), AcceptError> {
-        self.kill.pass("transaction.received").await;
-        self.numbers.look(transaction.txn_id.as_str(), self.clock.now()).map_err(AcceptError::Overtakes)?;
+        self.parts.kill.pass("transaction.received").await;
+        self.numbers.look(transaction.txn_id.as_str(), self.parts.clock.now()).map_err(AcceptError::Overtakes)?;
         let change = self.change(&transaction);
         if change.echoes.is_empty() && change.heard.iter().all(|heard| heard.rows.is_empty()) {
             // Nothing to keep, and nobody needs to wait until its number is.
             let heard = change.heard.into_iter().filter(|heard| heard.cursor.is_some()).collect();
-            self.alive.notify_waiters();
-            let queued = self.store.enqueue(Change { heard, ..Change::default() }).await;
+            self.parts.alive.notify_waiters();
+            let queued = self.parts.store.enqueue(Change { heard, ..Change::default() }).await;
             return queued.map(drop).map_err(|_| AcceptError::Stopping);
         }
-        self.store.commit(change).await.map_err(|error| match error {
+        self.parts.store.commit(change).await.map_err(|error| match error {
             WriteError::Full => AcceptError::Full,
             WriteError::Closed => AcceptError::Stopping,
             error => {
@@ -182,8 +164,8 @@ impl<N: Network> Intake for Inbox<N> {
                 AcceptError::Failed(error.to_string())
             }
         })?;
-        self.kill.pass("transaction.committed").await;
-        self.alive.notify_waiters();
+        self.parts.kill.pass("transaction.committed").await;
+        self.parts.alive.notify_waiters();
         Ok(())
     }
 
@@ -192,7 +174,7 @@ impl<N: Network> Intake for Inbox<N> {
     }
 
     async fn user_exists(&self, user_id: &UserId) -> bool {
-        let Some(user) = self.names.user(&*self.network, user_id) else { return false };
+        let Some(user) = self.parts.names.user(&*self.parts.network, user_id) else { return false };
         match self.users.ensure(&user, None).await {
             Ok(_) => true,
             Err(error) => {
@@ -203,7 +185,7 @@ impl<N: Network> Intake for Inbox<N> {
     }
 
     async fn alias_exists(&self, alias: &RoomAliasId) -> bool {
-        let Some(room) = self.names.room(&*self.network, alias) else { return false };
+        let Some(room) = self.parts.names.room(&*self.parts.network, alias) else { return false };
         match self.rooms.portal(&room).await {
             Ok(_) => true,
             Err(error) => {
@@ -214,7 +196,7 @@ impl<N: Network> Intake for Inbox<N> {
     }
 
     fn backlog(&self) -> Backlog {
-        Backlog { lanes: self.lanes.len(), ..*self.backlog.lock() }
+        Backlog { lanes: self.parts.lanes.len(), ..*self.backlog.lock() }
     }
 }
 

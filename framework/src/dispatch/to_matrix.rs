@@ -4,24 +4,24 @@
 use std::{borrow::Cow, sync::Arc};
 
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::{DispatchOptions, from_remote::Saying, keys, kill::Kill, lanes::Lanes, queues::Next, status::STATUS};
+use super::{from_remote::Saying, keys, queues::Next, status::STATUS};
 use crate::{
     bridge::{
-        Homeserver, HomeserverError, Names, content,
+        HomeserverError, content,
         dead_letters::Stage,
         homeserver::{Membership as Ask, Outgoing},
-        mappings::{MappingKind, Mappings},
+        mappings::MappingKind,
         members::Members,
         parts::Parts,
         rooms::Rooms,
         virtual_users::VirtualUsers,
     },
-    clock::{Clock, Millis},
-    metrics::{Metrics, Outcome},
+    clock::Millis,
+    metrics::Outcome,
     network::{Body, Direction, MatrixOp, MatrixOpKind, Membership, Network, RemoteId},
-    store::{Change, DeadLetterRow, MemberRow, Memory, MessageRow, OutboxRow, Store},
+    store::{Change, DeadLetterRow, MemberRow, Memory, MessageRow, OutboxRow},
 };
 
 /// How many rows are taken, or read from the store, at once.
@@ -29,23 +29,12 @@ const BATCH: usize = 64;
 
 /// Delivers to Matrix. One for all lanes.
 pub(crate) struct ToMatrix<N: Network> {
-    pub(crate) network: Arc<N>,
-    pub(crate) names: Arc<Names>,
-    pub(crate) mappings: Mappings<N::Room>,
+    pub(crate) parts: Arc<Parts<N>>,
     pub(crate) members: Arc<Members<N>>,
     pub(crate) users: Arc<VirtualUsers<N>>,
     pub(crate) rooms: Arc<Rooms<N>>,
-    pub(crate) homeserver: Arc<dyn Homeserver>,
-    pub(crate) lanes: Arc<Lanes>,
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) metrics: Metrics,
-    pub(crate) kill: Kill,
-    pub(crate) options: DispatchOptions,
     /// How many requests may still begin.
     pub(crate) permits: Semaphore,
-    /// Told when the homeserver is heard from.
-    pub(crate) alive: Arc<Notify>,
 }
 
 /// What was said.
@@ -77,41 +66,31 @@ struct Place<'a> {
 
 impl<N: Network> ToMatrix<N> {
     pub(crate) fn new(
-        parts: &Parts<N>,
+        parts: &Arc<Parts<N>>,
         users: &Arc<VirtualUsers<N>>,
         members: &Arc<Members<N>>,
         rooms: &Arc<Rooms<N>>,
     ) -> Self {
         Self {
-            network: Arc::clone(&parts.network),
-            names: Arc::clone(&parts.names),
-            mappings: parts.mappings.clone(),
+            parts: Arc::clone(parts),
             members: Arc::clone(members),
             users: Arc::clone(users),
             rooms: Arc::clone(rooms),
-            homeserver: Arc::clone(&parts.homeserver),
-            lanes: Arc::clone(&parts.lanes),
-            store: parts.store.clone(),
-            clock: Arc::clone(&parts.clock),
-            metrics: parts.metrics.clone(),
-            kill: parts.kill.clone(),
             permits: Semaphore::new(parts.options.matrix_at_once.max(1)),
-            options: parts.options.clone(),
-            alive: Arc::clone(&parts.alive),
         }
     }
 
     /// Works a lane until it has nothing to do.
     pub(crate) async fn run(self: Arc<Self>, lane: String) {
         loop {
-            match self.lanes.to_matrix.take(&lane, BATCH) {
+            match self.parts.lanes.to_matrix.take(&lane, BATCH) {
                 Next::Idle => return,
                 Next::Load { after, left } => {
-                    match self.store.outbox_of(Direction::ToMatrix, &lane, after, BATCH as i64).await {
-                        Ok(rows) => self.lanes.to_matrix.loaded(&lane, rows, BATCH, left),
+                    match self.parts.store.outbox_of(Direction::ToMatrix, &lane, after, BATCH as i64).await {
+                        Ok(rows) => self.parts.lanes.to_matrix.loaded(&lane, rows, BATCH, left),
                         Err(error) => {
                             tracing::warn!(lane, %error, "a lane cannot be read; waiting");
-                            tokio::time::sleep(self.options.first_wait).await;
+                            tokio::time::sleep(self.parts.options.first_wait).await;
                         }
                     }
                 }
@@ -135,13 +114,13 @@ impl<N: Network> ToMatrix<N> {
         let Ok(room_id) = RoomId::parse(&row.room_id) else {
             return self.park(row, 0, "the stored room cannot be read".to_owned()).await;
         };
-        self.kill.pass("matrix.started").await;
+        self.parts.kill.pass("matrix.started").await;
         let (mut room_id, mut row) = (room_id, Cow::Borrowed(row));
-        let mut watch = self.lanes.under_way.watch(&row.idem);
-        let (mut wait, mut attempts) = (self.options.first_wait, 0);
+        let mut watch = self.parts.lanes.under_way.watch(&row.idem);
+        let (mut wait, mut attempts) = (self.parts.options.first_wait, 0);
         loop {
             attempts += 1;
-            if let Some(moved) = self.mappings.moved(&room_id) {
+            if let Some(moved) = self.parts.mappings.moved(&room_id) {
                 row.to_mut().room_id = moved.to_string();
                 room_id = moved;
             }
@@ -154,7 +133,7 @@ impl<N: Network> ToMatrix<N> {
             };
             let for_how_long = match said {
                 Ok(said) => {
-                    self.kill.pass("matrix.delivered").await;
+                    self.parts.kill.pass("matrix.delivered").await;
                     return self.finish(&row, said).await;
                 }
                 Err(HomeserverError::Limited(for_how_long)) => for_how_long,
@@ -162,10 +141,10 @@ impl<N: Network> ToMatrix<N> {
                     tracing::warn!(room.id = row.room_id, seq = row.seq, %error, attempts, "waiting for the homeserver");
                     None
                 }
-                Err(_) if self.mappings.is_moving(&room_id) => None,
+                Err(_) if self.parts.mappings.is_moving(&room_id) => None,
                 Err(error) => return self.park(&row, attempts, error.to_string()).await,
             };
-            let at_least = for_how_long.unwrap_or(self.options.first_wait);
+            let at_least = for_how_long.unwrap_or(self.parts.options.first_wait);
             tokio::select! {
                 Ok(_) = &mut watch.echo => return Some(()),
                 () = tokio::time::sleep(at_least) => {}
@@ -174,16 +153,16 @@ impl<N: Network> ToMatrix<N> {
                 Ok(_) = &mut watch.echo => return Some(()),
                 () = tokio::time::sleep(wait.saturating_sub(at_least)) => {}
                 // It is there again: no need to wait longer.
-                () = self.alive.notified() => {}
+                () = self.parts.alive.notified() => {}
             }
-            wait = (wait * 2).min(self.options.longest_wait);
+            wait = (wait * 2).min(self.parts.options.longest_wait);
         }
     }
 
     /// Remembers what was said. Not waited for: what is forgotten in a crash is said again under the same transaction id.
     async fn finish(&self, row: &OutboxRow, said: Said) -> Option<()> {
-        self.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Delivered);
-        self.metrics.latency(N::INFO.id, Direction::ToMatrix, self.clock.now().since(Millis(row.at)));
+        self.parts.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Delivered);
+        self.parts.metrics.latency(N::INFO.id, Direction::ToMatrix, self.parts.clock.now().since(Millis(row.at)));
         let Said { event_id, members, memory, reactions, taken_back } = said;
         let remember = |event_id: &EventId, memory| MessageRow {
             event_id: event_id.to_string(),
@@ -207,11 +186,11 @@ impl<N: Network> ToMatrix<N> {
             ..Change::default()
         };
         if waits {
-            super::commit_patiently(&self.store, change, self.options.first_wait).await?;
+            super::commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
         } else {
-            self.store.later(change, self.options.first_wait).await.ok()?;
+            self.parts.store.later(change, self.parts.options.first_wait).await.ok()?;
         }
-        self.kill.pass("matrix.committed").await;
+        self.parts.kill.pass("matrix.committed").await;
         if let Ok(room_id) = RoomId::parse(&row.room_id) {
             for user in woken {
                 self.members.wake(&room_id, &user);
@@ -222,7 +201,7 @@ impl<N: Network> ToMatrix<N> {
 
     async fn park(&self, row: &OutboxRow, attempts: u32, error: String) -> Option<()> {
         tracing::error!(lane = row.lane, seq = row.seq, error, "something for Matrix is parked");
-        self.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Parked);
+        self.parts.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Parked);
         let parked = DeadLetterRow {
             number: row.seq,
             lane: row.lane.clone(),
@@ -231,10 +210,10 @@ impl<N: Network> ToMatrix<N> {
             input: serde_json::to_string(row).unwrap_or_default(),
             error,
             attempts,
-            at: self.clock.now().0,
+            at: self.parts.clock.now().0,
         };
         let change = Change { outbox_done: vec![row.seq], park: vec![parked], ..Change::default() };
-        super::commit_patiently(&self.store, change, self.options.first_wait).await.map(drop)
+        super::commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await.map(drop)
     }
 
     async fn say(&self, saying: &Saying<N::User, N::Message>, place: &Place<'_>) -> Result<Said, HomeserverError> {
@@ -284,7 +263,13 @@ impl<N: Network> ToMatrix<N> {
             }
             MatrixOpKind::Expel { user_id, banned, reason } => {
                 let ask = if *banned { Ask::Ban } else { Ask::Leave };
-                let done = self.homeserver.set_membership(&self.names.bot, room_id, user_id, ask, reason.as_deref());
+                let done = self.parts.homeserver.set_membership(
+                    &self.parts.names.bot,
+                    room_id,
+                    user_id,
+                    ask,
+                    reason.as_deref(),
+                );
                 forgiving("somebody could not be put out", done.await)
             }
             MatrixOpKind::Profile { who, profile } => {
@@ -333,7 +318,7 @@ impl<N: Network> ToMatrix<N> {
         at: Option<Millis>,
     ) -> Result<OwnedEventId, HomeserverError> {
         let Place { room_id, key } = *place;
-        self.homeserver.send(&Outgoing { as_user, room: room_id, kind, content, txn_id: key, at }).await
+        self.parts.homeserver.send(&Outgoing { as_user, room: room_id, kind, content, txn_id: key, at }).await
     }
 
     async fn react(
@@ -358,13 +343,13 @@ impl<N: Network> ToMatrix<N> {
             };
             return Ok(Said { event_id: Some(event_id), memory: Some(memory), ..Said::default() });
         }
-        let reaction = self.store.reaction(target.as_str(), &author, with).await.map_err(not_now)?;
+        let reaction = self.parts.store.reaction(target.as_str(), &author, with).await.map_err(not_now)?;
         let Some(event_id) = reaction.and_then(|row| EventId::parse(row.event_id).ok()) else {
             return Ok(Said::default());
         };
         let Some(user) = &op.sender else { return Ok(Said::default()) };
         let id = self.members.ensure_joined(place.room_id, user).await?;
-        self.homeserver.redact(&id, place.room_id, &event_id, place.key, None).await?;
+        self.parts.homeserver.redact(&id, place.room_id, &event_id, place.key, None).await?;
         Ok(Said::default())
     }
 
@@ -380,7 +365,7 @@ impl<N: Network> ToMatrix<N> {
             return Ok(Said::default());
         };
         let author = user.encode();
-        let there = self.store.reactions(target.as_str(), &author).await.map_err(not_now)?;
+        let there = self.parts.store.reactions(target.as_str(), &author).await.map_err(not_now)?;
         let id = self.members.ensure_joined(place.room_id, user).await?;
         let mut said = Said::default();
         for (number, row) in there.iter().enumerate() {
@@ -391,7 +376,7 @@ impl<N: Network> ToMatrix<N> {
             }
             let Ok(event_id) = EventId::parse(row.event_id.as_str()) else { continue };
             let txn_id = format!("{}.{}", place.key, keys::key(&["take back", event_id.as_str()]));
-            let done = self.homeserver.redact(&id, place.room_id, &event_id, &txn_id, None).await;
+            let done = self.parts.homeserver.redact(&id, place.room_id, &event_id, &txn_id, None).await;
             forgiving("a reaction could not be taken back", done)?;
             said.taken_back.push(event_id);
         }
@@ -416,7 +401,8 @@ impl<N: Network> ToMatrix<N> {
     /// Takes back what its sender said, and nothing that another did.
     async fn retract(&self, op: &MatrixOp<N>, target: &N::Message, place: &Place<'_>) -> Result<Said, HomeserverError> {
         let Some(user) = &op.sender else { return Ok(Said::default()) };
-        let rows = self.store.message_by_remote(place.room_id.as_str(), &target.encode()).await.map_err(not_now)?;
+        let rows =
+            self.parts.store.message_by_remote(place.room_id.as_str(), &target.encode()).await.map_err(not_now)?;
         let author = user.encode();
         if rows.is_empty() || rows.iter().any(|row| row.memory.author.as_deref() != Some(author.as_str())) {
             return Ok(Said::default());
@@ -431,7 +417,8 @@ impl<N: Network> ToMatrix<N> {
         reason: Option<&str>,
         place: &Place<'_>,
     ) -> Result<Said, HomeserverError> {
-        let rows = self.store.message_by_remote(place.room_id.as_str(), &target.encode()).await.map_err(not_now)?;
+        let rows =
+            self.parts.store.message_by_remote(place.room_id.as_str(), &target.encode()).await.map_err(not_now)?;
         for (part, row) in rows.iter().enumerate() {
             let Ok(event_id) = EventId::parse(row.event_id.as_str()) else { continue };
             let txn_id = format!("{}.{part}", place.key);
@@ -441,7 +428,7 @@ impl<N: Network> ToMatrix<N> {
                 Some(user) => self.members.ensure_joined(place.room_id, user).await?,
                 None => self.spokesman(place.room_id),
             };
-            let done = self.homeserver.redact(&as_user, place.room_id, &event_id, &txn_id, reason).await;
+            let done = self.parts.homeserver.redact(&as_user, place.room_id, &event_id, &txn_id, reason).await;
             forgiving("a message could not be taken back", done)?;
         }
         Ok(Said::default())
@@ -476,18 +463,18 @@ impl<N: Network> ToMatrix<N> {
 
     /// Sets state as the bot, unless it is so already: what Matrix users set comes back to us from the network.
     async fn set_state(&self, room_id: &RoomId, kind: &str, field: &str, value: &str) -> Result<Said, HomeserverError> {
-        let bot = &self.names.bot;
-        let now = self.homeserver.state(bot, room_id, kind, "").await?;
+        let bot = &self.parts.names.bot;
+        let now = self.parts.homeserver.state(bot, room_id, kind, "").await?;
         if now.as_ref().and_then(|content| content[field].as_str()).unwrap_or_default() == value {
             return Ok(Said::default());
         }
         let content = serde_json::json!({ field: value });
-        forgiving("state could not be set", self.homeserver.set_state(bot, room_id, kind, "", &content).await)
+        forgiving("state could not be set", self.parts.homeserver.set_state(bot, room_id, kind, "", &content).await)
     }
 
     async fn set_power(&self, room_id: &RoomId, who: &N::User, level: i64) -> Result<Said, HomeserverError> {
-        let (bot, id) = (&self.names.bot, self.users.id(who)?);
-        let Some(mut levels) = self.homeserver.state(bot, room_id, "m.room.power_levels", "").await? else {
+        let (bot, id) = (&self.parts.names.bot, self.users.id(who)?);
+        let Some(mut levels) = self.parts.homeserver.state(bot, room_id, "m.room.power_levels", "").await? else {
             return Ok(Said::default());
         };
         let default = levels["users_default"].as_i64().unwrap_or(0);
@@ -495,7 +482,7 @@ impl<N: Network> ToMatrix<N> {
             return Ok(Said::default());
         }
         levels["users"][id.as_str()] = level.into();
-        let done = self.homeserver.set_state(bot, room_id, "m.room.power_levels", "", &levels).await;
+        let done = self.parts.homeserver.set_state(bot, room_id, "m.room.power_levels", "", &levels).await;
         forgiving("power could not be given", done)
     }
 
@@ -503,25 +490,25 @@ impl<N: Network> ToMatrix<N> {
     fn localised(&self, body: &Body) -> Body {
         let mut body = body.clone();
         body.text = content::mentions_to_matrix(body.text, |encoded| {
-            self.names.user_id(&*self.network, &N::User::decode(encoded)?)
+            self.parts.names.user_id(&*self.parts.network, &N::User::decode(encoded)?)
         });
         body
     }
 
     async fn event_of(&self, room_id: &RoomId, message: &N::Message) -> Result<Option<OwnedEventId>, HomeserverError> {
-        let rows = self.store.message_by_remote(room_id.as_str(), &message.encode()).await.map_err(not_now)?;
+        let rows = self.parts.store.message_by_remote(room_id.as_str(), &message.encode()).await.map_err(not_now)?;
         Ok(rows.first().and_then(|row| EventId::parse(row.event_id.as_str()).ok()))
     }
 
     fn spokesman(&self, room_id: &RoomId) -> ruma::OwnedUserId {
-        match self.mappings.by_room(room_id) {
+        match self.parts.mappings.by_room(room_id) {
             Some(mapping) if mapping.kind == MappingKind::Direct => self.rooms.spokesman(&mapping),
-            _ => self.names.bot.clone(),
+            _ => self.parts.names.bot.clone(),
         }
     }
 
     fn sender(&self, op: &MatrixOp<N>) -> Option<String> {
-        self.names.user_id(&*self.network, op.sender.as_ref()?).map(String::from)
+        self.parts.names.user_id(&*self.parts.network, op.sender.as_ref()?).map(String::from)
     }
 }
 

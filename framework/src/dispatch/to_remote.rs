@@ -17,24 +17,22 @@ use ruma::{RoomId, UserId};
 use tokio::time::{Instant, error::Elapsed};
 
 use super::{
-    DispatchOptions, WhenUnsure, commit_patiently,
+    WhenUnsure, commit_patiently,
     convert::{guarded, message},
     echoes::Watch,
-    kill::Kill,
-    lanes::Lanes,
     outcome::{self, Told, Verdict},
     queues::Next,
     status::{self, About},
 };
 use crate::{
-    bridge::{Homeserver, HomeserverError, Names, Speakers, dead_letters::Stage, parts::Parts},
-    clock::{Clock, Millis},
-    metrics::{Metrics, Outcome},
+    bridge::{HomeserverError, dead_letters::Stage, parts::Parts},
+    clock::Millis,
+    metrics::Outcome,
     network::{
         Delivered, Direction, Idempotency, IdempotencyKey, Landed, Network, RemoteId, RemoteOp, SendError,
         Session as _, SessionId, op::UPLOAD_URL,
     },
-    store::{Change, DeadLetterRow, Memory, OutboxRow, Store},
+    store::{Change, DeadLetterRow, Memory, OutboxRow},
 };
 
 /// How many rows are read from the store at once, and how many are held.
@@ -48,16 +46,7 @@ const LONGEST_DELIVERY: Duration = Duration::from_mins(10);
 
 /// Delivers to the network. One for all lanes.
 pub(crate) struct ToRemote<N: Network> {
-    pub(crate) bridge: String,
-    pub(crate) names: Arc<Names>,
-    pub(crate) homeserver: Arc<dyn Homeserver>,
-    pub(crate) speakers: Arc<dyn Speakers<N>>,
-    pub(crate) lanes: Arc<Lanes>,
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) metrics: Metrics,
-    pub(crate) kill: Kill,
-    pub(crate) options: DispatchOptions,
+    pub(crate) parts: Arc<Parts<N>>,
     /// Since when this life delivers: the time before does not count as waiting.
     pub(crate) since: Millis,
 }
@@ -119,20 +108,8 @@ struct Spoken<N: Network> {
 }
 
 impl<N: Network> ToRemote<N> {
-    pub(crate) fn new(parts: &Parts<N>) -> Self {
-        Self {
-            bridge: parts.bridge.clone(),
-            names: Arc::clone(&parts.names),
-            homeserver: Arc::clone(&parts.homeserver),
-            speakers: Arc::clone(&parts.speakers),
-            lanes: Arc::clone(&parts.lanes),
-            store: parts.store.clone(),
-            since: parts.clock.now(),
-            clock: Arc::clone(&parts.clock),
-            metrics: parts.metrics.clone(),
-            kill: parts.kill.clone(),
-            options: parts.options.clone(),
-        }
+    pub(crate) fn new(parts: &Arc<Parts<N>>) -> Self {
+        Self { parts: Arc::clone(parts), since: parts.clock.now() }
     }
 
     /// Works a lane until it has nothing to do.
@@ -164,7 +141,7 @@ impl<N: Network> ToRemote<N> {
 
     /// Takes what is next. Says no when the lane has been let go.
     async fn refill(&self, lane: &str, held: &mut Held<N>) -> bool {
-        match self.lanes.to_remote.take(lane, BATCH) {
+        match self.parts.lanes.to_remote.take(lane, BATCH) {
             Next::Idle => return false,
             Next::Rows(rows) => {
                 held.rows = rows.into();
@@ -172,11 +149,11 @@ impl<N: Network> ToRemote<N> {
             }
             Next::Load { after, left } => {
                 let way = Direction::ToRemote;
-                match self.store.outbox_of(way, lane, after, BATCH as i64).await {
-                    Ok(rows) => self.lanes.to_remote.loaded(lane, rows, BATCH, left),
+                match self.parts.store.outbox_of(way, lane, after, BATCH as i64).await {
+                    Ok(rows) => self.parts.lanes.to_remote.loaded(lane, rows, BATCH, left),
                     Err(error) => {
                         tracing::warn!(lane, %error, "a lane cannot be read; waiting");
-                        tokio::time::sleep(self.options.first_wait).await;
+                        tokio::time::sleep(self.parts.options.first_wait).await;
                     }
                 }
             }
@@ -193,39 +170,45 @@ impl<N: Network> ToRemote<N> {
                 // The last part of a message says that all of it crossed.
                 let is_last = held.rows.front().is_none_or(|next| next.source != row.source);
                 if let (Some(room_id), true, true) = (&room_id, is_last, row.memory.is_some()) {
-                    let row = self.about(row, room_id).map(|about| status::crossed::<N>(self.options.status, about));
+                    let row =
+                        self.about(row, room_id).map(|about| status::crossed::<N>(self.parts.options.status, about));
                     change.outbox.extend(row.into_iter().flatten().flatten());
                 }
-                self.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered);
-                self.metrics.latency(N::INFO.id, Direction::ToRemote, self.clock.now().since(Millis(row.at)));
+                self.parts.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered);
+                self.parts.metrics.latency(
+                    N::INFO.id,
+                    Direction::ToRemote,
+                    self.parts.clock.now().since(Millis(row.at)),
+                );
                 change.outbox_done.push(row.seq);
                 change.messages.extend(row.to_remember(id.map(|id| id.encode()).as_deref()));
             }
             End::Failed { tell, park, why } => {
-                self.metrics.outcome(N::INFO.id, Direction::ToRemote, why);
+                self.parts.metrics.outcome(N::INFO.id, Direction::ToRemote, why);
                 change.outbox_done.push(row.seq);
                 if let (Some(told), Some(room_id)) = (tell, &room_id) {
-                    let rows =
-                        self.about(row, room_id).map(|about| status::failed::<N>(self.options.status, about, told));
+                    let rows = self
+                        .about(row, room_id)
+                        .map(|about| status::failed::<N>(self.parts.options.status, about, told));
                     change.outbox.extend(rows.into_iter().flatten().flatten());
                 }
                 change.park.extend(park.map(|error| self.parked(row, error)));
             }
-            End::Echoed => self.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered),
+            End::Echoed => self.parts.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered),
             End::Aside | End::Stopped => {}
         }
         if held.claimed > 0 {
             // The next ones are claimed already; what is forgotten in a crash is found out then.
-            return self.store.later(change, self.options.first_wait).await.ok();
+            return self.parts.store.later(change, self.parts.options.first_wait).await.ok();
         }
-        if held.rows.is_empty() && self.lanes.to_remote.waiting(lane) > 0 {
+        if held.rows.is_empty() && self.parts.lanes.to_remote.waiting(lane) > 0 {
             self.refill(lane, held).await;
         }
         self.claim(&mut change, held);
-        commit_patiently(&self.store, change, self.options.first_wait).await?;
-        self.kill.pass("remote.committed").await;
+        commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
+        self.parts.kill.pass("remote.committed").await;
         if held.claimed > 0 {
-            self.kill.pass("remote.claimed").await;
+            self.parts.kill.pass("remote.claimed").await;
         }
         Some(())
     }
@@ -251,23 +234,23 @@ impl<N: Network> ToRemote<N> {
         }
         let mut unsure = in_doubt(row);
         let mut claimed = unsure || held.claimed > 0;
-        let (mut attempt, mut wait) = (row.attempts, self.options.first_wait);
-        let (begun, deadline) = (Instant::now(), Millis(row.at).max(self.since) + self.options.max_age);
+        let (mut attempt, mut wait) = (row.attempts, self.parts.options.first_wait);
+        let (begun, deadline) = (Instant::now(), Millis(row.at).max(self.since) + self.parts.options.max_age);
         let (mut watch, mut told) = match told {
             Some(Spoken { watch, said }) => (watch, Some(said)),
-            None => (self.lanes.under_way.watch(&row.idem), None),
+            None => (self.parts.lanes.under_way.watch(&row.idem), None),
         };
         loop {
             let session = match &told {
                 Some(_) => None,
-                None => self.speakers.session(&session_id).await,
+                None => self.parts.speakers.session(&session_id).await,
             };
-            if told.is_none() && session.is_none() && self.speakers.is_refused(&session_id) {
+            if told.is_none() && session.is_none() && self.parts.speakers.is_refused(&session_id) {
                 let text = format!("{} refused your connection", N::INFO.name);
                 let tell = Some(outcome::too_old(N::INFO.name, &text));
                 return End::Failed { tell, park: Some(text), why: Outcome::Refused };
             }
-            let session = session.filter(|_| self.speakers.connected(&session_id).now_or_never().is_some());
+            let session = session.filter(|_| self.parts.speakers.connected(&session_id).now_or_never().is_some());
             let attempted = session.is_some() || told.is_some();
             let error = match session {
                 None if told.is_some() => {
@@ -275,7 +258,7 @@ impl<N: Network> ToRemote<N> {
                     match told.take() {
                         _ if watch.echo.try_recv().is_ok() => return End::Echoed,
                         Some(Ok(Delivered { id })) => {
-                            self.kill.pass("remote.delivered").await;
+                            self.parts.kill.pass("remote.delivered").await;
                             return End::Delivered(id);
                         }
                         Some(Err(error)) => error,
@@ -297,10 +280,10 @@ impl<N: Network> ToRemote<N> {
                         let mut change = Change::default();
                         held.claimed = 0;
                         self.claim(&mut change, held);
-                        if commit_patiently(&self.store, change, self.options.first_wait).await.is_none() {
+                        if commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await.is_none() {
                             return End::Stopped;
                         }
-                        self.kill.pass("remote.claimed").await;
+                        self.parts.kill.pass("remote.claimed").await;
                         claimed = true;
                     }
                     attempt += 1;
@@ -312,7 +295,7 @@ impl<N: Network> ToRemote<N> {
                     };
                     match answered(said) {
                         Ok(Delivered { id }) => {
-                            self.kill.pass("remote.delivered").await;
+                            self.parts.kill.pass("remote.delivered").await;
                             return End::Delivered(id);
                         }
                         Err(error) => error,
@@ -330,7 +313,7 @@ impl<N: Network> ToRemote<N> {
                 }
                 Verdict::Wait(for_how_long) => for_how_long,
             };
-            if self.clock.now() >= deadline {
+            if self.parts.clock.now() >= deadline {
                 let tell = if unsure {
                     outcome::unsure(N::INFO.name)
                 } else {
@@ -343,8 +326,8 @@ impl<N: Network> ToRemote<N> {
             }
             claimed = unsure;
             // However long anything else may wait: its sender is told in time.
-            let left = deadline.since(self.clock.now()).max(self.options.first_wait);
-            let patience = self.options.puppet_patience.saturating_sub(begun.elapsed());
+            let left = deadline.since(self.parts.clock.now()).max(self.parts.options.first_wait);
+            let patience = self.parts.options.puppet_patience.saturating_sub(begun.elapsed());
             let is_puppet = !N::SHARED_LINK && session_id.user_id().is_some() && !row.lane.contains(ASIDE);
             if is_puppet && patience.is_zero() && !unsure {
                 return End::Aside;
@@ -352,17 +335,21 @@ impl<N: Network> ToRemote<N> {
             if attempted {
                 // However quickly the connection comes and goes, the lane does not spin.
                 tokio::time::sleep(for_how_long.unwrap_or(wait).min(left)).await;
-                wait = (wait * 2).min(self.options.longest_wait);
+                wait = (wait * 2).min(self.parts.options.longest_wait);
             } else {
-                let longest = if is_puppet { patience.max(self.options.first_wait) } else { self.options.longest_wait };
+                let longest = if is_puppet {
+                    patience.max(self.parts.options.first_wait)
+                } else {
+                    self.parts.options.longest_wait
+                };
                 // What is not connected by then is decided by the next turn.
                 let _ = tokio::time::timeout(
-                    longest.min(self.options.longest_wait).min(left),
-                    self.speakers.connected(&session_id),
+                    longest.min(self.parts.options.longest_wait).min(left),
+                    self.parts.speakers.connected(&session_id),
                 )
                 .await;
-                if self.speakers.session(&session_id).await.is_none() {
-                    tokio::time::sleep(self.options.first_wait).await;
+                if self.parts.speakers.session(&session_id).await.is_none() {
+                    tokio::time::sleep(self.parts.options.first_wait).await;
                 }
             }
         }
@@ -374,8 +361,8 @@ impl<N: Network> ToRemote<N> {
         let Some(session_id) = session_id(&first.session).filter(|_| held.claimed > 1 && !self.is_aside(&first)) else {
             return;
         };
-        let Some(session) = self.speakers.session(&session_id).await else { return };
-        if self.speakers.connected(&session_id).now_or_never().is_none() {
+        let Some(session) = self.parts.speakers.session(&session_id).await else { return };
+        if self.parts.speakers.connected(&session_id).now_or_never().is_none() {
             return;
         }
         let rows = held.together(guarded(|| session.window()).unwrap_or(1));
@@ -383,7 +370,8 @@ impl<N: Network> ToRemote<N> {
         if ops.len() < 2 {
             return;
         }
-        let watches: Vec<_> = rows.iter().take(ops.len()).map(|row| self.lanes.under_way.watch(&row.idem)).collect();
+        let watches: Vec<_> =
+            rows.iter().take(ops.len()).map(|row| self.parts.lanes.under_way.watch(&row.idem)).collect();
         let deliver = AssertUnwindSafe(session.deliver_all(&ops)).catch_unwind();
         let mut results = match tokio::time::timeout(LONGEST_DELIVERY, deliver).await {
             Ok(Ok(results)) => results.into_iter(),
@@ -407,7 +395,7 @@ impl<N: Network> ToRemote<N> {
             Landed::No => Ok(()),
             Landed::CannotTell => {
                 let caps = guarded(|| session.caps(&op.room)).unwrap_or_default();
-                if caps.idempotency == Idempotency::ClientId || self.options.when_unsure == WhenUnsure::SayAgain {
+                if caps.idempotency == Idempotency::ClientId || self.parts.options.when_unsure == WhenUnsure::SayAgain {
                     return Ok(());
                 }
                 let park = Some("nobody can tell whether it was delivered".to_owned());
@@ -423,7 +411,7 @@ impl<N: Network> ToRemote<N> {
         let others = others.filter(|row| !held.told.contains_key(&row.seq));
         release.extend(others.map(|row| (row.seq, row.attempts, "waits for the one before".to_owned())));
         held.claimed = 0;
-        self.store.later(Change { release, ..Change::default() }, self.options.first_wait).await.ok()
+        self.parts.store.later(Change { release, ..Change::default() }, self.parts.options.first_wait).await.ok()
     }
 
     /// Whether what this user said before stands aside: then this follows it there.
@@ -431,7 +419,7 @@ impl<N: Network> ToRemote<N> {
         !row.lane.contains(ASIDE)
             && !in_doubt(row)
             && row.session.starts_with('@')
-            && self.lanes.to_remote.contains(&aside(row))
+            && self.parts.lanes.to_remote.contains(&aside(row))
     }
 
     /// Puts a row aside, so that one user who cannot connect holds up nobody else in the room: behind whatever of theirs stands aside.
@@ -440,9 +428,9 @@ impl<N: Network> ToRemote<N> {
         tracing::info!(lane = row.lane, session.id = row.session, "what waits for a session of its own stands aside");
         let release = vec![(row.seq, row.attempts, "waits for its session".to_owned())];
         let change = Change { release, move_to: vec![(row.seq, lane.clone())], ..Change::default() };
-        commit_patiently(&self.store, change, self.options.first_wait).await?;
+        commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
         let moved = OutboxRow { lane, claimed: false, fresh: true, ..row.clone() };
-        self.lanes.to_remote.push(&Arc::new(moved));
+        self.parts.lanes.to_remote.push(&Arc::new(moved));
         Some(())
     }
 
@@ -455,28 +443,31 @@ impl<N: Network> ToRemote<N> {
         deadline: Millis,
     ) -> Result<(), End<N>> {
         let Some(upload) = op.upload.clone() else { return Ok(()) };
-        let mut wait = self.options.first_wait;
+        let mut wait = self.parts.options.first_wait;
         let failed = |error: String| End::Failed {
             why: Outcome::Refused,
             tell: Some(outcome::too_old(N::INFO.name, &format!("the file could not be stored: {error}"))),
             park: Some(error),
         };
         let mxc = loop {
-            let stored =
-                self.homeserver.upload(&self.names.bot, &upload.name, &upload.mime, upload.bytes.clone()).await;
+            let stored = self
+                .parts
+                .homeserver
+                .upload(&self.parts.names.bot, &upload.name, &upload.mime, upload.bytes.clone())
+                .await;
             match stored {
                 Ok(mxc) => break mxc,
                 Err(error @ (HomeserverError::Unavailable(_) | HomeserverError::Limited(_)))
-                    if self.clock.now() < deadline =>
+                    if self.parts.clock.now() < deadline =>
                 {
                     tracing::info!(seq = row.seq, %error, "a file waits to be stored");
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(self.options.longest_wait);
+                    wait = (wait * 2).min(self.parts.options.longest_wait);
                 }
                 Err(error) => return Err(failed(error.to_string())),
             }
         };
-        let url = self.homeserver.public_url(&mxc, &upload.name);
+        let url = self.parts.homeserver.public_url(&mxc, &upload.name);
         let url = url.ok_or_else(|| failed("no public address for files is configured".to_owned()))?;
         op.upload = None;
         op.wire = replace(&op.wire, UPLOAD_URL.as_bytes(), url.as_bytes());
@@ -487,13 +478,13 @@ impl<N: Network> ToRemote<N> {
                 Arc::new(OutboxRow { op: text.clone(), memory: memory.clone().or(row.memory.clone()), ..row.clone() });
         }
         let change = Change { rewrite: vec![(row.seq, text, memory)], ..Change::default() };
-        commit_patiently(&self.store, change, self.options.first_wait).await.map(drop).ok_or(End::Stopped)
+        commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await.map(drop).ok_or(End::Stopped)
     }
 
     /// The message that a row is about, where it is about one.
     fn about<'a>(&'a self, row: &'a OutboxRow, room_id: &'a RoomId) -> Option<About<'a>> {
         let event_id = row.source.as_deref()?;
-        Some(About { bridge: &self.bridge, lane: &row.lane, room_id, event_id, at: row.at })
+        Some(About { bridge: &self.parts.bridge, lane: &row.lane, room_id, event_id, at: row.at })
     }
 
     fn parked(&self, row: &OutboxRow, error: String) -> DeadLetterRow {
@@ -505,7 +496,7 @@ impl<N: Network> ToRemote<N> {
             input: serde_json::to_string(row).unwrap_or_default(),
             error,
             attempts: row.attempts + 1,
-            at: self.clock.now().0,
+            at: self.parts.clock.now().0,
         }
     }
 }

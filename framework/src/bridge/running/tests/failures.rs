@@ -107,7 +107,7 @@ async fn what_waits_behind_others_is_not_in_doubt() {
     let (stage, alice, room) = Stage::lobby().await;
     let lane = remote_lane(&"#lobby".to_owned());
     let claimed = async || {
-        let rows = stage.bridge().store.outbox_of(Direction::ToRemote, &lane, 0, 10).await.unwrap();
+        let rows = stage.bridge().parts.store.outbox_of(Direction::ToRemote, &lane, 0, 10).await.unwrap();
         rows.iter().map(|row| row.claimed).collect::<Vec<_>>()
     };
     stage.script.refuses_next(SendError::RetryAfter(Duration::from_hours(1)));
@@ -157,7 +157,7 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
     alice.says(&room, "before");
     stage.script.expects("#lobby", "alice: before").await;
     stage.settles().await;
-    stage.bridge().store.limit_pages(Some(1)).await;
+    stage.bridge().parts.store.limit_pages(Some(1)).await;
     for n in 0..200 {
         alice.says(&room, &format!("{n} {}", "x".repeat(2000)));
     }
@@ -167,7 +167,7 @@ async fn a_full_disk_takes_nothing_and_loses_nothing() {
     // Whatever still fits into free pages may cross; then nothing is taken.
     let stuck = tokio::time::timeout(Duration::from_millis(700), stage.homeserver.all_taken()).await;
     assert!(stuck.is_err(), "a full disk must not be acknowledged");
-    stage.bridge().store.limit_pages(None).await;
+    stage.bridge().parts.store.limit_pages(None).await;
     heard.await.unwrap();
     let lines = stage.expects_lines(201).await;
     let order: Vec<String> = lines[1..].iter().map(|line| line.split(' ').nth(2).unwrap().to_owned()).collect();

@@ -149,7 +149,7 @@ impl Stage {
     pub(super) async fn settles(&self) {
         self.homeserver.all_taken().await;
         let quiet = async {
-            while self.bridge().lanes.len() > 0 {
+            while self.bridge().parts.lanes.len() > 0 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

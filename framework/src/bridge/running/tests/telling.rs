@@ -169,17 +169,21 @@ async fn messages_are_forgotten_when_they_are_too_old_or_too_many() {
     let known = async |stage: &Stage| {
         let mut known = Vec::new();
         for event_id in &events {
-            known.push(!stage.bridge().store.message_by_event(&room.id, event_id).await.unwrap().is_empty());
+            known.push(!stage.bridge().parts.store.message_by_event(&room.id, event_id).await.unwrap().is_empty());
         }
         known
     };
     assert_eq!(known(&stage).await, [true; 6]);
-    while crate::bridge::retention::prune_once(&stage.bridge().store, stage.clock.now(), stage.retention).await.unwrap()
+    while crate::bridge::retention::prune_once(&stage.bridge().parts.store, stage.clock.now(), stage.retention)
+        .await
+        .unwrap()
         > 0
     {}
     assert_eq!(known(&stage).await, [false, false, false, true, true, true], "the newest three");
     stage.clock.advance(day * 2 - std::time::Duration::from_mins(2));
-    while crate::bridge::retention::prune_once(&stage.bridge().store, stage.clock.now(), stage.retention).await.unwrap()
+    while crate::bridge::retention::prune_once(&stage.bridge().parts.store, stage.clock.now(), stage.retention)
+        .await
+        .unwrap()
         > 0
     {}
     assert_eq!(known(&stage).await, [false, false, false, false, true, true], "younger than two days");
