@@ -61,30 +61,23 @@ impl Row {
     );
 }
 
-pub(crate) fn bind_sqlite<'q>(
-    mut query: Query<'q, Sqlite, SqliteArguments>,
-    values: &[Value<'_>],
-) -> Query<'q, Sqlite, SqliteArguments> {
-    for value in values {
-        query = match value {
-            Value::Int(value) => query.bind(*value),
-            Value::Text(value) => query.bind(value.map(str::to_owned)),
-            Value::Bytes(value) => query.bind(value.map(<[u8]>::to_vec)),
-        };
-    }
-    query
+macro_rules! bind {
+    ($name:ident, $engine:ty, $arguments:ty) => {
+        pub(crate) fn $name<'q>(
+            mut query: Query<'q, $engine, $arguments>,
+            values: &[Value<'_>],
+        ) -> Query<'q, $engine, $arguments> {
+            for value in values {
+                query = match value {
+                    Value::Int(value) => query.bind(*value),
+                    Value::Text(value) => query.bind(value.map(str::to_owned)),
+                    Value::Bytes(value) => query.bind(value.map(<[u8]>::to_vec)),
+                };
+            }
+            query
+        }
+    };
 }
 
-pub(crate) fn bind_postgres<'q>(
-    mut query: Query<'q, Postgres, PgArguments>,
-    values: &[Value<'_>],
-) -> Query<'q, Postgres, PgArguments> {
-    for value in values {
-        query = match value {
-            Value::Int(value) => query.bind(*value),
-            Value::Text(value) => query.bind(value.map(str::to_owned)),
-            Value::Bytes(value) => query.bind(value.map(<[u8]>::to_vec)),
-        };
-    }
-    query
-}
+bind!(bind_sqlite, Sqlite, SqliteArguments);
+bind!(bind_postgres, Postgres, PgArguments);
