@@ -24,6 +24,7 @@ pub mod network;
 pub mod rich_text;
 pub mod run;
 pub mod sessions;
+pub mod socket;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use landbridge::socket::acknowledge;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -19,22 +20,11 @@ use tokio::{
 #[derive(Debug)]
 pub(super) struct Prompt(pub(super) TcpStream);
 
-impl Prompt {
-    /// The system forgets the wish when it has something to write, so it is said after each read. A refusal costs only time.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn acknowledge(&self) {
-        let _ = self.0.set_quickack(true);
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn acknowledge(&self) {}
-}
-
 impl AsyncRead for Prompt {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.0).poll_read(cx, buf);
         if matches!(read, Poll::Ready(Ok(()))) {
-            self.acknowledge();
+            acknowledge(&self.0);
         }
         read
     }

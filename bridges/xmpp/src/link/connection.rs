@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use landbridge::socket::acknowledge;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -291,6 +292,7 @@ impl Connection {
                     continue;
                 }
             };
+            // A server that leaves Nagle's algorithm on sends nothing more before that.
             acknowledge(self.read.as_ref());
             self.heard = Instant::now();
             self.asked = false;
@@ -298,16 +300,6 @@ impl Connection {
         }
     }
 }
-
-/// Says at once that what came was read: a server that leaves Nagle's algorithm on sends nothing more before that, and who has nothing to
-/// write says so only after 40 ms. The system forgets the wish, so it is said after each read; a refusal costs only time.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn acknowledge(stream: &TcpStream) {
-    let _ = stream.set_quickack(true);
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn acknowledge(_stream: &TcpStream) {}
 
 /// Writes what waits, many stanzas at once where many wait; a space where nothing does.
 async fn write_all(
