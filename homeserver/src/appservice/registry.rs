@@ -257,6 +257,8 @@ pub enum AddError {
 #[derive(Clone, Debug, Default)]
 pub struct Appservices {
     list: Arc<RwLock<Vec<Arc<Appservice>>>>,
+    /// Rung after each that comes or goes.
+    changed: Arc<watch::Sender<()>>,
 }
 
 impl Appservices {
@@ -275,12 +277,21 @@ impl Appservices {
             }
         }
         list.push(appservice);
+        drop(list);
+        self.changed.send_replace(());
         Ok(())
     }
 
     /// Takes one out.
     pub(super) fn remove(&self, id: &str) {
         self.list.write().retain(|appservice| appservice.id() != id);
+        self.changed.send_replace(());
+    }
+
+    /// Tells when one has come or gone.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// All of them.

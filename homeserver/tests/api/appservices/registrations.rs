@@ -87,14 +87,11 @@ async fn registrations_in_a_folder_are_served_as_they_come_change_and_go() {
         server.call("GET", path, Some(AS_TOKEN), None).await
     };
     whoami().await.refused(401, "M_UNKNOWN_TOKEN");
-    let until = async |sender: Option<&str>| {
+    let mut changes = server.hs.appservices().changes();
+    let mut until = async |sender: Option<&str>, how_many: usize| {
         let wait = async {
-            loop {
-                let who = whoami().await.body["user_id"].as_str().map(str::to_owned);
-                if who.as_deref() == sender {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            while server.hs.appservices().all().len() != how_many || whoami().await.body["user_id"].as_str() != sender {
+                changes.changed().await.unwrap();
             }
         };
         tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
@@ -103,10 +100,10 @@ async fn registrations_in_a_folder_are_served_as_they_come_change_and_go() {
     let mut registration = irc_registration();
     registration.url = None;
     std::fs::write(&file, registration.to_yaml().unwrap()).unwrap();
-    until(Some("@ircbot:localhost")).await;
+    until(Some("@ircbot:localhost"), 1).await;
     registration.sender_localpart = "otherbot".to_owned();
     std::fs::write(&file, registration.to_yaml().unwrap()).unwrap();
-    until(Some("@otherbot:localhost")).await;
+    until(Some("@otherbot:localhost"), 1).await;
     // A broken file changes nothing, and a good one beside it is served.
     std::fs::write(&file, "id: [").unwrap();
     let mut second = irc_registration();
@@ -114,10 +111,8 @@ async fn registrations_in_a_folder_are_served_as_they_come_change_and_go() {
     second.url = None;
     second.as_token = "second-token".into();
     std::fs::write(folder.path().join("second.yml"), second.to_yaml().unwrap()).unwrap();
-    while server.hs.appservices().by_id("second").is_none() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    until(Some("@otherbot:localhost")).await;
+    until(Some("@otherbot:localhost"), 2).await;
+    assert!(server.hs.appservices().by_id("second").is_some());
     std::fs::remove_file(&file).unwrap();
-    until(None).await;
+    until(None, 1).await;
 }
