@@ -20,7 +20,7 @@ use crate::{
         error::ApiResult,
         path::{PathArgs, QueryArgs},
     },
-    rooms::{Membership, MembershipChange, PurgeBefore, RoomError, Rooms},
+    rooms::{PurgeBefore, Rooms},
     store::admin as table,
     users::Users,
 };
@@ -116,17 +116,7 @@ async fn close(
         }
     }
     rooms.set_published(&room_id, None, false).await?;
-    let mut left = 0;
-    for user_id in members {
-        let mut change = MembershipChange::new(room_id.clone(), user_id.clone(), user_id, Membership::Leave);
-        change.reason.clone_from(&closing.reason);
-        match rooms.change_membership(change).await {
-            Ok(_) => left += 1,
-            // Somebody was quicker.
-            Err(RoomError::Forbidden(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let left = rooms.see_out(&room_id, members, closing.reason.as_deref()).await?;
     Ok(Json(json!({ "left": left })))
 }
 

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State};
+use axum::{
+    Json, Router,
+    extract::{FromRef, State},
+};
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
 use ruma::{
@@ -39,7 +42,7 @@ use crate::{
         limits::Limits,
     },
     notices::Notices,
-    rooms::{Membership, MembershipChange, RoomError, Rooms},
+    rooms::{Membership, MembershipChange, Rooms},
     users::{AccountData, Users},
 };
 
@@ -95,15 +98,8 @@ pub(super) async fn see_guests_out(rooms: &Rooms, users: &Users, room_id: &RoomI
     if lets_guests_in(rooms, room_id).await? {
         return Ok(());
     }
-    for guest in users.guests_of(&rooms.joined_users(room_id).await?).await? {
-        let mut change = MembershipChange::new(room_id.to_owned(), guest.clone(), guest, Membership::Leave);
-        change.reason = Some("The room lets no guests in any more".to_owned());
-        match rooms.change_membership(change).await {
-            // Somebody was quicker.
-            Ok(_) | Err(RoomError::Forbidden(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let guests = users.guests_of(&rooms.joined_users(room_id).await?).await?;
+    rooms.see_out(room_id, guests, Some("The room lets no guests in any more")).await?;
     Ok(())
 }
 
@@ -119,27 +115,6 @@ pub(super) async fn may_refuse(rooms: &Rooms, notices: &Notices, user: &UserId, 
     Ok(())
 }
 
-async fn enter(
-    rooms: &Rooms,
-    users: &Users,
-    account_data: &AccountData,
-    caller: &Caller,
-    room_id: OwnedRoomId,
-    membership: Membership,
-    reason: Option<String>,
-) -> ApiResult<()> {
-    may_come(rooms, caller, &room_id).await?;
-    let was_in = rooms.membership(&room_id, &caller.user_id).await?.is_some_and(|m| m.membership == Membership::Join);
-    let came_to = room_id.clone();
-    let mut change = change(caller, room_id, caller.user_id.clone(), membership, reason);
-    change.profile = member_profile(users, &caller.user_id).await?;
-    rooms.change_membership(change).await?;
-    if membership == Membership::Join && !was_in {
-        came_in(rooms, account_data, &caller.user_id, &came_to).await?;
-    }
-    Ok(())
-}
-
 /// Whether a user wants no invitations at all ([spec](https://spec.matrix.org/v1.19/client-server-api/#invite-permission)).
 pub(super) async fn may_invite(account_data: &AccountData, target: &UserId) -> ApiResult<()> {
     let stored = account_data.read(target, None, "m.invite_permission_config").await?;
@@ -151,63 +126,88 @@ pub(super) async fn may_invite(account_data: &AccountData, target: &UserId) -> A
     Ok(())
 }
 
+/// What it takes to come into a room, or to knock at it.
+struct Door {
+    config: Arc<ApiConfig>,
+    rooms: Rooms,
+    users: Users,
+    account_data: AccountData,
+    appservices: Appservices,
+    limits: Limits,
+}
+
+impl FromRef<ApiState> for Door {
+    fn from_ref(state: &ApiState) -> Self {
+        Self {
+            config: FromRef::from_ref(state),
+            rooms: FromRef::from_ref(state),
+            users: FromRef::from_ref(state),
+            account_data: FromRef::from_ref(state),
+            appservices: FromRef::from_ref(state),
+            limits: FromRef::from_ref(state),
+        }
+    }
+}
+
+impl Door {
+    /// Has the caller join or knock; gives the room.
+    async fn enter(
+        &self,
+        caller: &Caller,
+        room: &RoomOrAliasId,
+        membership: Membership,
+        reason: Option<String>,
+    ) -> ApiResult<OwnedRoomId> {
+        self.limits.take_event(caller)?;
+        let room_id = self.room_of(room).await?;
+        may_come(&self.rooms, caller, &room_id).await?;
+        let user_id = &caller.user_id;
+        let was_in =
+            self.rooms.membership(&room_id, user_id).await?.is_some_and(|known| known.membership == Membership::Join);
+        let mut change = change(caller, room_id.clone(), user_id.clone(), membership, reason);
+        change.profile = member_profile(&self.users, user_id).await?;
+        self.rooms.change_membership(change).await?;
+        if membership == Membership::Join && !was_in {
+            came_in(&self.rooms, &self.account_data, user_id, &room_id).await?;
+        }
+        Ok(room_id)
+    }
+
+    async fn room_of(&self, id_or_alias: &RoomOrAliasId) -> ApiResult<OwnedRoomId> {
+        match <&RoomAliasId>::try_from(id_or_alias) {
+            Ok(alias) => Ok(room_of_alias(alias, &self.config, &self.rooms, &self.appservices)
+                .await?
+                .ok_or_else(|| MatrixError::not_found("No room has this alias"))?),
+            Err(room_id) => Ok(room_id.to_owned()),
+        }
+    }
+}
+
 /// `POST /_matrix/client/v3/rooms/{roomId}/join`
 async fn join_by_id(
-    State(rooms): State<Rooms>,
-    State(users): State<Users>,
-    State(account_data): State<AccountData>,
-    State(limits): State<Limits>,
+    State(door): State<Door>,
     Authed { caller, body }: Authed<join_room_by_id::Request>,
 ) -> ApiResult<RumaReply<join_room_by_id::Response>> {
-    limits.take_event(&caller)?;
-    enter(&rooms, &users, &account_data, &caller, body.room_id.clone(), Membership::Join, body.reason).await?;
-    Ok(RumaReply(join_room_by_id::Response::new(body.room_id)))
+    let room_id = door.enter(&caller, (&*body.room_id).into(), Membership::Join, body.reason).await?;
+    Ok(RumaReply(join_room_by_id::Response::new(room_id)))
 }
 
 /// `POST /_matrix/client/v3/join/{roomIdOrAlias}`
 async fn join(
-    State(config): State<Arc<ApiConfig>>,
-    State(rooms): State<Rooms>,
-    State(users): State<Users>,
-    State(account_data): State<AccountData>,
-    State(appservices): State<Appservices>,
-    State(limits): State<Limits>,
+    State(door): State<Door>,
     Authed { caller, body }: Authed<join_room::Request>,
 ) -> ApiResult<RumaReply<join_room::Response>> {
-    limits.take_event(&caller)?;
-    let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
-    enter(&rooms, &users, &account_data, &caller, room_id.clone(), Membership::Join, body.reason).await?;
+    let room_id = door.enter(&caller, &body.room_id_or_alias, Membership::Join, body.reason).await?;
     Ok(RumaReply(join_room::Response::new(room_id)))
 }
 
 /// `POST /_matrix/client/v3/knock/{roomIdOrAlias}` ([spec](https://spec.matrix.org/v1.19/client-server-api/#knocking-on-rooms))
 async fn knock(
-    State(config): State<Arc<ApiConfig>>,
-    State(rooms): State<Rooms>,
-    State(users): State<Users>,
-    State(account_data): State<AccountData>,
-    State(appservices): State<Appservices>,
-    State(limits): State<Limits>,
+    State(door): State<Door>,
     Authed { caller, body }: Authed<knock_room::Request>,
 ) -> ApiResult<RumaReply<knock_room::Response>> {
-    limits.take_event(&caller)?;
-    let room_id = room_of(&body.room_id_or_alias, &config, &rooms, &appservices).await?;
-    enter(&rooms, &users, &account_data, &caller, room_id.clone(), Membership::Knock, body.reason).await?;
+    let room_id = door.enter(&caller, &body.room_id_or_alias, Membership::Knock, body.reason).await?;
     Ok(RumaReply(knock_room::Response::new(room_id)))
-}
-
-async fn room_of(
-    id_or_alias: &RoomOrAliasId,
-    config: &ApiConfig,
-    rooms: &Rooms,
-    appservices: &Appservices,
-) -> ApiResult<OwnedRoomId> {
-    match <&RoomAliasId>::try_from(id_or_alias) {
-        Ok(alias) => Ok(room_of_alias(alias, config, rooms, appservices)
-            .await?
-            .ok_or_else(|| MatrixError::not_found("No room has this alias"))?),
-        Err(room_id) => Ok(room_id.to_owned()),
-    }
 }
 
 /// The room of an alias. Of an unknown one, the application services whose namespace it is in are asked, and may make the room.

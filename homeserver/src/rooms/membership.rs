@@ -139,6 +139,29 @@ impl Rooms {
         Ok(self.tasks.ask(&room_id, Command::Membership(Box::new(change))).await?.event_id)
     }
 
+    /// Has members of this server leave a room; says how many did, for some may have been quicker.
+    ///
+    /// # Errors
+    /// As [`Self::change_membership`], but for what the rules refuse.
+    pub async fn see_out(
+        &self,
+        room_id: &RoomId,
+        members: Vec<OwnedUserId>,
+        reason: Option<&str>,
+    ) -> Result<usize, RoomError> {
+        let mut left = 0;
+        for member in members {
+            let mut change = MembershipChange::new(room_id, member.clone(), member, Membership::Leave);
+            change.reason = reason.map(str::to_owned);
+            match self.change_membership(change).await {
+                Ok(_) => left += 1,
+                Err(RoomError::Forbidden(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(left)
+    }
+
     /// Who lets a user into a restricted room: a local member who may invite, where the user is in one of the rooms that the
     /// join rule names (<https://spec.matrix.org/v1.19/client-server-api/#restricted-rooms>).
     async fn authoriser(&self, room_id: &RoomId, user: &UserId) -> Result<Option<OwnedUserId>, RoomError> {
