@@ -1,24 +1,15 @@
 //! Users, aliases and third-party networks that a service is asked about.
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{AS_TOKEN, Server, bridged, irc_registration, virtual_user};
+use crate::support::{Server, bridged, irc_registration, virtual_user};
 
 #[tokio::test]
 async fn it_is_asked_for_users_before_it_hears_of_them() {
     let (server, service) = bridged().await;
     let alice = server.person("alice").await;
-    let router = server.router.clone();
-    service.makes(move |path| {
-        let router = router.clone();
-        async move {
-            assert_eq!(path, "/_matrix/app/v1/users/%40irc_dave%3Alocalhost");
-            let body = json!({ "type": "m.login.application_service", "username": "irc_dave" });
-            let request = crate::support::request("POST", "/_matrix/client/v3/register", Some(AS_TOKEN), Some(body));
-            tower::ServiceExt::oneshot(router, request).await.unwrap().status()
-        }
-    });
+    let dave = json!({ "type": "m.login.application_service", "username": "irc_dave" });
+    service.makes(&server, "/_matrix/app/v1/users/%40irc_dave%3Alocalhost", "register", dave);
     let room = alice.creates_room(json!({})).await;
     alice.post(&format!("rooms/{room}/invite"), json!({ "user_id": "@irc_dave:localhost" })).await.ok();
     service.until(|service| !service.events().is_empty()).await;
@@ -31,18 +22,8 @@ async fn it_is_asked_for_users_before_it_hears_of_them() {
 async fn it_makes_rooms_when_somebody_looks_for_them() {
     let (server, service) = bridged().await;
     let alice = server.person("alice").await;
-    let router = server.router.clone();
-    service.makes(move |path| {
-        let router = router.clone();
-        async move {
-            if path != "/_matrix/app/v1/rooms/%23irc_lobby%3Alocalhost" {
-                return StatusCode::NOT_FOUND;
-            }
-            let body = json!({ "preset": "public_chat", "room_alias_name": "irc_lobby" });
-            let request = crate::support::request("POST", "/_matrix/client/v3/createRoom", Some(AS_TOKEN), Some(body));
-            tower::ServiceExt::oneshot(router, request).await.unwrap().status()
-        }
-    });
+    let lobby = json!({ "preset": "public_chat", "room_alias_name": "irc_lobby" });
+    service.makes(&server, "/_matrix/app/v1/rooms/%23irc_lobby%3Alocalhost", "createRoom", lobby);
     alice.joins("#irc_lobby:localhost").await;
     alice.post("join/%23irc_nowhere:localhost", json!({})).await.refused(404, "M_NOT_FOUND");
     alice.get("directory/room/%23tea:localhost").await.refused(404, "M_NOT_FOUND");

@@ -87,7 +87,14 @@ struct ServiceInner {
     most_in_flight: std::sync::atomic::AtomicUsize,
 }
 
-type Maker = Arc<dyn Fn(String) -> std::pin::Pin<Box<dyn Future<Output = StatusCode> + Send>> + Send + Sync>;
+/// What a service makes when it is asked for a path.
+#[derive(Clone)]
+struct Maker {
+    asked: &'static str,
+    make: Arc<dyn Fn() -> Making + Send + Sync>,
+}
+
+type Making = std::pin::Pin<Box<dyn Future<Output = StatusCode> + Send>>;
 
 /// One request to the application service.
 #[derive(Clone, Debug)]
@@ -124,13 +131,15 @@ impl Service {
         *self.inner.usual.lock() = Some(StatusCode::from_u16(status).unwrap());
     }
 
-    /// Makes users and rooms when asked for them.
-    pub(crate) fn makes<F, Fut>(&self, make: F)
-    where
-        F: Fn(String) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = StatusCode> + Send + 'static,
-    {
-        *self.inner.maker.lock() = Some(Arc::new(move |path| Box::pin(make(path))));
+    /// Asked for what is at a path, makes it by a request to the server; there is nothing else.
+    pub(crate) fn makes(&self, server: &Server, asked: &'static str, endpoint: &'static str, body: Value) {
+        let (router, path) = (server.router.clone(), format!("/_matrix/client/v3/{endpoint}"));
+        let make = move || {
+            let request = request("POST", &path, Some(AS_TOKEN), Some(body.clone()));
+            let answer = router.clone().oneshot(request);
+            Box::pin(async { answer.await.unwrap().status() }) as Making
+        };
+        *self.inner.maker.lock() = Some(Maker { asked, make: Arc::new(make) });
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
@@ -191,8 +200,8 @@ async fn take(State(service): State<Service>, request: AxumRequest) -> Response 
         scripted.or(usual.filter(|_| is_txn)).unwrap_or(StatusCode::OK)
     } else {
         match maker {
-            Some(make) => make(path.clone()).await,
-            None => StatusCode::NOT_FOUND,
+            Some(maker) if path == maker.asked => (maker.make)().await,
+            _ => StatusCode::NOT_FOUND,
         }
     };
     if is_txn {
