@@ -1,21 +1,20 @@
 //! Full-text search over messages, names and topics ([spec])
 //!
-//! The index follows the log by a cursor of its own and waits while others write much: a search waits for it to catch up. Only whole
-//! words are found. What is encrypted is not, because the server cannot read it.
+//! The index follows the log by a cursor of its own and waits while others write much: a search waits for it to catch up. What is taken
+//! back leaves it when the redaction is read, what is purged in the same commit. Only whole words are found. What is encrypted is not, because the server cannot read it.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#server-side-search
 
 use std::{sync::Arc, time::Duration};
 
 use landbridge_sql::SqlError;
-use ruma::events::TimelineEventType;
-use serde_json::Value;
+use ruma::OwnedEventId;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
 };
 
-pub(crate) use crate::store::search::Order;
+pub(crate) use crate::store::search::{Order, key_of};
 use crate::{
     http::error::ApiError,
     rooms::{Event, EventNid},
@@ -34,9 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The most words of one search; further ones are passed over.
 const MAX_WORDS: usize = 20;
-
-/// The most text of one event that is indexed, in bytes.
-const MAX_TEXT: usize = 16 * 1024;
 
 /// The index. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -63,8 +59,7 @@ impl Search {
     pub(crate) fn new(store: Store, stream: Stream) -> Self {
         let (sender, read) = watch::channel(Position::START);
         let hurry = Arc::new(Notify::new());
-        let local = Local::new(store.clone());
-        let indexing = tokio::spawn(index(local, stream.clone(), sender, hurry.clone()));
+        let indexing = tokio::spawn(index(store.clone(), stream.clone(), sender, hurry.clone()));
         Self { inner: Arc::new(Inner { store, stream, read, hurry, indexing }) }
     }
 
@@ -112,8 +107,8 @@ impl Search {
 }
 
 /// Follows the log.
-async fn index(local: Local, stream: Stream, read: watch::Sender<Position>, hurry: Arc<Notify>) {
-    let mut position = match table::cursor(local.db()).await {
+async fn index(store: Store, stream: Stream, read: watch::Sender<Position>, hurry: Arc<Notify>) {
+    let mut position = match table::cursor(store.db()).await {
         Ok(position) => Position(position),
         Err(error) => {
             tracing::error!(%error, "the search index cannot be read");
@@ -127,7 +122,7 @@ async fn index(local: Local, stream: Stream, read: watch::Sender<Position>, hurr
             () = hurry.notified() => {}
             () = quiet(&stream) => {}
         }
-        match round(&local, &stream, position, head).await {
+        match round(&store, &stream, position, head).await {
             Ok(next) => {
                 position = next;
                 read.send_replace(position);
@@ -154,15 +149,16 @@ async fn quiet(stream: &Stream) {
     }
 }
 
-async fn round(local: &Local, stream: &Stream, after: Position, head: Position) -> Result<Position, ApiError> {
+async fn round(store: &Store, stream: &Stream, after: Position, head: Position) -> Result<Position, ApiError> {
+    let local = Local::new(store.clone());
     let events = stream.read(after, head, ROUND).await?;
     let next = events.last().filter(|_| events.len() == ROUND).map_or(head, |event| event.position());
-    let mut statements = Vec::new();
-    for event in &events {
-        if let Some(text) = text_of(event) {
-            statements.push(table::insert(local.db(), event.nid, &text));
-        }
-    }
+    let kept = events.iter().filter(|event| event.redacted_by().is_none());
+    let mut statements: Vec<_> = kept.filter_map(|event| table::insert(local.db(), event)).collect();
+    let taken_back: Vec<OwnedEventId> = events.iter().filter_map(|event| event.redacts.clone()).collect();
+    let taken_back = store.events_by_id(&taken_back).await?;
+    let taken_back = taken_back.iter().filter(|event| event.redacted_by().is_some());
+    statements.extend(taken_back.filter_map(|event| table::remove(local.db(), event)));
     if statements.is_empty() && next.0 - after.0 < 10_000 {
         // Nothing to store: at worst these are looked at again after a restart.
         return Ok(next);
@@ -170,26 +166,4 @@ async fn round(local: &Local, stream: &Stream, after: Position, head: Position) 
     statements.push(table::moved(next.0));
     local.write(statements).await?;
     Ok(next)
-}
-
-/// The text of an event that can be searched, and under which key.
-pub(crate) fn text_of(event: &Event) -> Option<String> {
-    let field = key_of(event)?;
-    if event.redacted_by().is_some() {
-        return None;
-    }
-    let content: Value = serde_json::from_str(event.content.get()).ok()?;
-    let text = content.get(field)?.as_str()?;
-    let end = (0..=text.len().min(MAX_TEXT)).rev().find(|at| text.is_char_boundary(*at))?;
-    text.get(..end).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// The field of an event's content that is searched.
-pub(crate) fn key_of(event: &Event) -> Option<&'static str> {
-    match event.kind {
-        TimelineEventType::RoomMessage => Some("body"),
-        TimelineEventType::RoomName => Some("name"),
-        TimelineEventType::RoomTopic => Some("topic"),
-        _ => None,
-    }
 }

@@ -6,10 +6,10 @@
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use landbridge_sql::{BatchSql, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, Db, SqlError, Tx, Value};
 use ruma::OwnedEventId;
 
-use super::{RoomInfo, Store, StoreError, TxnKey, Write};
+use super::{RoomInfo, Store, StoreError, TxnKey, Write, search, statement::Statement};
 use crate::{
     rooms::{Event, EventNid, RoomNid, Txn},
     stream::Position,
@@ -44,10 +44,12 @@ struct Purge {
     nids: Vec<[i64; 1]>,
     relations: Vec<(i64, OwnedEventId, i64)>,
     txns: Vec<[String; 1]>,
+    /// Take the words out of the index of the search.
+    words: Vec<Statement>,
 }
 
 impl Purge {
-    fn of(events: &[Arc<Event>]) -> Self {
+    fn of(db: &Db, events: &[Arc<Event>]) -> Self {
         let key = |event: &Arc<Event>| {
             let txn = event.txn.as_ref()?;
             let txn = Txn { device: txn.device.clone(), id: txn.txn_id.clone() };
@@ -58,13 +60,17 @@ impl Purge {
             nids: events.iter().map(|event| [event.nid.0]).collect(),
             relations: events.iter().filter_map(relation).collect(),
             txns: events.iter().filter_map(key).collect(),
+            words: events.iter().filter_map(|event| search::remove(db, event)).collect(),
         }
     }
 }
 
 #[async_trait]
 impl Write for Purge {
-    async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
+    async fn write(&self, tx: &mut Tx<'_>, position: Position) -> Result<(), SqlError> {
+        for words in &self.words {
+            tx.execute_step(words.step(position.0)).await?;
+        }
         tx.execute_rows(&RELATIONS, &self.relations).await?;
         tx.execute_rows(&TXNS, &self.txns).await?;
         tx.execute_rows(&EDGES, &self.nids).await?;
@@ -100,7 +106,7 @@ impl Store {
             if events.is_empty() {
                 continue;
             }
-            self.write(Box::new(Purge::of(&events))).await?;
+            self.write(Box::new(Purge::of(&self.db, &events))).await?;
             self.log.forget(&events);
             purged += events.len() as u64;
         }

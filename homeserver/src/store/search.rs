@@ -2,9 +2,13 @@
 //! its own way.
 
 use landbridge_sql::{Db, SqlError, Value};
+use ruma::events::TimelineEventType;
 
 use super::statement::{Statement, statement};
-use crate::rooms::EventNid;
+use crate::rooms::{Event, EventNid};
+
+/// The most text of one event that is indexed, in bytes. With another limit the index has to be made anew: see [`remove`].
+const MAX_TEXT: usize = 16 * 1024;
 
 /// How far the log was read.
 pub(crate) async fn cursor(db: &Db) -> Result<i64, SqlError> {
@@ -19,14 +23,53 @@ pub(crate) fn moved(pos: i64) -> Statement {
     )
 }
 
-pub(crate) fn insert(db: &Db, nid: EventNid, text: &str) -> Statement {
-    match db {
-        Db::Sqlite { .. } => statement!("INSERT INTO search_text (rowid, words) VALUES ($1, $2)", nid.0, text),
-        Db::Postgres(_) => statement!(
-            "INSERT INTO search_text (nid, words) VALUES ($1, to_tsvector('simple', $2)) ON CONFLICT (nid) DO NOTHING",
-            nid.0,
-            text
+/// Adds the words of an event, if it has any, and if it is still there when this is written.
+pub(crate) fn insert(db: &Db, event: &Event) -> Option<Statement> {
+    let text = text_of(event)?;
+    let sql = match db {
+        Db::Sqlite { .. } => {
+            "INSERT INTO search_text (rowid, words) SELECT $1, $2 \
+             WHERE EXISTS (SELECT 1 FROM event WHERE nid = $1 AND redacted_by IS NULL)"
+        }
+        Db::Postgres(_) => {
+            "INSERT INTO search_text (nid, words) SELECT $1, to_tsvector('simple', $2) \
+             WHERE EXISTS (SELECT 1 FROM event WHERE nid = $1 AND redacted_by IS NULL) ON CONFLICT (nid) DO NOTHING"
+        }
+    };
+    Some(statement!(sql, event.nid.0, text.as_str()))
+}
+
+/// Takes the words of an event away, if it has any. SQLite's index keeps no texts and finds what to take away by the words that were
+/// added: they must be the same.
+pub(crate) fn remove(db: &Db, event: &Event) -> Option<Statement> {
+    let text = text_of(event)?;
+    Some(match db {
+        Db::Sqlite { .. } => statement!(
+            "INSERT INTO search_text (search_text, rowid, words) SELECT 'delete', $1, $2 \
+             WHERE EXISTS (SELECT 1 FROM search_text_docsize WHERE id = $1)",
+            event.nid.0,
+            text.as_str()
         ),
+        Db::Postgres(_) => statement!("DELETE FROM search_text WHERE nid = $1", event.nid.0),
+    })
+}
+
+/// The text of an event that is searched, whether it was taken back since or not.
+fn text_of(event: &Event) -> Option<String> {
+    let field = key_of(event)?;
+    let content: serde_json::Value = serde_json::from_str(event.content.get()).ok()?;
+    let text = content.get(field)?.as_str()?;
+    let end = (0..=text.len().min(MAX_TEXT)).rev().find(|at| text.is_char_boundary(*at))?;
+    text.get(..end).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The field of an event's content that is searched.
+pub(crate) fn key_of(event: &Event) -> Option<&'static str> {
+    match event.kind {
+        TimelineEventType::RoomMessage => Some("body"),
+        TimelineEventType::RoomName => Some("name"),
+        TimelineEventType::RoomTopic => Some("topic"),
+        _ => None,
     }
 }
 

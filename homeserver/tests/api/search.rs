@@ -1,3 +1,4 @@
+use landbridge_sql::{Db, DbOptions, Migration};
 use serde_json::{Value, json};
 
 use crate::support::{Person, Server};
@@ -111,4 +112,75 @@ async fn messages_are_found_by_their_words_on_sqlite() {
 async fn messages_are_found_by_their_words_on_postgresql() {
     let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
     messages_are_found_by_their_words(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
+/// The words of the index of a database, read beside the server.
+struct Words(Db);
+
+impl Words {
+    const STEPS: &[Migration] = &[Migration {
+        version: 1,
+        name: "words",
+        sqlite: "CREATE VIRTUAL TABLE words USING fts5vocab(search_text, row)",
+        postgres: "CREATE VIEW words AS SELECT word AS term FROM ts_stat('SELECT words FROM search_text')",
+    }];
+
+    async fn of(server: &Server) -> Self {
+        let file = format!("sqlite:{}", server.folder().join("homeserver.db").display());
+        let options = DbOptions { migrations_table: "_words", ..DbOptions::default() };
+        Self(Db::open(server.database().unwrap_or(&file), Self::STEPS, options).await.unwrap())
+    }
+
+    async fn all(&self) -> Vec<String> {
+        let rows = self.0.fetch_all("SELECT term FROM words ORDER BY term", &[]).await.unwrap();
+        rows.iter().map(|row| row.text(0).unwrap()).collect()
+    }
+}
+
+/// What is taken back or purged is in the index no more, and what has the same words still is.
+pub(crate) async fn words_leave_with_what_said_them(server: Server) {
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let search = async || texts(&finds(&alice, json!({ "search_term": "tea", "order_by": "recent" })).await);
+    let words = Words::of(&server).await;
+    alice.says(&room, "old tea with Lemon").await;
+    let mistaken = alice.says(&room, "tea with vinegar").await;
+    let at_once = alice.says(&room, "tea with mustard").await;
+    alice.put(&format!("rooms/{room}/redact/{at_once}/r1"), json!({})).await.ok();
+    let first_new = alice.says(&room, "new tea with milk").await;
+    assert_eq!(search().await, ["new tea with milk", "tea with vinegar", "old tea with Lemon"]);
+    assert_eq!(words.all().await, ["lemon", "milk", "new", "old", "tea", "vinegar", "with"]);
+
+    alice.put(&format!("rooms/{room}/redact/{mistaken}/r2"), json!({})).await.ok();
+    assert_eq!(search().await, ["new tea with milk", "old tea with Lemon"]);
+    assert_eq!(words.all().await, ["lemon", "milk", "new", "old", "tea", "with"]);
+
+    // Also what the index has not read yet when it is purged.
+    let last = alice.says(&room, "the very last tea").await;
+    let purge = async |before: &str| {
+        let token = std::fs::read_to_string(server.folder().join("operator-token")).unwrap();
+        let path = format!("/_landbridge/admin/v1/rooms/{room}/purge");
+        server.call("POST", &path, Some(token.trim()), Some(json!({ "before_event": before }))).await.ok()
+    };
+    assert_eq!(purge(&first_new).await["purged"], 3);
+    assert_eq!(words.all().await.iter().filter(|word| ["lemon", "old"].contains(&word.as_str())).count(), 0);
+    purge(&last).await;
+    assert_eq!(search().await, ["the very last tea"]);
+    assert_eq!(words.all().await, ["last", "tea", "the", "very"]);
+    let server = server.restart().await;
+    let alice = alice.on(&server);
+    alice.says(&room, "more tea").await;
+    let found = finds(&alice, json!({ "search_term": "tea", "order_by": "recent" })).await;
+    assert_eq!(texts(&found), ["more tea", "the very last tea"]);
+}
+
+#[tokio::test]
+async fn words_leave_with_what_said_them_on_sqlite() {
+    words_leave_with_what_said_them(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn words_leave_with_what_said_them_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    words_leave_with_what_said_them(Server::start_on(Some(postgres.url.clone())).await).await;
 }

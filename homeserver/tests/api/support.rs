@@ -265,6 +265,11 @@ impl Server {
         self.dir.path()
     }
 
+    /// Which database it is on, if it is not SQLite's in the folder.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
     /// How many media files are kept.
     pub(crate) fn files(&self) -> usize {
         fn count(dir: &Path) -> usize {
