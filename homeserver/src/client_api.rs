@@ -12,6 +12,7 @@ mod ephemeral;
 mod extensions;
 mod filters;
 mod keys;
+mod login_tokens;
 mod media;
 mod members;
 mod membership;
@@ -63,6 +64,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         ephemeral::routes,
         filters::routes,
         keys::routes,
+        login_tokens::routes,
         media::routes,
         members::routes,
         membership::routes,

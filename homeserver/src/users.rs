@@ -18,7 +18,7 @@ use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 
 pub use self::{
     account_data::{AccountData, MAX_ACCOUNT_DATA_BYTES, StoredEvent},
-    grants::{Grants, MAX_REGISTRATION_TOKEN_BYTES, OPENID_LIFETIME, RegistrationToken},
+    grants::{Grants, LOGIN_TOKEN_LIFETIME, MAX_REGISTRATION_TOKEN_BYTES, OPENID_LIFETIME, RegistrationToken},
     password::{MAX_PASSWORD_BYTES, PasswordError, Passwords},
     profile::Profile,
     reports::{Reported, Reports},

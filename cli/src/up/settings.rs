@@ -68,6 +68,7 @@ struct LimitsEntry {
     register: Option<RateEntry>,
     login: Option<RateEntry>,
     wrong_passwords: Option<RateEntry>,
+    login_tokens: Option<RateEntry>,
     uploads: Option<RateEntry>,
     events: Option<RateEntry>,
 }
@@ -245,6 +246,7 @@ fn limits(entry: &LimitsEntry, usual: RateLimits) -> RateLimits {
         register: rate(entry.register, usual.register),
         login: rate(entry.login, usual.login),
         wrong_passwords: rate(entry.wrong_passwords, usual.wrong_passwords),
+        login_tokens: rate(entry.login_tokens, usual.login_tokens),
         uploads: rate(entry.uploads, usual.uploads),
         events: entry.events.map(|e| Rate::new(e.burst, e.per_minute)),
     }

@@ -16,9 +16,9 @@ use ruma::api::client::device::{
 };
 use serde_json::{Value, json};
 
-use super::reply::empty;
+use super::{keys::may_be_called, reply::empty};
 use crate::{
-    devices::{Device, Devices},
+    devices::{Device, Devices, Keys},
     http::{
         ApiState,
         auth::Authed,
@@ -70,6 +70,7 @@ async fn one(
 /// `PUT /_matrix/client/v3/devices/{deviceId}`; application services make devices with it, which is answered 201.
 async fn update(
     State(devices): State<Devices>,
+    State(keys): State<Keys>,
     Authed { caller, body }: Authed<update_device::Request>,
 ) -> ApiResult<Response> {
     let name = body.display_name.as_deref();
@@ -77,6 +78,7 @@ async fn update(
         return Err(MatrixError::invalid_param("The device id is not allowed").into());
     }
     if caller.appservice.is_some() {
+        may_be_called(&keys, &caller.user_id, &body.device_id).await?;
         let new = devices.create(&caller.user_id, &body.device_id, name).await?;
         let status = if new { StatusCode::CREATED } else { StatusCode::OK };
         return Ok((status, empty()).into_response());

@@ -8,7 +8,7 @@ use axum::{Json, Router, extract::State};
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{
-    UserId,
+    DeviceId, UserId,
     api::client::keys::{
         claim_keys::v3 as claim_keys, get_key_changes::v3 as get_key_changes, get_keys::v3 as get_keys,
         upload_keys::v3 as upload_keys, upload_signatures::v3 as upload_signatures,
@@ -196,6 +196,7 @@ async fn changes(
 /// services need no password.
 async fn upload_cross_signing(
     State(keys): State<Keys>,
+    State(devices): State<Devices>,
     State(uia): State<Uia>,
     Authed { caller, body }: Authed<upload_signing_keys::Request>,
 ) -> Result<Json<Value>, UiaError> {
@@ -209,8 +210,11 @@ async fn upload_cross_signing(
     for (kind, key) in given {
         let Some(key) = key else { continue };
         let key = value(key)?;
-        if key["user_id"] != caller.user_id.as_str() || public_key(&key).is_none() {
+        let Some((_, public)) = public_key(&key).filter(|_| key["user_id"] == caller.user_id.as_str()) else {
             return Err(MatrixError::invalid_param("Not a cross-signing key of this user").into());
+        };
+        if devices.exists(&caller.user_id, public.into()).await? {
+            return Err(MatrixError::forbidden("A device is called like the key").into());
         }
         wanted.push((kind, key));
     }
@@ -227,6 +231,19 @@ async fn upload_cross_signing(
     let wanted: Vec<(&str, String)> = wanted.into_iter().map(|(kind, key)| (kind, key.to_string())).collect();
     keys.upload_cross_signing(&caller.user_id, &wanted).await?;
     Ok(empty())
+}
+
+/// A device is not called like a cross-signing key of its user, for signatures name both in one way
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login)).
+///
+/// # Errors
+/// `M_FORBIDDEN`.
+pub(super) async fn may_be_called(keys: &Keys, user_id: &UserId, device_id: &DeviceId) -> ApiResult<()> {
+    let known = parsed(keys.cross_signing_of(user_id).await?);
+    if known.values().any(|key| public_key(key).is_some_and(|(_, key)| key == device_id.as_str())) {
+        return Err(MatrixError::forbidden("A cross-signing key is called so").into());
+    }
+    Ok(())
 }
 
 /// The other keys are the user's because the master key says so, the new one or that which is there.

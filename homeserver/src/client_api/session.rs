@@ -4,7 +4,11 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::{FromRef, State},
+    routing::get,
+};
 use http::{HeaderMap, StatusCode, Uri};
 use landbridge_axum_ruma::{JsonBody, MatrixError, Ruma, mount};
 use ruma::{
@@ -19,11 +23,12 @@ use serde_json::{Value, json};
 
 use super::{
     account::{entered, exclusive, login_unsupported, shown_tokens},
+    keys::may_be_called,
     reply::empty,
 };
 use crate::{
     appservice::Appservices,
-    devices::{Devices, Entry},
+    devices::{Devices, Entry, Keys},
     http::{
         ApiConfig, ApiState,
         auth::{Auth, Authed, unknown_token},
@@ -31,7 +36,7 @@ use crate::{
         limits::{Action, Limits},
         peer::Peer,
     },
-    users::Users,
+    users::{Grants, Users},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -45,7 +50,11 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
 
 /// `GET /_matrix/client/v3/login`
 async fn login_types() -> Json<Value> {
-    Json(json!({ "flows": [{ "type": "m.login.password" }, { "type": "m.login.application_service" }] }))
+    Json(json!({ "flows": [
+        { "type": "m.login.password" },
+        { "type": "m.login.token", "get_login_token": true },
+        { "type": "m.login.application_service" },
+    ] }))
 }
 
 /// Read by hand: ruma 0.17's own type panics where there is no `type`.
@@ -57,6 +66,7 @@ struct Login {
     /// From before there were identifiers.
     user: Option<String>,
     password: Option<String>,
+    token: Option<String>,
     device_id: Option<OwnedDeviceId>,
     initial_device_display_name: Option<String>,
     /// Whether the client can refresh its token.
@@ -82,9 +92,7 @@ impl Login {
             }
             None => self.user.as_deref(),
         };
-        let named = named.ok_or_else(|| {
-            MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The identifier is missing")
-        })?;
+        let named = named.ok_or_else(|| missing("The identifier is missing"))?;
         if named.contains('\0') {
             return Err(wrong().into());
         }
@@ -102,74 +110,122 @@ fn wrong() -> MatrixError {
     MatrixError::forbidden("Wrong user name or password")
 }
 
-/// `POST /_matrix/client/v3/login` ([client](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login),
-/// [appservice](https://spec.matrix.org/v1.19/client-server-api/#appservice-login))
-#[expect(clippy::too_many_arguments, reason = "a handler lists what it uses")]
+fn missing(message: &'static str) -> MatrixError {
+    MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, message)
+}
+
+/// What it takes to let somebody in.
+struct Entrance {
+    config: Arc<ApiConfig>,
+    auth: Auth,
+    users: Users,
+    devices: Devices,
+    keys: Keys,
+    grants: Grants,
+    appservices: Appservices,
+    limits: Limits,
+}
+
+impl FromRef<ApiState> for Entrance {
+    fn from_ref(state: &ApiState) -> Self {
+        Self {
+            config: FromRef::from_ref(state),
+            auth: FromRef::from_ref(state),
+            users: FromRef::from_ref(state),
+            devices: FromRef::from_ref(state),
+            keys: FromRef::from_ref(state),
+            grants: FromRef::from_ref(state),
+            appservices: FromRef::from_ref(state),
+            limits: FromRef::from_ref(state),
+        }
+    }
+}
+
+impl Entrance {
+    /// Who knows the password.
+    async fn by_password(&self, login: &Login, peer: Peer) -> ApiResult<OwnedUserId> {
+        self.limits.take(Action::Login, peer)?;
+        let user_id = login.user_id(&self.config)?;
+        if self.appservices.is_user_exclusive(&user_id, None) {
+            return Err(exclusive().into());
+        }
+        self.limits.check(Action::WrongPassword, &user_id)?;
+        let password = login.password.as_deref().unwrap_or_default();
+        if !self.users.check_password(&user_id, password).await? {
+            self.limits.take_for(Action::WrongPassword, &user_id)?;
+            return Err(wrong().into());
+        }
+        Ok(user_id)
+    }
+
+    /// Whom another client lets in ([spec](https://spec.matrix.org/v1.19/client-server-api/#token-based-user-login)).
+    async fn by_token(&self, login: &Login, peer: Peer) -> ApiResult<OwnedUserId> {
+        self.limits.take(Action::Login, peer)?;
+        let token = login.token.as_deref().ok_or_else(|| missing("The token is missing"))?;
+        let user_id = self.grants.take_login(token).await?;
+        Ok(user_id.ok_or_else(|| MatrixError::forbidden("The token is unknown, used or out of date"))?)
+    }
+
+    /// Whom an application service lets in
+    /// ([spec](https://spec.matrix.org/v1.19/application-service-api/#appservice-login)).
+    async fn by_service(&self, login: &Login, headers: &HeaderMap, uri: &Uri) -> ApiResult<OwnedUserId> {
+        let appservice = match self.auth.appservice(headers, uri)? {
+            Some(appservice) => appservice,
+            None if headers.contains_key(http::header::AUTHORIZATION) => return Err(unknown_token().into()),
+            None => return Err(MatrixError::missing_token().into()),
+        };
+        if appservice.registration().msc4190 {
+            return Err(login_unsupported().into());
+        }
+        let user_id = login.user_id(&self.config)?;
+        if !appservice.owns_user(&user_id) {
+            return Err(MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::Exclusive, "Not in your namespace").into());
+        }
+        if !self.users.exists(&user_id).await? {
+            return Err(MatrixError::forbidden("The user is not registered").into());
+        }
+        Ok(user_id)
+    }
+
+    /// The device's session, as the answer tells it.
+    async fn enter(&self, user_id: &UserId, login: &Login) -> ApiResult<Value> {
+        let entry = Entry {
+            device_id: login.device_id.as_deref(),
+            display_name: login.initial_device_display_name.as_deref(),
+            lifetime: login.refresh_token.then_some(self.config.access_token_lifetime),
+            guest: false,
+        };
+        if let Some(device_id) = entry.device_id {
+            may_be_called(&self.keys, user_id, device_id).await?;
+        }
+        let (session, tokens) = self.devices.log_in(user_id, entry).await?;
+        let mut body = entered(&session, &tokens, self.config.access_token_lifetime);
+        body["home_server"] = json!(self.config.server_name);
+        if let Some(url) = &self.config.public_url {
+            body["well_known"] = json!({ "m.homeserver": { "base_url": url } });
+        }
+        Ok(body)
+    }
+}
+
+/// `POST /_matrix/client/v3/login` ([spec](https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login))
 async fn login(
-    State(config): State<Arc<ApiConfig>>,
-    State(auth): State<Auth>,
-    State(users): State<Users>,
-    State(devices): State<Devices>,
-    State(appservices): State<Appservices>,
-    State(limits): State<Limits>,
+    State(entrance): State<Entrance>,
     peer: Peer,
     headers: HeaderMap,
     uri: Uri,
     JsonBody(login): JsonBody<Login>,
 ) -> ApiResult<Json<Value>> {
     let user_id = match login.kind.as_str() {
-        "m.login.password" => {
-            limits.take(Action::Login, peer)?;
-            let user_id = login.user_id(&config)?;
-            if appservices.is_user_exclusive(&user_id, None) {
-                return Err(exclusive().into());
-            }
-            limits.check(Action::WrongPassword, &user_id)?;
-            let password = login.password.as_deref().unwrap_or_default();
-            if !users.check_password(&user_id, password).await? {
-                limits.take_for(Action::WrongPassword, &user_id)?;
-                return Err(wrong().into());
-            }
-            user_id
-        }
-        "m.login.application_service" => {
-            let appservice = match auth.appservice(&headers, &uri)? {
-                Some(appservice) => appservice,
-                None if headers.contains_key(http::header::AUTHORIZATION) => return Err(unknown_token().into()),
-                None => return Err(MatrixError::missing_token().into()),
-            };
-            if appservice.registration().msc4190 {
-                return Err(login_unsupported().into());
-            }
-            let user_id = login.user_id(&config)?;
-            if !appservice.owns_user(&user_id) {
-                return Err(
-                    MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::Exclusive, "Not in your namespace").into()
-                );
-            }
-            if !users.exists(&user_id).await? {
-                return Err(MatrixError::forbidden("The user is not registered").into());
-            }
-            user_id
-        }
+        "m.login.password" => entrance.by_password(&login, peer).await?,
+        "m.login.token" => entrance.by_token(&login, peer).await?,
+        "m.login.application_service" => entrance.by_service(&login, &headers, &uri).await?,
         _ => {
             let message = "This server knows no such login type";
             return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, message).into());
         }
     };
-    let entry = Entry {
-        device_id: login.device_id.as_deref(),
-        display_name: login.initial_device_display_name.as_deref(),
-        lifetime: login.refresh_token.then_some(config.access_token_lifetime),
-        guest: false,
-    };
-    let (session, tokens) = devices.log_in(&user_id, entry).await?;
-    let mut body = entered(&session, &tokens, config.access_token_lifetime);
-    body["home_server"] = json!(config.server_name);
-    if let Some(url) = &config.public_url {
-        body["well_known"] = json!({ "m.homeserver": { "base_url": url } });
-    }
-    Ok(Json(body))
+    Ok(Json(entrance.enter(&user_id, &login).await?))
 }
 
 /// `POST /_matrix/client/v3/refresh`

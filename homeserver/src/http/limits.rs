@@ -48,6 +48,8 @@ pub struct RateLimits {
     pub login: Rate,
     /// Wrong passwords for one account, wherever they come from.
     pub wrong_passwords: Rate,
+    /// Login tokens made for one user.
+    pub login_tokens: Rate,
     /// Uploads begun by one user.
     pub uploads: Rate,
     /// What one user sends, changes and joins; `None`: as much as they like.
@@ -60,6 +62,7 @@ impl Default for RateLimits {
             register: Rate::new(10, 4.0),
             login: Rate::new(30, 20.0),
             wrong_passwords: Rate::new(10, 6.0),
+            login_tokens: Rate::new(2, 1.0),
             uploads: Rate::new(200, 120.0),
             events: None,
         }
@@ -72,6 +75,7 @@ pub(crate) enum Action {
     Register,
     Login,
     WrongPassword,
+    LoginToken,
     Upload,
     Event,
 }
@@ -176,6 +180,7 @@ impl Limits {
             Action::Register => self.rates.register,
             Action::Login => self.rates.login,
             Action::WrongPassword => self.rates.wrong_passwords,
+            Action::LoginToken => self.rates.login_tokens,
             Action::Upload => self.rates.uploads,
             Action::Event => match self.rates.events {
                 Some(rate) => rate,

@@ -1,4 +1,4 @@
-//! The tables `registration_token` and `openid_token`: what lets somebody in, once or for a while.
+//! The tables `registration_token`, `openid_token` and `login_token`: what lets somebody in, once or for a while.
 
 use landbridge_sql::{Db, Row, SqlError, Value};
 
@@ -93,4 +93,34 @@ pub(crate) async fn openid(db: &Db, hash: &[u8]) -> Result<Option<(String, i64)>
         .await?
         .map(|row| Ok((row.text(0)?, row.int(1)?)))
         .transpose()
+}
+
+/// Adds a login token and forgets those that are out of date.
+pub(crate) fn insert_login(hash: &[u8], user_id: &str, device_id: &str, expires_at: i64, now: i64) -> Vec<Statement> {
+    vec![
+        statement!("DELETE FROM login_token WHERE expires_at <= $1", now),
+        statement!(
+            "INSERT INTO login_token (token_hash, user_id, device_id, expires_at) VALUES ($1, $2, $3, $4)",
+            hash.to_vec(),
+            user_id,
+            device_id,
+            expires_at
+        ),
+    ]
+}
+
+/// Whose login token this is.
+pub(crate) async fn login(db: &Db, hash: &[u8]) -> Result<Option<String>, SqlError> {
+    let sql = "SELECT user_id FROM login_token WHERE token_hash = $1";
+    db.fetch_optional(sql, &[Value::from(hash)]).await?.map(|row| row.text(0)).transpose()
+}
+
+/// Uses a login token up; touches no row where it was used before or is out of date.
+pub(crate) fn take_login(hash: &[u8], now: i64) -> Statement {
+    statement!("DELETE FROM login_token WHERE token_hash = $1 AND expires_at > $2", hash.to_vec(), now)
+}
+
+/// Forgets the login tokens that a device got.
+pub(crate) fn drop_logins_of(user_id: &str, device_id: &str) -> Statement {
+    statement!("DELETE FROM login_token WHERE user_id = $1 AND device_id = $2", user_id, device_id)
 }

@@ -25,5 +25,6 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(13, "0013_search"),
     step!(30, "0030_guests"),
     step!(31, "0031_paused"),
+    step!(32, "0032_login_tokens"),
     step!(33, "0033_search_forgets"),
 ];

@@ -1,13 +1,16 @@
-//! Registration tokens and OpenID tokens.
+//! Registration tokens, OpenID tokens and login tokens.
 
 use std::{sync::Arc, time::Duration};
 
 use landbridge_sql::SqlError;
-use ruma::{OwnedUserId, UserId};
+use ruma::{DeviceId, OwnedUserId, UserId};
 
 use crate::{
     clock::Clock,
-    devices::token::{hash_token, new_token},
+    devices::{
+        DeviceError,
+        token::{hash_token, new_token},
+    },
     entropy::Entropy,
     store::{
         StoreError,
@@ -18,6 +21,9 @@ use crate::{
 
 /// How long an OpenID token counts.
 pub const OPENID_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// How long a login token counts.
+pub const LOGIN_TOKEN_LIFETIME: Duration = Duration::from_secs(120);
 
 /// The longest registration token, in bytes ([spec]).
 ///
@@ -139,10 +145,39 @@ impl Grants {
     /// When the store fails.
     pub async fn openid(&self, user_id: &UserId) -> Result<String, StoreError> {
         let token = new_token(self.entropy.bytes());
-        let now = self.now();
-        let until = now.saturating_add(i64::try_from(OPENID_LIFETIME.as_millis()).unwrap_or(i64::MAX));
+        let (now, until) = self.for_a_while(OPENID_LIFETIME);
         self.local.write(table::insert_openid(&hash_token(&token), user_id.as_str(), until, now)).await?;
         Ok(token)
+    }
+
+    /// A token that lets another client of a user in, once, within [`LOGIN_TOKEN_LIFETIME`], as long as the device that got it is there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn login(&self, user_id: &UserId, device_id: &DeviceId) -> Result<String, StoreError> {
+        let token = new_token(self.entropy.bytes());
+        let (now, until) = self.for_a_while(LOGIN_TOKEN_LIFETIME);
+        let (user, device) = (user_id.as_str(), device_id.as_str());
+        self.local.write(table::insert_login(&hash_token(&token), user, device, until, now)).await?;
+        Ok(token)
+    }
+
+    /// Uses a login token up and says whom it lets in; `None`: nobody (any more).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn take_login(&self, token: &str) -> Result<Option<OwnedUserId>, DeviceError> {
+        let hash = hash_token(token);
+        let Some(user_id) = table::login(self.local.db(), &hash).await? else { return Ok(None) };
+        // Of those who bring it at once one comes first.
+        let taken = self.local.write(vec![table::take_login(&hash, self.now())]).await?.rows > 0;
+        Ok(user_id.try_into().ok().filter(|_| taken))
+    }
+
+    /// Now, and the end of a while that begins now.
+    fn for_a_while(&self, while_: Duration) -> (i64, i64) {
+        let now = self.now();
+        (now, now.saturating_add(i64::try_from(while_.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// Whom an OpenID token shows.

@@ -19,6 +19,7 @@ mod entry;
 mod every_route;
 mod files;
 mod guests;
+mod login_tokens;
 mod media;
 mod notices;
 mod people;
