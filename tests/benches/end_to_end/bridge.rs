@@ -12,11 +12,18 @@ use crate::{
 };
 
 const CHANNEL: &str = "#bench";
-const BURST: usize = 5_000;
-const PUPPETS: usize = 200;
+
+/// How much of it is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// How many lines a burst has.
+    pub(crate) burst: usize,
+    /// How many puppets come for the measure of their memory.
+    pub(crate) puppets: usize,
+}
 
 /// Measures it.
-pub(crate) async fn measure(report: &mut Report) {
+pub(crate) async fn measure(report: &mut Report, size: Size) {
     let mut d = Deployment::start(On::Embedded, Over::Inspircd, With::Sqlite, &[CHANNEL]).await;
     let api = Api::new(d.url().as_str());
     let bob = Irc::join(d.irc.address(), "bob", CHANNEL).await;
@@ -40,23 +47,23 @@ pub(crate) async fn measure(report: &mut Report) {
     report.ours("Matrix → IRC at 20/s, median", "ms", AtMost(5.0), latency);
     let latency = to_matrix_latency(&bob, &mut heard).await;
     report.ours("IRC → Matrix at 20/s, median", "ms", AtMost(5.0), latency);
-    let (rate, wrong) = to_irc_burst(&api, &people, &room, &bob).await;
+    let (rate, wrong) = to_irc_burst(&api, &people, &room, &bob, size.burst).await;
     report.ours("Matrix → IRC, burst", "/s", AtLeast(1500.0), rate);
     report.ours("Matrix → IRC, burst, lost or reordered", "lines", AtMost(0.0), wrong);
-    let (rate, wrong) = to_matrix_burst(&bob, &mut heard).await;
+    let (rate, wrong) = to_matrix_burst(&bob, &mut heard, size.burst).await;
     report.ours("IRC → Matrix, burst", "/s", AtLeast(1500.0), rate);
     report.ours("IRC → Matrix, burst, lost or reordered", "lines", AtMost(0.0), wrong);
 
     let process = d.bridge.process().id();
     let before = report::rss(process);
-    for n in 0..PUPPETS {
+    for n in 0..size.puppets {
         let person = api.register(&format!("puppet{n}")).await;
         api.join(&person, &room).await;
         let said = bob.heard().len();
         api.send(&person, &room, "hello").await;
         bob.hears(said + 1).await;
     }
-    let each = (report::rss(process) - before) * 1024.0 / PUPPETS as f64;
+    let each = (report::rss(process) - before) * 1024.0 / size.puppets.max(1) as f64;
     report.ours("memory per IRC puppet", "kB", AtMost(40.0), each);
 }
 
@@ -87,10 +94,10 @@ async fn to_matrix_latency(bob: &Irc, heard: &mut Listener) -> f64 {
     median(&mut times)
 }
 
-async fn to_irc_burst(api: &Api, people: &[Account], room: &str, bob: &Irc) -> (f64, f64) {
+async fn to_irc_burst(api: &Api, people: &[Account], room: &str, bob: &Irc, burst: usize) -> (f64, f64) {
     let before = bob.heard().len();
     let began = Instant::now();
-    let each = all_say(api, people, room, BURST).await;
+    let each = all_say(api, people, room, burst).await;
     let all = each * people.len();
     let complete = tokio::time::timeout(Duration::from_secs(60), bob.hears(before + all)).await.is_ok();
     let heard = bob.heard().split_off(before);
@@ -99,9 +106,9 @@ async fn to_irc_burst(api: &Api, people: &[Account], room: &str, bob: &Irc) -> (
     (all as f64 / (last - began).as_secs_f64(), wrong as f64)
 }
 
-async fn to_matrix_burst(bob: &Irc, heard: &mut Listener) -> (f64, f64) {
-    let lines: String = (0..BURST).map(|n| format!("PRIVMSG {CHANNEL} :{n}\r\n")).collect();
+async fn to_matrix_burst(bob: &Irc, heard: &mut Listener, burst: usize) -> (f64, f64) {
+    let lines: String = (0..burst).map(|n| format!("PRIVMSG {CHANNEL} :{n}\r\n")).collect();
     let began = Instant::now();
     bob.write(&lines).await;
-    heard.counts(BURST, began).await
+    heard.counts(burst, began).await
 }

@@ -5,6 +5,7 @@
 //! cargo bench -p landbridge-tests --bench end_to_end -- homeserver synapse bridge        # some of it
 //! cargo bench -p landbridge-tests --bench end_to_end -- crowd million active             # the homeserver at scale
 //! cargo bench -p landbridge-tests --bench end_to_end -- million=300000                   # a smaller database, for less time
+//! cargo bench -p landbridge-tests --bench end_to_end -- bridge burst=1000 puppets=50     # less of it
 //! ```
 //!
 //! The load generator runs beside the server on the same machine.
@@ -29,7 +30,10 @@ use report::Report;
 fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|argument| argument == name);
+    let size = |name: &str| wanted.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+    let parts: Vec<&String> = wanted.iter().filter(|argument| !argument.contains('=')).collect();
+    let wants = |name: &str| parts.is_empty() || parts.iter().any(|part| *part == name);
+    let of_bridge = bridge::Size { burst: size("burst").unwrap_or(5_000), puppets: size("puppets").unwrap_or(200) };
     // `cargo test --benches` and `cargo nextest` run this too: then there is nothing to measure.
     if (cfg!(debug_assertions) && std::env::var_os("LANDBRIDGE_BENCH_DEBUG").is_none())
         || std::env::args().any(|argument| argument == "--test" || argument == "--list")
@@ -59,7 +63,7 @@ fn main() {
             inbox::measure(&mut report).await;
         }
         if wants("bridge") {
-            bridge::measure(&mut report).await;
+            bridge::measure(&mut report, of_bridge).await;
         }
         if wants("xmpp") {
             xmpp_bridge::measure(&mut report).await;
