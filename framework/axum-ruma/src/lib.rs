@@ -7,6 +7,7 @@
 //! * [`RumaReply`] writes a response, [`MatrixError`] writes a standard error.
 //! * [`mount`] puts a handler on every path that ruma knows for an endpoint.
 //! * [`finish`] adds the answers for unknown endpoints, and [`cors`] what browsers need.
+//! * [`Turn`] keeps requests in order within one process.
 //! * [`safe_headers`] keeps a file that somebody uploaded from doing anything in a browser.
 //!
 //! ```
@@ -34,6 +35,7 @@ mod json;
 mod reply;
 mod request;
 mod route;
+mod turn;
 
 pub use self::{
     assertion::IdentityAssertion,
@@ -45,4 +47,5 @@ pub use self::{
     reply::RumaReply,
     request::{RawRequest, Ruma},
     route::{finish, mount, mount_at, unknown_endpoint, unknown_method},
+    turn::{OutOfTurn, Turn, Turns},
 };

@@ -3,9 +3,9 @@
 //! [sending]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
 //! [redacting]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid
 
-use axum::{Router, extract::State};
+use axum::{Extension, Router, extract::State};
 use http::StatusCode;
-use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
+use landbridge_axum_ruma::{MatrixError, RumaReply, Turn, mount};
 use ruma::{
     OwnedEventId,
     api::{
@@ -94,6 +94,7 @@ async fn check_relation(rooms: &Rooms, outgoing: &Outgoing) -> ApiResult<()> {
 async fn send(
     State(rooms): State<Rooms>,
     State(limits): State<Limits>,
+    turn: Option<Extension<Turn>>,
     Authed { caller, body }: Authed<send_event::Request>,
 ) -> ApiResult<RumaReply<send_event::Response>> {
     limits.take_event(&caller)?;
@@ -108,7 +109,7 @@ async fn send(
     outgoing.ts = caller.ts;
     outgoing.txn = txn;
     check_relation(&rooms, &outgoing).await?;
-    let sent = rooms.send(outgoing).await?;
+    let sent = rooms.send_in_turn(outgoing, turn.map(|Extension(turn)| turn)).await?;
     Ok(RumaReply(send_event::Response::new(sent.event_id)))
 }
 

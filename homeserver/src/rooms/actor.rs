@@ -7,6 +7,7 @@
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
+use landbridge_axum_ruma::{OutOfTurn, Turn};
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, RoomId};
 use tokio::sync::{mpsc, oneshot};
@@ -45,6 +46,8 @@ pub(super) enum Command {
 struct Envelope {
     command: Command,
     answer: Answer,
+    /// Taken when the command has its place; dropped before where it is refused.
+    turn: Option<Turn>,
 }
 
 /// The tasks of all rooms that were lately written.
@@ -63,8 +66,21 @@ impl RoomTasks {
 
     /// Has a room's task work a command, and waits until what it wrote is durable.
     pub(super) async fn ask(&self, room_id: &RoomId, command: Command) -> Result<Sent, RoomError> {
+        self.ask_in_turn(room_id, command, None).await
+    }
+
+    /// The same, when its turn comes.
+    pub(super) async fn ask_in_turn(
+        &self,
+        room_id: &RoomId,
+        command: Command,
+        turn: Option<Turn>,
+    ) -> Result<Sent, RoomError> {
+        if let Some(turn) = &turn {
+            turn.comes().await?;
+        }
         let (answer, answered) = oneshot::channel();
-        let mut envelope = Envelope { command, answer };
+        let mut envelope = Envelope { command, answer, turn };
         // A mailbox is closed only where its task died; then another takes its place.
         loop {
             let mailbox = self.mailbox(room_id).await?;
@@ -114,6 +130,8 @@ struct Queued {
     number: u64,
     event: Arc<Event>,
     answer: Answer,
+    /// The turn it took: where it is not written after all, those behind it fail.
+    turn: Option<Turn>,
     /// The place of what was written; `None` where the event stands already, or will once what is queued before is committed.
     result: Result<Option<Position>, StoreError>,
 }
@@ -164,15 +182,22 @@ impl Task {
         true
     }
 
-    async fn work(&mut self, Envelope { command, answer }: Envelope) {
+    async fn work(&mut self, Envelope { command, answer, turn }: Envelope) {
+        if turn.as_ref().is_some_and(|turn| turn.stands().is_err()) {
+            drop(answer.send(Err(OutOfTurn.into())));
+            return;
+        }
         match self.try_work(command).await {
             Ok((event, number, writing)) => {
+                if let Some(turn) = &turn {
+                    turn.taken();
+                }
                 self.queued.push_back(Box::pin(async move {
                     let result = match writing {
                         Some(writing) => writing.committed().await.map(Some),
                         None => Ok(None),
                     };
-                    Queued { number, event, answer, result }
+                    Queued { number, event, answer, turn, result }
                 }));
             }
             Err(error) => {
@@ -234,6 +259,9 @@ impl Task {
         });
         if let Err(error) = &result {
             tracing::warn!(%error, "an event was not written");
+            if let Some(turn) = &queued.turn {
+                turn.failed();
+            }
         }
         drop(queued.answer.send(result.map_err(RoomError::Unavailable)));
     }

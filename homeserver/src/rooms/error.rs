@@ -45,3 +45,9 @@ impl From<landbridge_sql::SqlError> for RoomError {
         Self::Unavailable(StoreError::from(error))
     }
 }
+
+impl From<landbridge_axum_ruma::OutOfTurn> for RoomError {
+    fn from(_: landbridge_axum_ruma::OutOfTurn) -> Self {
+        Self::Unavailable(StoreError::Superseded)
+    }
+}

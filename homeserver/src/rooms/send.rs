@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use landbridge_axum_ruma::Turn;
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId,
     RoomId, UserId,
@@ -107,13 +108,26 @@ impl Rooms {
     /// [`RoomError::BadJson`] where the content is not an object of canonical JSON, [`RoomError::TooLarge`],
     /// [`RoomError::Unavailable`] where nothing could be written.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Sent, RoomError> {
+        self.send_in_turn(outgoing, None).await
+    }
+
+    /// As [`Self::send`], and not before what was to be sent before it. Its turn is taken once the room has given the event its place,
+    /// which is before it is durable.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; [`RoomError::Unavailable`] where what was to be sent before it was not.
+    pub async fn send_in_turn(&self, outgoing: Outgoing, turn: Option<Turn>) -> Result<Sent, RoomError> {
         if let Some(event) =
             self.answered(&outgoing.room_id, &outgoing.sender, &outgoing.kind, outgoing.txn.as_ref()).await?
         {
+            if let Some(turn) = turn {
+                turn.comes().await?;
+                turn.taken();
+            }
             return Ok(event);
         }
         let room_id = outgoing.room_id.clone();
-        self.tasks.ask(&room_id, Command::Send(Box::new(outgoing))).await
+        self.tasks.ask_in_turn(&room_id, Command::Send(Box::new(outgoing)), turn).await
     }
 
     /// The answer to an earlier repetition of a request, where that is in the database already.

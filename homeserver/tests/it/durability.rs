@@ -1,6 +1,7 @@
 //! What is acknowledged stays, and what fails leaves nothing behind.
 
 use futures_util::future::join_all;
+use landbridge_axum_ruma::{Turn, Turns};
 use landbridge_homeserver::{rooms::RoomError, store::StoreError, stream::Position};
 use ruma::{UserId, user_id};
 
@@ -150,4 +151,31 @@ async fn a_room_left_alone_for_long_goes_on_where_it_was() {
     let second = server.say(&room, alice(), "second").await.unwrap();
     let second = server.rooms().event(&second.event_id).await.unwrap().unwrap();
     assert_eq!(second.prev_events, [first.event_id]);
+}
+
+#[tokio::test]
+async fn what_has_a_turn_waits_for_it_and_nothing_overtakes_what_was_refused() {
+    let server = Server::start().await;
+    let room = server.public_room(alice(), "12").await;
+    let say = |who: &UserId, text: &str, turn| {
+        let outgoing = message(&room, who, text);
+        let rooms = server.rooms().clone();
+        async move { rooms.send_in_turn(outgoing, Some(turn)).await }
+    };
+    let mut turns = Turns::default();
+    let turns: Vec<Turn> = (0..3).map(|_| turns.next_turn()).collect();
+    let texts = ["one", "two", "three"];
+    // Asked for in the wrong order, all at once.
+    let sends = turns.into_iter().zip(texts).rev().map(|(turn, text)| say(alice(), text, turn));
+    assert!(join_all(sends).await.iter().all(Result::is_ok));
+    let mut turns = Turns::default();
+    let (first, second, third) = (turns.next_turn(), turns.next_turn(), turns.next_turn());
+    let stranger = user_id!("@stranger:test.example");
+    let (first, second, third) =
+        tokio::join!(say(alice(), "four", first), say(stranger, "let me in", second), say(alice(), "five", third));
+    assert!(first.is_ok());
+    assert!(matches!(second, Err(RoomError::Forbidden(_))), "{second:?}");
+    assert!(matches!(third, Err(RoomError::Unavailable(_))), "{third:?}");
+    let log = server.hs.stream().read(Position::START, Position::END, 1000).await.unwrap();
+    assert_eq!(bodies(&log), ["one", "two", "three", "four"]);
 }
