@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::SqlError;
+use crate::{SqlError, Step, Tx};
 
 /// A statement that takes many rows at once, as one JSON array of arrays bound to `$1`.
 ///
@@ -39,6 +39,39 @@ impl BatchSql {
 
     pub(crate) fn postgres(&self) -> &str {
         &self.postgres
+    }
+}
+
+/// Statements over many rows, gathered for one commit.
+#[derive(Debug, Default)]
+pub struct Statements(Vec<Step<'static>>);
+
+impl Statements {
+    /// Adds a statement behind those that are there; none where there are no rows.
+    ///
+    /// # Errors
+    /// [`SqlError::Encode`] where `rows` has no JSON form.
+    pub fn add<T: Serialize>(&mut self, sql: &'static BatchSql, rows: &[T]) -> Result<(), SqlError> {
+        if !rows.is_empty() {
+            self.0.push(Step::Rows(sql, encode(rows)?));
+        }
+        Ok(())
+    }
+
+    /// Runs them in an open transaction.
+    ///
+    /// # Errors
+    /// As [`SqlError`] sorts them.
+    pub async fn run(self, tx: &mut Tx<'_>) -> Result<(), SqlError> {
+        for step in self.0 {
+            tx.execute_step(step).await?;
+        }
+        Ok(())
+    }
+
+    /// As [`Round`](crate::Round) and [`Db::commit_round`](crate::Db::commit_round) take them.
+    pub fn into_steps(self) -> Vec<Step<'static>> {
+        self.0
     }
 }
 

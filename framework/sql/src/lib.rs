@@ -17,7 +17,7 @@ mod tx;
 mod value;
 mod writer;
 
-pub use batch::BatchSql;
+pub use batch::{BatchSql, Statements};
 pub use db::{Db, DbOptions, Durability};
 pub use error::SqlError;
 pub use migrate::Migration;

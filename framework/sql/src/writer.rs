@@ -33,6 +33,15 @@ pub trait Apply: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// As [`Apply::prepare`], for what has to be read before. The writing task is the only one that writes what it reads, so nothing
+    /// changes between the reading and the round.
+    ///
+    /// # Errors
+    /// As for [`Apply::apply`].
+    async fn prepare_from<'a>(&self, ops: &'a [Self::Op], _db: &Db) -> Result<Option<Round<'a, Self::Done>>, SqlError> {
+        self.prepare(ops)
+    }
+
     /// Called after the commit and before anyone is answered, in commit order.
     fn committed(&self, _ops: &[Self::Op], _done: &[Self::Done]) {}
 }
@@ -197,7 +206,7 @@ async fn one_by_one<A: Apply>(db: &Db, apply: &A, ops: Vec<A::Op>, answers: Vec<
 }
 
 async fn commit<A: Apply>(db: &Db, apply: &A, ops: &[A::Op]) -> Result<Vec<A::Done>, SqlError> {
-    let done = match apply.prepare(ops)? {
+    let done = match apply.prepare_from(ops, db).await? {
         Some(Round { steps, done }) => {
             db.commit_round(steps).await?;
             done

@@ -1,12 +1,15 @@
 //! How a round of changes becomes statements: all rows for one table in one statement.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use landbridge_sql::{Apply, Db, SqlError, Tx};
+use landbridge_sql::{Apply, BatchSql, Db, Round, Row, SqlError, Statements, Tx};
 
 use super::{
     Change, InboxRow, MessageRow, OutboxRow, dead_letters, inbox, jobs, mappings, members, messages, notes, outbox,
@@ -66,10 +69,17 @@ impl Tables {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn heard(&self, ops: &[Change], done: &mut [Committed], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+    fn heard(
+        &self,
+        ops: &[Change],
+        known: &mut Known,
+        done: &mut [Committed],
+        to: &mut Statements,
+    ) -> Result<(), SqlError> {
         let heard: Vec<_> = ops.iter().flat_map(|op| &op.heard).collect();
         if !heard.is_empty() {
-            let mut verdicts = seen::sift(&heard, tx).await?.into_iter();
+            let (marks, positions) = (std::mem::take(&mut known.marks), std::mem::take(&mut known.positions));
+            let mut verdicts = seen::sift(&heard, marks, positions, to)?.into_iter();
             for (op, done) in ops.iter().zip(&mut *done) {
                 for (heard, verdict) in op.heard.iter().zip(&mut verdicts) {
                     done.fresh.push(verdict.contains(&true));
@@ -83,25 +93,15 @@ impl Tables {
             done.inbox.extend(revived.map(|row| Arc::new(InboxRow { seq: self.seq(), ..row.clone() })));
         }
         let rows: Vec<&InboxRow> = done.iter().flat_map(|done| done.inbox.iter().map(|row| &**row)).collect();
-        inbox::insert(&rows, tx).await
+        inbox::insert(&rows, to)
     }
 
     /// Closes the rows of what came back, and says what to remember of them.
-    async fn echoes(
-        ops: &[Change],
-        done: &mut [Committed],
-        tx: &mut Tx<'_>,
-    ) -> Result<(Vec<[i64; 1]>, Vec<MessageRow>), SqlError> {
-        let keys: Vec<[&str; 1]> =
-            ops.iter().flat_map(|op| op.echoes.iter().map(|echo| [echo.idem.as_str()])).collect();
+    fn echoes(ops: &[Change], known: &Known, done: &mut [Committed]) -> (Vec<[i64; 1]>, Vec<MessageRow>) {
         let (mut closed, mut remember) = (Vec::new(), Vec::new());
-        if keys.is_empty() {
-            return Ok((closed, remember));
-        }
-        let rows = outbox::by_keys(&keys, tx).await?;
         for (op, done) in ops.iter().zip(done) {
             for echo in &op.echoes {
-                let row = rows.iter().find(|row| row.idem == echo.idem && row.direction == echo.direction);
+                let row = known.echoed.get(&echo.idem).filter(|row| row.direction == echo.direction);
                 if let Some(row) = row {
                     closed.push([row.seq]);
                     remember.extend(row.to_remember(echo.name.as_deref()));
@@ -109,7 +109,44 @@ impl Tables {
                 }
             }
         }
-        Ok((closed, remember))
+        (closed, remember)
+    }
+
+    /// Everything that a round writes, but what is taken back.
+    fn statements(&self, ops: &[Change], mut known: Known) -> Result<(Statements, Vec<Committed>), SqlError> {
+        let (mut done, mut statements) = (vec![Committed::default(); ops.len()], Statements::default());
+        let to = &mut statements;
+        self.heard(ops, &mut known, &mut done, to)?;
+        inbox::delete(&numbers(ops, |op| &op.inbox_done), to)?;
+        self.outbox(ops, &mut done);
+        let rows: Vec<&OutboxRow> = done.iter().flat_map(|done| done.outbox.iter().map(|row| &**row)).collect();
+        outbox::insert(&rows, to)?;
+        let (mut closed, remembered) = Self::echoes(ops, &known, &mut done);
+        // A claim is waited for, a release is not: where a round holds both of one row, the claim is the later one.
+        outbox::release(&gather(ops, |op| &op.release), to)?;
+        outbox::claim(&numbers(ops, |op| &op.claim), to)?;
+        outbox::rewrite(&gather(ops, |op| &op.rewrite), to)?;
+        outbox::move_to(&gather(ops, |op| &op.move_to), to)?;
+        outbox::follow(&gather(ops, |op| &op.moves), to)?;
+        closed.extend(numbers(ops, |op| &op.outbox_done));
+        outbox::delete(&closed, to)?;
+        let mut messages = gather(ops, |op| &op.messages);
+        messages.extend(&remembered);
+        messages::insert(&messages, to)?;
+        messages::delete(&texts(ops, |op| &op.messages_gone), to)?;
+        dead_letters::delete(&numbers(ops, |op| &op.unpark), to)?;
+        dead_letters::insert(&gather(ops, |op| &op.park), to)?;
+        users::insert(&gather(ops, |op| &op.users), to)?;
+        pictures::insert(&gather(ops, |op| &op.pictures), to)?;
+        notes::insert(&gather(ops, |op| &op.notes), to)?;
+        revoked::insert(&gather(ops, |op| &op.revoke), to)?;
+        members::insert(&gather(ops, |op| &op.members), to)?;
+        members::delete(&gather(ops, |op| &op.members_gone), to)?;
+        mappings::insert(&gather(ops, |op| &op.mappings), to)?;
+        mappings::delete(&texts(ops, |op| &op.unmap), to)?;
+        jobs::insert(&gather(ops, |op| &op.jobs), to)?;
+        jobs::delete(&texts(ops, |op| &op.jobs_done), to)?;
+        Ok((statements, done))
     }
 
     fn outbox(&self, ops: &[Change], done: &mut [Committed]) {
@@ -121,6 +158,47 @@ impl Tables {
                 .collect();
         }
     }
+}
+
+/// What has to be read before a round is written.
+struct Wanted<'a> {
+    marks: Vec<[&'a str; 1]>,
+    streams: Vec<[&'a str; 1]>,
+    keys: Vec<[&'a str; 1]>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(ops: &'a [Change]) -> Self {
+        let heard: Vec<_> = ops.iter().flat_map(|op| &op.heard).collect();
+        let keys = ops.iter().flat_map(|op| op.echoes.iter().map(|echo| [echo.idem.as_str()])).collect();
+        Self { marks: seen::marks(&heard), streams: seen::streams(&heard), keys }
+    }
+}
+
+/// What was read of it.
+#[derive(Default)]
+struct Known {
+    /// Marks that were seen before.
+    marks: HashSet<String>,
+    /// How far streams were heard.
+    positions: HashMap<String, i64>,
+    /// The rows of what came back, by their keys.
+    echoed: HashMap<String, OutboxRow>,
+}
+
+impl Known {
+    fn read(marks: &[Row], positions: &[Row], echoed: &[Row]) -> Result<Self, SqlError> {
+        let echoed = echoed.iter().map(outbox::read).map(|row| row.map(|row| (row.idem.clone(), row)));
+        Ok(Self {
+            marks: marks.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?,
+            positions: positions.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect::<Result<_, SqlError>>()?,
+            echoed: echoed.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+async fn found(db: &Db, sql: &'static BatchSql, rows: &[[&str; 1]]) -> Result<Vec<Row>, SqlError> {
+    if rows.is_empty() { Ok(Vec::new()) } else { db.fetch_rows(sql, rows).await }
 }
 
 /// All rows of one kind, over all changes.
@@ -142,39 +220,29 @@ impl Apply for Tables {
     type Done = Committed;
 
     async fn apply(&self, ops: &[Change], tx: &mut Tx<'_>) -> Result<Vec<Committed>, SqlError> {
-        let mut done = vec![Committed::default(); ops.len()];
-        self.heard(ops, &mut done, tx).await?;
-        inbox::delete(&numbers(ops, |op| &op.inbox_done), tx).await?;
-        self.outbox(ops, &mut done);
-        let rows: Vec<&OutboxRow> = done.iter().flat_map(|done| done.outbox.iter().map(|row| &**row)).collect();
-        outbox::insert(&rows, tx).await?;
-        let (mut closed, remembered) = Self::echoes(ops, &mut done, tx).await?;
-        // A claim is waited for, a release is not: where a round holds both of one row, the claim is the later one.
-        outbox::release(&gather(ops, |op| &op.release), tx).await?;
-        outbox::claim(&numbers(ops, |op| &op.claim), tx).await?;
-        outbox::rewrite(&gather(ops, |op| &op.rewrite), tx).await?;
-        outbox::move_to(&gather(ops, |op| &op.move_to), tx).await?;
-        outbox::follow(&gather(ops, |op| &op.moves), tx).await?;
-        closed.extend(numbers(ops, |op| &op.outbox_done));
-        outbox::delete(&closed, tx).await?;
-        let mut messages = gather(ops, |op| &op.messages);
-        messages.extend(&remembered);
-        messages::insert(&messages, tx).await?;
-        messages::delete(&texts(ops, |op| &op.messages_gone), tx).await?;
-        dead_letters::delete(&numbers(ops, |op| &op.unpark), tx).await?;
-        dead_letters::insert(&gather(ops, |op| &op.park), tx).await?;
-        users::insert(&gather(ops, |op| &op.users), tx).await?;
-        pictures::insert(&gather(ops, |op| &op.pictures), tx).await?;
-        notes::insert(&gather(ops, |op| &op.notes), tx).await?;
-        revoked::insert(&gather(ops, |op| &op.revoke), tx).await?;
+        let wanted = Wanted::of(ops);
+        let marks = tx.fetch_rows(&seen::FIND, &wanted.marks).await?;
+        let positions = tx.fetch_rows(&seen::FIND_CURSOR, &wanted.streams).await?;
+        let echoed = tx.fetch_rows(&outbox::BY_KEY, &wanted.keys).await?;
+        let (statements, done) = self.statements(ops, Known::read(&marks, &positions, &echoed)?)?;
+        statements.run(tx).await?;
         revoked::take_back(&gather(ops, |op| &op.taken_back), tx).await?;
-        members::insert(&gather(ops, |op| &op.members), tx).await?;
-        members::delete(&gather(ops, |op| &op.members_gone), tx).await?;
-        mappings::insert(&gather(ops, |op| &op.mappings), tx).await?;
-        mappings::delete(&texts(ops, |op| &op.unmap), tx).await?;
-        jobs::insert(&gather(ops, |op| &op.jobs), tx).await?;
-        jobs::delete(&texts(ops, |op| &op.jobs_done), tx).await?;
         Ok(done)
+    }
+
+    async fn prepare_from<'a>(&self, ops: &'a [Change], db: &Db) -> Result<Option<Round<'a, Committed>>, SqlError> {
+        // What is taken back depends on what the round writes before.
+        if ops.iter().any(|op| !op.taken_back.is_empty()) {
+            return Ok(None);
+        }
+        let wanted = Wanted::of(ops);
+        let (marks, positions, echoed) = tokio::try_join!(
+            found(db, &seen::FIND, &wanted.marks),
+            found(db, &seen::FIND_CURSOR, &wanted.streams),
+            found(db, &outbox::BY_KEY, &wanted.keys),
+        )?;
+        let (statements, done) = self.statements(ops, Known::read(&marks, &positions, &echoed)?)?;
+        Ok(Some(Round { steps: statements.into_steps(), done }))
     }
 
     fn committed(&self, _ops: &[Change], done: &[Committed]) {

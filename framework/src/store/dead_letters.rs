@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, Db, Row, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, Db, Row, SqlError, Statements, Value};
 
 use super::inbox::{direction, direction_text};
 use crate::{
@@ -50,7 +50,7 @@ fn stage_text(stage: Stage) -> &'static str {
     }
 }
 
-pub(super) async fn insert(rows: &[&DeadLetterRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&DeadLetterRow], to: &mut Statements) -> Result<(), SqlError> {
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -58,11 +58,11 @@ pub(super) async fn insert(rows: &[&DeadLetterRow], tx: &mut Tx<'_>) -> Result<(
             (number, lane, direction_text(row.direction), stage_text(row.stage), input, error, attempts, at)
         })
         .collect();
-    tx.execute_rows(&INSERT, &rows).await.map(std::mem::drop)
+    to.add(&INSERT, &rows)
 }
 
-pub(super) async fn delete(numbers: &[[i64; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&DELETE, numbers).await.map(std::mem::drop)
+pub(super) fn delete(numbers: &[[i64; 1]], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&DELETE, numbers)
 }
 
 fn read(row: &Row) -> Result<DeadLetter, SqlError> {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, Row, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, Row, SqlError, Statements, Value};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
@@ -37,16 +37,16 @@ static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
 static DELETE: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("DELETE FROM inbox WHERE seq IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})"));
 
-pub(super) async fn insert(rows: &[&InboxRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&InboxRow], to: &mut Statements) -> Result<(), SqlError> {
     let rows: Vec<_> = rows
         .iter()
         .map(|row| (row.seq, &row.lane, direction_text(row.direction), &row.session, &row.mark, &row.body, row.at))
         .collect();
-    tx.execute_rows(&INSERT, &rows).await.map(drop)
+    to.add(&INSERT, &rows)
 }
 
-pub(super) async fn delete(seqs: &[[i64; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&DELETE, seqs).await.map(drop)
+pub(super) fn delete(seqs: &[[i64; 1]], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&DELETE, seqs)
 }
 
 /// How a direction is stored.

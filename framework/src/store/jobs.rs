@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Tx};
+use landbridge_sql::{BatchSql, SqlError, Statements};
 
 use super::Store;
 
@@ -26,15 +26,15 @@ static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
 static DELETE: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("DELETE FROM job WHERE name IN (SELECT value->>0 FROM {rows})"));
 
-pub(super) async fn insert(rows: &[&JobRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&JobRow], to: &mut Statements) -> Result<(), SqlError> {
     for row in rows {
-        tx.execute_rows(&INSERT, &[(&row.name, &row.data, row.at)]).await?;
+        to.add(&INSERT, &[(&row.name, &row.data, row.at)])?;
     }
     Ok(())
 }
 
-pub(super) async fn delete(names: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&DELETE, names).await.map(drop)
+pub(super) fn delete(names: &[[&str; 1]], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&DELETE, names)
 }
 
 impl Store {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Tx};
+use landbridge_sql::{BatchSql, SqlError, Statements};
 
 use super::Store;
 
@@ -32,15 +32,15 @@ static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
 static DELETE: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("DELETE FROM room_mapping WHERE room_id IN (SELECT value->>0 FROM {rows})"));
 
-pub(super) async fn insert(rows: &[&MappingRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&MappingRow], to: &mut Statements) -> Result<(), SqlError> {
     for row in rows {
-        tx.execute_rows(&INSERT, &[(&row.room_id, &row.remote, &row.kind, &row.owner, row.at)]).await?;
+        to.add(&INSERT, &[(&row.room_id, &row.remote, &row.kind, &row.owner, row.at)])?;
     }
     Ok(())
 }
 
-pub(super) async fn delete(rooms: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&DELETE, rooms).await.map(drop)
+pub(super) fn delete(rooms: &[[&str; 1]], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&DELETE, rooms)
 }
 
 impl Store {

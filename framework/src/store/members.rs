@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Tx};
+use landbridge_sql::{BatchSql, SqlError, Statements};
 
 use super::Store;
 
@@ -39,7 +39,7 @@ fn word(joined: bool) -> &'static str {
     if joined { "join" } else { "leave" }
 }
 
-pub(super) async fn insert(rows: &[&MemberRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&MemberRow], to: &mut Statements) -> Result<(), SqlError> {
     let mut newest = std::collections::BTreeMap::new();
     for row in rows {
         newest.insert((&row.room_id, &row.remote), *row);
@@ -48,11 +48,11 @@ pub(super) async fn insert(rows: &[&MemberRow], tx: &mut Tx<'_>) -> Result<(), S
         .into_values()
         .map(|row| (&row.room_id, &row.remote, &row.name, word(row.wanted), &row.reason, word(row.actual)))
         .collect();
-    tx.execute_rows(&INSERT, &rows).await.map(drop)
+    to.add(&INSERT, &rows)
 }
 
-pub(super) async fn delete(rows: &[&(String, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&DELETE, rows).await.map(drop)
+pub(super) fn delete(rows: &[&(String, String)], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&DELETE, rows)
 }
 
 impl Store {

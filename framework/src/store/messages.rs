@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, Row, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, Row, SqlError, Statements, Value};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
@@ -57,7 +57,7 @@ static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn insert(rows: &[&MessageRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&MessageRow], to: &mut Statements) -> Result<(), SqlError> {
     // One statement may not touch a row twice in PostgreSQL; an echo and a delivery can name the same message.
     let mut once = std::collections::HashMap::with_capacity(rows.len());
     for (place, row) in rows.iter().enumerate() {
@@ -94,15 +94,15 @@ pub(super) async fn insert(rows: &[&MessageRow], tx: &mut Tx<'_>) -> Result<(), 
             )
         })
         .collect();
-    tx.execute_rows(&INSERT, &rows).await.map(drop)
+    to.add(&INSERT, &rows)
 }
 
 static DELETE: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("DELETE FROM message WHERE event_id IN (SELECT value->>0 FROM {rows})"));
 
 /// Forgets events.
-pub(super) async fn delete(events: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&DELETE, events).await.map(drop)
+pub(super) fn delete(events: &[[&str; 1]], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&DELETE, events)
 }
 
 fn read(row: &Row) -> Result<MessageRow, SqlError> {

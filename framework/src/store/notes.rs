@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, SqlError, Statements, Value};
 
 use super::Store;
 
@@ -26,9 +26,10 @@ static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn insert(rows: &[&NoteRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+/// One statement for each: a later note of the same name replaces the earlier one.
+pub(super) fn insert(rows: &[&NoteRow], to: &mut Statements) -> Result<(), SqlError> {
     for row in rows {
-        tx.execute_rows(&INSERT, &[(&row.topic, &row.name, &row.text, row.at)]).await?;
+        to.add(&INSERT, &[(&row.topic, &row.name, &row.text, row.at)])?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, Row, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, Row, SqlError, Statements, Value};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -82,14 +82,15 @@ static FOLLOW: LazyLock<BatchSql> = LazyLock::new(|| {
          WHERE outbox.direction = 'to_matrix' AND outbox.room_id = r.old",
     )
 });
-static BY_KEY: LazyLock<BatchSql> = LazyLock::new(|| {
+/// The rows under these keys; [`read`] reads them.
+pub(super) static BY_KEY: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
         "SELECT seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at FROM outbox \
          WHERE idem IN (SELECT value->>0 FROM {rows})",
     )
 });
 
-pub(super) async fn insert(rows: &[&OutboxRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&OutboxRow], to: &mut Statements) -> Result<(), SqlError> {
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -98,38 +99,35 @@ pub(super) async fn insert(rows: &[&OutboxRow], tx: &mut Tx<'_>) -> Result<(), S
             (seq, lane, direction, session, idem, room_id, op, source, memory, state, attempts, last_error, at)
         })
         .collect();
-    tx.execute_rows(&INSERT, &rows).await.map(drop)
+    to.add(&INSERT, &rows)
 }
 
-pub(super) async fn delete(seqs: &[[i64; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&DELETE, seqs).await.map(drop)
+pub(super) fn delete(seqs: &[[i64; 1]], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&DELETE, seqs)
 }
 
-pub(super) async fn claim(seqs: &[[i64; 1]], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&CLAIM, seqs).await.map(drop)
+pub(super) fn claim(seqs: &[[i64; 1]], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&CLAIM, seqs)
 }
 
-pub(super) async fn release(rows: &[&(i64, u32, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&RELEASE, rows).await.map(drop)
+pub(super) fn release(rows: &[&(i64, u32, String)], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&RELEASE, rows)
 }
 
-pub(super) async fn rewrite(rows: &[&(i64, String, Option<String>)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&REWRITE, rows).await.map(drop)
+pub(super) fn rewrite(rows: &[&(i64, String, Option<String>)], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&REWRITE, rows)
 }
 
-pub(super) async fn move_to(rows: &[&(i64, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&MOVE, rows).await.map(drop)
+pub(super) fn move_to(rows: &[&(i64, String)], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&MOVE, rows)
 }
 
-pub(super) async fn follow(rows: &[&(String, String)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&FOLLOW, rows).await.map(drop)
+pub(super) fn follow(rows: &[&(String, String)], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&FOLLOW, rows)
 }
 
-pub(super) async fn by_keys(keys: &[[&str; 1]], tx: &mut Tx<'_>) -> Result<Vec<OutboxRow>, SqlError> {
-    tx.fetch_rows(&BY_KEY, keys).await?.iter().map(read).collect()
-}
-
-fn read(row: &Row) -> Result<OutboxRow, SqlError> {
+/// A row of the table.
+pub(super) fn read(row: &Row) -> Result<OutboxRow, SqlError> {
     Ok(OutboxRow {
         seq: row.int(0)?,
         lane: row.text(1)?,

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, SqlError, Statements, Value};
 
 use super::Store;
 
@@ -24,9 +24,9 @@ static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn insert(rows: &[&PictureRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&PictureRow], to: &mut Statements) -> Result<(), SqlError> {
     let rows: Vec<_> = rows.iter().map(|row| (&row.hash, &row.mxc, row.at)).collect();
-    tx.execute_rows(&INSERT, &rows).await.map(drop)
+    to.add(&INSERT, &rows)
 }
 
 impl Store {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, SqlError, Statements, Tx, Value};
 
 use super::Store;
 
@@ -40,8 +40,8 @@ pub(super) async fn take_back(events: &[&(String, i64)], tx: &mut Tx<'_>) -> Res
     tx.execute_rows(&INSERT_UNUSED, &files).await.map(drop)
 }
 
-pub(super) async fn insert(rows: &[&(String, i64)], tx: &mut Tx<'_>) -> Result<(), SqlError> {
-    tx.execute_rows(&INSERT, rows).await.map(drop)
+pub(super) fn insert(rows: &[&(String, i64)], to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&INSERT, rows)
 }
 
 impl Store {

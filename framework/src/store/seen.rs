@@ -5,16 +5,18 @@ use std::{
     sync::LazyLock,
 };
 
-use landbridge_sql::{BatchSql, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, SqlError, Statements, Value};
 
 use super::Heard;
 
-static FIND: LazyLock<BatchSql> =
+/// Those of some marks that were seen before.
+pub(super) static FIND: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("SELECT mark FROM seen WHERE mark IN (SELECT value->>0 FROM {rows})"));
 static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new("INSERT INTO seen (mark, at) SELECT value->>0, CAST(value->>1 AS BIGINT) FROM {rows} WHERE true")
 });
-static FIND_CURSOR: LazyLock<BatchSql> = LazyLock::new(|| {
+/// How far some streams were heard.
+pub(super) static FIND_CURSOR: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new("SELECT stream, position FROM cursor WHERE stream IN (SELECT value->>0 FROM {rows})")
 });
 static SET_CURSOR: LazyLock<BatchSql> = LazyLock::new(|| {
@@ -32,16 +34,33 @@ static REACH: LazyLock<BatchSql> = LazyLock::new(|| {
     )
 });
 
-/// Which rows of each `Heard` are new; marks and positions are remembered in the same transaction.
-pub(super) async fn sift(heard: &[&Heard], tx: &mut Tx<'_>) -> Result<Vec<Vec<bool>>, SqlError> {
-    let mut seen = known_marks(heard, tx).await?;
-    let mut positions = known_positions(heard, tx).await?;
+/// The marks by which what was heard is recognised.
+pub(super) fn marks<'a>(heard: &[&'a Heard]) -> Vec<[&'a str; 1]> {
+    let marks = heard
+        .iter()
+        .flat_map(|one| one.together.iter().map(String::as_str).chain(one.rows.iter().map(|row| row.mark.as_str())));
+    marks.filter(|mark| !mark.is_empty()).map(|mark| [mark]).collect()
+}
+
+/// The numbered streams of what was heard.
+pub(super) fn streams<'a>(heard: &[&'a Heard]) -> Vec<[&'a str; 1]> {
+    heard.iter().filter_map(|one| one.cursor.as_ref()).map(|(stream, _)| [stream.as_str()]).collect()
+}
+
+/// Which rows of each `Heard` are new; marks and positions are remembered in the same transaction. `seen` holds those of [`marks`] that
+/// were seen before ([`FIND`]), `positions` how far [`streams`] were heard ([`FIND_CURSOR`]).
+pub(super) fn sift(
+    heard: &[&Heard],
+    mut seen: HashSet<String>,
+    mut positions: HashMap<String, i64>,
+    to: &mut Statements,
+) -> Result<Vec<Vec<bool>>, SqlError> {
     let (mut marks, mut moved, mut verdicts) = (Vec::new(), HashMap::new(), Vec::with_capacity(heard.len()));
     for one in heard {
         let at = one.rows.first().map_or(0, |row| row.at);
         let mut verdict = vec![true; one.rows.len()];
         if let Some((stream, position)) = &one.cursor {
-            let known = positions.entry(stream.as_str()).or_insert(i64::MIN);
+            let known = positions.entry(stream.clone()).or_insert(i64::MIN);
             if *position <= *known {
                 verdict.fill(false);
             } else {
@@ -66,40 +85,17 @@ pub(super) async fn sift(heard: &[&Heard], tx: &mut Tx<'_>) -> Result<Vec<Vec<bo
         }
         verdicts.push(verdict);
     }
-    tx.execute_rows(&INSERT, &marks).await?;
+    to.add(&INSERT, &marks)?;
     let moved: Vec<(&str, i64)> = moved.into_iter().collect();
-    tx.execute_rows(&SET_CURSOR, &moved).await?;
+    to.add(&SET_CURSOR, &moved)?;
     let mut reached: HashMap<&str, i64> = HashMap::new();
     for (stream, position) in heard.iter().filter_map(|one| one.reached.as_ref()) {
         let known = reached.entry(stream.as_str()).or_insert(*position);
         *known = (*known).max(*position);
     }
     let reached: Vec<(&str, i64)> = reached.into_iter().collect();
-    tx.execute_rows(&REACH, &reached).await?;
+    to.add(&REACH, &reached)?;
     Ok(verdicts)
-}
-
-async fn known_marks(heard: &[&Heard], tx: &mut Tx<'_>) -> Result<HashSet<String>, SqlError> {
-    let marks: Vec<[&str; 1]> = heard
-        .iter()
-        .flat_map(|one| one.together.iter().map(String::as_str).chain(one.rows.iter().map(|row| row.mark.as_str())))
-        .filter(|mark| !mark.is_empty())
-        .map(|mark| [mark])
-        .collect();
-    tx.fetch_rows(&FIND, &marks).await?.iter().map(|row| row.text(0)).collect()
-}
-
-async fn known_positions<'a>(heard: &[&'a Heard], tx: &mut Tx<'_>) -> Result<HashMap<&'a str, i64>, SqlError> {
-    let streams: Vec<[&'a str; 1]> =
-        heard.iter().filter_map(|one| one.cursor.as_ref()).map(|(stream, _)| [stream.as_str()]).collect();
-    let mut positions = HashMap::new();
-    for row in tx.fetch_rows(&FIND_CURSOR, &streams).await? {
-        let stream = row.text(0)?;
-        if let Some([known]) = streams.iter().find(|[known]| *known == stream) {
-            positions.insert(*known, row.int(1)?);
-        }
-    }
-    Ok(positions)
 }
 
 impl super::Store {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use landbridge_sql::{BatchSql, SqlError, Tx, Value};
+use landbridge_sql::{BatchSql, SqlError, Statements, Value};
 
 use super::Store;
 
@@ -24,14 +24,14 @@ static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn insert(rows: &[&UserRow], tx: &mut Tx<'_>) -> Result<(), SqlError> {
+pub(super) fn insert(rows: &[&UserRow], to: &mut Statements) -> Result<(), SqlError> {
     // Newest last wins, and one statement may not touch a row twice.
     let mut newest = std::collections::BTreeMap::new();
     for row in rows {
         newest.insert(&row.remote, (&row.name, &row.avatar));
     }
     let rows: Vec<_> = newest.into_iter().map(|(remote, (name, avatar))| (remote, name, avatar)).collect();
-    tx.execute_rows(&INSERT, &rows).await.map(drop)
+    to.add(&INSERT, &rows)
 }
 
 impl Store {
