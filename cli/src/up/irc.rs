@@ -98,7 +98,7 @@ impl Irc {
         let late = Arc::new(SetOnce::new());
         let to_bridge = Arc::new(appservice::InProcess::new(until_set(Arc::clone(&late))));
         homeserver.add_appservice_over(registration, to_bridge).await.context("the bridge cannot be added")?;
-        let to_homeserver = Arc::new(InProcess::new(homeserver.router()));
+        let to_homeserver = Arc::new(InProcess::new(homeserver.router()).taking_turns());
         let running = Running::start(config, to_homeserver, Arc::new(SystemClock), Kill::from_env()).await?;
         let _ = late.set(running.appservice());
         Ok(Self { running, server, nick })

@@ -1,7 +1,8 @@
 //! What our events say: bodies as `m.room.message`, with the key under which we know them again.
 
 use ruma::{EventId, OwnedUserId};
-use serde_json::{Value as Json, json};
+use serde::Deserialize;
+use serde_json::{Value as Json, json, value::RawValue};
 
 use crate::{
     network::{Body, Media, event::MediaKind},
@@ -13,6 +14,20 @@ pub(crate) const KEY: &str = "dev.landbridge.key";
 
 /// Where an event says which file on the web it brings, until Matrix has that.
 const WEB_FILE: &str = "dev.landbridge.web_file";
+
+/// A content of which only the key is read: most that comes back to us is of no other interest.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Keyed<'a> {
+    #[serde(borrow, default, rename = "dev.landbridge.key")]
+    key: Option<&'a RawValue>,
+}
+
+impl Keyed<'_> {
+    /// The key, if it has one.
+    pub(crate) fn key(&self) -> Option<String> {
+        serde_json::from_str(self.key?.get()).ok()
+    }
+}
 
 /// The content of a message.
 pub(crate) fn message(body: Body, reply_to: Option<&EventId>, key: &str) -> Json {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use landbridge_axum_ruma::Turn;
 use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde_json::Value as Json;
 
@@ -77,6 +78,10 @@ pub trait Homeserver: Send + Sync + 'static {
     async fn register(&self, localpart: &str) -> Result<(), HomeserverError>;
     /// Sends an event and returns its id; the same `txn_id` by the same user sends once.
     async fn send(&self, event: &Outgoing<'_>) -> Result<OwnedEventId, HomeserverError>;
+    /// Whether events with a turn ([`Outgoing::turn`]) take effect in that order, without waiting for each other's answer.
+    fn takes_turns(&self) -> bool {
+        false
+    }
     /// Redacts an event.
     async fn redact(
         &self,
@@ -194,4 +199,6 @@ pub struct Outgoing<'a> {
     pub txn_id: &'a str,
     /// When it happened (`?ts=`), if not now.
     pub at: Option<Millis>,
+    /// Its turn among others; only where [`Homeserver::takes_turns`] says so.
+    pub turn: Option<&'a Turn>,
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// The keys of deliveries under way. Bounded by the number of lanes: each delivers a few things each way at a time.
+/// The keys of deliveries under way. Bounded by the number of lanes: each delivers at most a batch each way at a time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UnderWay(Arc<Mutex<HashMap<String, oneshot::Sender<Option<String>>>>>);
 

@@ -1,6 +1,6 @@
 //! Takes transactions: one commit each, before the 200.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use landbridge_sql::{SqlError, WriteError};
@@ -16,7 +16,7 @@ use super::{
     numbers::{self, Numbers},
 };
 use crate::{
-    bridge::{content::KEY, parts::Parts, rooms::Rooms, virtual_users::VirtualUsers},
+    bridge::{content::Keyed, parts::Parts, rooms::Rooms, virtual_users::VirtualUsers},
     clock::{Clock, Millis},
     network::{Direction, Network},
     store::{Change, Echo, Heard, InboxRow, Store},
@@ -39,12 +39,15 @@ pub(crate) struct Inbox<N: Network> {
 
 /// What must be known of an event before it is stored.
 #[derive(Deserialize)]
-struct Head {
-    event_id: String,
-    room_id: String,
-    sender: String,
-    #[serde(default)]
-    content: serde_json::Map<String, serde_json::Value>,
+struct Head<'a> {
+    #[serde(borrow)]
+    event_id: Cow<'a, str>,
+    #[serde(borrow)]
+    room_id: Cow<'a, str>,
+    #[serde(borrow)]
+    sender: Cow<'a, str>,
+    #[serde(borrow, default)]
+    content: Keyed<'a>,
 }
 
 impl<N: Network> Inbox<N> {
@@ -98,14 +101,14 @@ impl<N: Network> Inbox<N> {
 
     fn read(&self, event: &Raw<AnyTimelineEvent>, now: Millis) -> Option<Read> {
         let json = event.json().get();
-        let head: Head = serde_json::from_str(json).ok()?;
-        let sender = <&UserId>::try_from(head.sender.as_str()).ok()?;
+        let head: Head<'_> = serde_json::from_str(json).ok()?;
+        let sender = <&UserId>::try_from(&*head.sender).ok()?;
         if self.parts.names.is_ours(sender) {
-            let Some(key) = head.content.get(KEY).and_then(serde_json::Value::as_str) else { return Some(Read::Ours) };
-            let (direction, idem) = (Direction::ToMatrix, key.to_owned());
-            return Some(Read::Echo(Echo { direction, idem, name: Some(head.event_id) }));
+            let Some(idem) = head.content.key() else { return Some(Read::Ours) };
+            let (direction, name) = (Direction::ToMatrix, Some(head.event_id.into_owned()));
+            return Some(Read::Echo(Echo { direction, idem, name }));
         }
-        let room_id = <&RoomId>::try_from(head.room_id.as_str()).ok()?;
+        let room_id = <&RoomId>::try_from(&*head.room_id).ok()?;
         Some(Read::Row(InboxRow {
             seq: 0,
             lane: self.parts.mappings.lane(room_id),

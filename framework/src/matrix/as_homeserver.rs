@@ -83,7 +83,15 @@ impl Homeserver for ClientHomeserver {
         };
         let txn_id: &TransactionId = event.txn_id.into();
         let who = self.assert(event.as_user);
-        Ok(self.client.send_event(&who, event.room, event.kind, txn_id, &content, event.at).await?)
+        let (client, room, kind, at) = (&self.client, event.room, event.kind, event.at);
+        Ok(match event.turn {
+            None => client.send_event(&who, room, kind, txn_id, &content, at).await?,
+            Some(turn) => client.send_event_in_turn(&who, room, kind, txn_id, &content, at, turn.clone()).await?,
+        })
+    }
+
+    fn takes_turns(&self) -> bool {
+        self.client.takes_turns()
     }
 
     async fn redact(

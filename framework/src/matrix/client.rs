@@ -196,6 +196,16 @@ impl Client {
         for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
         for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
     {
+        parse(&self.call(self.prepare(who, request)?, repeat).await?)
+    }
+
+    /// One of ruma's requests as it goes out.
+    pub(super) fn prepare<R>(&self, who: &Assertion, request: R) -> Result<Request<Bytes>, ClientError>
+    where
+        R: OutgoingRequest,
+        for<'a> R::Authentication: AuthScheme<Input<'a> = SendAccessToken<'a>>,
+        for<'a> R::PathBuilder: PathBuilder<Input<'a> = Cow<'a, SupportedVersions>>,
+    {
         // Also where ruma says that none is needed: homeservers can be told to answer nobody without (profiles, aliases).
         let token = SendAccessToken::Always(self.0.as_token.reveal());
         let versions = Cow::Borrowed(&self.0.versions);
@@ -207,8 +217,12 @@ impl Client {
                 request.try_into_http_request_with_identity("", token, identity, versions)
             }
         };
-        let request = request.map_err(|error| unsendable(&error))?;
-        parse(&self.call(request.map(BytesMut::freeze), repeat).await?)
+        Ok(request.map_err(|error| unsendable(&error))?.map(BytesMut::freeze))
+    }
+
+    /// Whether [`Client::send_event_in_turn`] keeps the order.
+    pub fn takes_turns(&self) -> bool {
+        self.0.transport.takes_turns()
     }
 
     /// Sends a request until it is answered, or patience is at its end.
@@ -316,7 +330,7 @@ async fn read_all(body: Body) -> Result<Bytes, Failure> {
     }
 }
 
-fn parse<T: ruma::api::IncomingResponse>(response: &Response<Bytes>) -> Result<T, ClientError> {
+pub(super) fn parse<T: ruma::api::IncomingResponse>(response: &Response<Bytes>) -> Result<T, ClientError> {
     let mut borrowed = Response::new(response.body().as_ref());
     *borrowed.status_mut() = response.status();
     borrowed.headers_mut().clone_from(response.headers());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use landbridge_axum_ruma::Turn;
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, TransactionId, UInt, UserId,
     api::client::{
@@ -19,7 +20,11 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::{Assertion, Client, ClientError, client::Repeat, rooms::found};
+use super::{
+    Assertion, Client, ClientError,
+    client::{Repeat, parse},
+    rooms::found,
+};
 use crate::clock::Millis;
 
 impl Client {
@@ -39,14 +44,28 @@ impl Client {
         content: &RawValue,
         ts: Option<Millis>,
     ) -> Result<OwnedEventId, ClientError> {
-        let mut request = send_message_event::v3::Request::new_raw(
-            room.to_owned(),
-            txn_id.to_owned(),
-            event_type.into(),
-            Raw::from_json(content.to_owned()),
-        );
-        request.timestamp = ts.and_then(timestamp);
-        Ok(self.send(who, request, Repeat::Safe).await?.event_id)
+        Ok(self.send(who, message(room, event_type, txn_id, content, ts), Repeat::Safe).await?.event_id)
+    }
+
+    /// As [`Client::send_event`], and not before what was given an earlier turn; where [`Client::takes_turns`] says so.
+    ///
+    /// # Errors
+    /// [`ClientError::Unavailable`] also when what should have come before failed.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
+    pub async fn send_event_in_turn(
+        &self,
+        who: &Assertion,
+        room: &RoomId,
+        event_type: &str,
+        txn_id: &TransactionId,
+        content: &RawValue,
+        ts: Option<Millis>,
+        turn: Turn,
+    ) -> Result<OwnedEventId, ClientError> {
+        let mut request = self.prepare(who, message(room, event_type, txn_id, content, ts))?;
+        request.extensions_mut().insert(turn);
+        let response = self.call(request, Repeat::Safe).await?;
+        Ok(parse::<send_message_event::v3::Response>(&response)?.event_id)
     }
 
     /// Sets state. Setting what is set already makes no new event on most homeservers.
@@ -184,6 +203,20 @@ impl Client {
         );
         self.send(&Assertion::user(user_id), request, Repeat::Safe).await.map(drop)
     }
+}
+
+fn message(
+    room: &RoomId,
+    event_type: &str,
+    txn_id: &TransactionId,
+    content: &RawValue,
+    ts: Option<Millis>,
+) -> send_message_event::v3::Request {
+    let content = Raw::from_json(content.to_owned());
+    let mut request =
+        send_message_event::v3::Request::new_raw(room.to_owned(), txn_id.to_owned(), event_type.into(), content);
+    request.timestamp = ts.and_then(timestamp);
+    request
 }
 
 fn timestamp(at: Millis) -> Option<MilliSecondsSinceUnixEpoch> {

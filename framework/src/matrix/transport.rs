@@ -19,6 +19,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`TransportError`] when there is no response; whatever the homeserver answers is a success here.
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, TransportError>;
+
+    /// Whether events that are sent with a [`Turn`](landbridge_axum_ruma::Turn) take effect in that order, without waiting for each
+    /// other's answer.
+    fn takes_turns(&self) -> bool {
+        false
+    }
 }
 
 /// Why there is no response.
@@ -118,18 +124,31 @@ fn chain(error: &reqwest::Error) -> String {
 
 /// A homeserver in the same process: its router is called like a function.
 #[derive(Clone, Debug)]
-pub struct InProcess(Router);
+pub struct InProcess {
+    router: Router,
+    turns: bool,
+}
 
 impl InProcess {
     /// Calls this router.
     pub fn new(router: Router) -> Self {
-        Self(router)
+        Self { router, turns: false }
+    }
+
+    /// Says that the homeserver knows [turns](landbridge_axum_ruma::Turn).
+    #[must_use]
+    pub fn taking_turns(self) -> Self {
+        Self { turns: true, ..self }
     }
 }
 
 #[async_trait]
 impl Transport for InProcess {
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        self.0.clone().oneshot(request).await.map_err(|never| match never {})
+        self.router.clone().oneshot(request).await.map_err(|never| match never {})
+    }
+
+    fn takes_turns(&self) -> bool {
+        self.turns
     }
 }

@@ -113,7 +113,8 @@ impl SimHomeserver {
 
     /// How the bridge reaches it.
     pub fn transport(&self) -> Arc<dyn Transport> {
-        Arc::new(SimTransport(self.router()))
+        let turns = self.shared.world.lock().turns.is_some();
+        Arc::new(SimTransport { router: self.router(), turns })
     }
 
     /// The Client-Server API, to be served on a socket.
@@ -160,6 +161,17 @@ impl SimHomeserver {
     /// Has the old media endpoints only, as before v1.11.
     pub fn has_legacy_media_only(&self) {
         self.shared.world.lock().legacy_media = true;
+    }
+
+    /// Keeps requests that bring a [`Turn`](landbridge_axum_ruma::Turn) in that order, and no others: what comes without one is
+    /// overtaken. To be said before [`SimHomeserver::transport`].
+    pub fn take_turns(&self) {
+        self.shared.world.lock().turns = Some(0);
+    }
+
+    /// How many requests brought a turn.
+    pub fn turns(&self) -> usize {
+        self.shared.world.lock().turns.unwrap_or(0)
     }
 
     /// Holds transactions back until [`SimHomeserver::resume`].
@@ -258,7 +270,10 @@ impl SimHomeserver {
 
 /// Calls the router; what must never arrive does not.
 #[derive(Clone)]
-struct SimTransport(Router);
+struct SimTransport {
+    router: Router,
+    turns: bool,
+}
 
 impl fmt::Debug for SimTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,7 +284,7 @@ impl fmt::Debug for SimTransport {
 #[async_trait]
 impl Transport for SimTransport {
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, TransportError> {
-        let response = self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         if response.extensions().get::<Lost>().is_none() {
             return Ok(response);
         }
@@ -278,5 +293,9 @@ impl Transport for SimTransport {
         } else {
             TransportError::Connect("connection refused".to_owned())
         })
+    }
+
+    fn takes_turns(&self) -> bool {
+        self.turns
     }
 }

@@ -30,7 +30,8 @@ use report::Report;
 fn main() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    let size = |name: &str| wanted.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+    let size =
+        |name: &str| wanted.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
     let parts: Vec<&String> = wanted.iter().filter(|argument| !argument.contains('=')).collect();
     let wants = |name: &str| parts.is_empty() || parts.iter().any(|part| *part == name);
     let of_bridge = bridge::Size { burst: size("burst").unwrap_or(5_000), puppets: size("puppets").unwrap_or(200) };

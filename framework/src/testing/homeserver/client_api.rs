@@ -11,6 +11,7 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
+use landbridge_axum_ruma::Turn;
 use serde_json::{Value, json};
 
 use super::{
@@ -26,6 +27,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(handle).with_state(shared)
 }
 
+/// Over how many others a request may be overtaken.
+const OVERTAKING: usize = 8;
 const MAX_BODY: usize = 100 * 1024 * 1024;
 
 /// A request, taken apart.
@@ -53,6 +56,28 @@ impl Call {
 }
 
 async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let turn = request.extensions().get::<Turn>().cloned();
+    let Some((turn, number)) = turn.zip(shared.world.lock().turns.as_mut().map(|turns| {
+        *turns += 1;
+        *turns
+    })) else {
+        return handle_now(&shared, request).await;
+    };
+    // Whoever came first comes last, if nobody waits for their turn.
+    for _ in 0..OVERTAKING.saturating_sub(number % OVERTAKING) {
+        tokio::task::yield_now().await;
+    }
+    if turn.comes().await.is_err() {
+        return error((StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", "the request before this one failed".to_owned()));
+    }
+    let response = handle_now(&shared, request).await;
+    if response.status().is_success() || response.status() == StatusCode::GATEWAY_TIMEOUT {
+        turn.taken();
+    }
+    response
+}
+
+async fn handle_now(shared: &Arc<Shared>, request: Request) -> Response {
     let path = request.uri().path_and_query().map_or("", |path| path.as_str()).to_owned();
     let fault = {
         let mut world = shared.world.lock();
@@ -60,9 +85,9 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         world.faults.take(&path)
     };
     match fault {
-        None => answer(&shared, request).await,
+        None => answer(shared, request).await,
         Some(Fault::AnswerLost) => {
-            answer(&shared, request).await;
+            answer(shared, request).await;
             lost(StatusCode::GATEWAY_TIMEOUT)
         }
         Some(Fault::Unreachable) => lost(StatusCode::BAD_GATEWAY),

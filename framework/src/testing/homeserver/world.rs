@@ -76,6 +76,8 @@ pub(super) struct World {
     pub(super) next_txn: u64,
     /// Stops pushing while set.
     pub(super) paused: bool,
+    /// Whether requests with a turn take effect in that order, and how many came.
+    pub(super) turns: Option<usize>,
 }
 
 impl World {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::stage::{Stage, by};
 use crate::{
     bridge::{DeadLetters, mappings::remote_lane},
+    dispatch::Kill,
     network::{Direction, Reject, SendError},
-    testing::Script,
+    testing::{Fault, Script},
 };
 
 const BOT: &str = "@testbot:localhost";
@@ -192,4 +193,41 @@ async fn a_transaction_of_ten_thousand_events_is_taken_whole() {
     assert_eq!(lines.len(), 10_000);
     let order: Vec<&str> = lines.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
     assert!(order.iter().enumerate().all(|(n, text)| *text == n.to_string()), "in order");
+}
+
+/// What crosses when 40 lines of two people wait behind one that cannot be sent yet, and one of them meets this on the way.
+async fn a_burst_in_turn(fault: Option<Fault>) -> Vec<String> {
+    let mut stage = Stage::dark();
+    stage.homeserver.take_turns();
+    stage.starts(Kill::default()).await;
+    let (_, room) = stage.enters("alice", "#lobby").await;
+    for who in ["bob", "carl", "dora"] {
+        stage.script.hears("#lobby", who, "hello").await.unwrap();
+        room.hears(&format!("@test_{who}:localhost"), "hello").await;
+    }
+    stage.homeserver.fail_times("user_id=%40test_dora", Fault::Unreachable, 4);
+    stage.script.hears("#lobby", "dora", "first").await.unwrap();
+    if let Some(fault) = fault {
+        stage.homeserver.fail("user_id=%40test_carl", fault);
+    }
+    for number in 0..40 {
+        let who = if number % 2 == 0 { "bob" } else { "carl" };
+        stage.script.hears("#lobby", who, &number.to_string()).await.unwrap();
+    }
+    room.hears("@test_carl:localhost", "39").await;
+    stage.settles().await;
+    assert!(stage.homeserver.turns() > 2, "nothing was sent in its turn");
+    room.messages().into_iter().map(|(_, text)| text).filter(|text| text != "hello").collect()
+}
+
+#[tokio::test]
+async fn what_is_sent_in_its_turn_crosses_once_and_in_order() {
+    let wanted: Vec<String> =
+        ["first".to_owned()].into_iter().chain((0..40).map(|number| number.to_string())).collect();
+    let forbidden = Fault::Refused(http::StatusCode::FORBIDDEN, "M_FORBIDDEN");
+    let limited = Fault::RateLimited(Duration::from_millis(1));
+    let faults = [forbidden, limited, Fault::BadGateway, Fault::AnswerLost, Fault::Unreachable];
+    for fault in [None].into_iter().chain(faults.into_iter().map(Some)) {
+        assert_eq!(a_burst_in_turn(fault.clone()).await, wanted, "{fault:?}");
+    }
 }

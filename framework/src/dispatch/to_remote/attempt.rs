@@ -1,0 +1,295 @@
+//! One delivery: said, found out about, tried again, or given up.
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::join_all};
+use ruma::UserId;
+use tokio::time::{Instant, error::Elapsed};
+
+use super::{End, Held, Spoken, ToRemote, in_doubt};
+use crate::{
+    clock::Millis,
+    dispatch::{
+        WhenUnsure, commit_patiently,
+        convert::{guarded, message},
+        outcome::{self, Verdict},
+    },
+    metrics::Outcome,
+    network::{Delivered, Idempotency, IdempotencyKey, Landed, Network, RemoteOp, SendError, Session as _, SessionId},
+    store::{Change, OutboxRow},
+};
+
+/// A session that does not answer a delivery for this long may have said it or not.
+const LONGEST_DELIVERY: Duration = Duration::from_mins(10);
+
+/// Stands between a lane and the session whose rows stand aside.
+const ASIDE: char = '\u{1f}';
+
+/// The lane in which a row stands aside.
+fn aside(row: &OutboxRow) -> String {
+    format!("{}{ASIDE}{}", row.lane, row.session)
+}
+
+impl<N: Network> ToRemote<N> {
+    /// Delivers one row, however long that takes within its age.
+    pub(super) async fn deliver(&self, row: &OutboxRow, held: &mut Held<N>) -> End<N> {
+        let Ok(mut op) = serde_json::from_str::<RemoteOp<N>>(&row.op) else {
+            return End::fault("the stored operation cannot be read");
+        };
+        let Some(key) = IdempotencyKey::parse(&row.idem) else { return End::fault("the stored key cannot be read") };
+        let Some(session_id) = session_id(&row.session) else { return End::fault("the stored session cannot be read") };
+        let told = held.told.remove(&row.seq);
+        if told.is_none() && self.is_aside(row) {
+            return End::Aside;
+        }
+        let mut unsure = in_doubt(row);
+        let mut claimed = unsure || held.claimed > 0;
+        let (mut attempt, mut wait) = (row.attempts, self.parts.options.first_wait);
+        let (begun, deadline) = (Instant::now(), Millis(row.at).max(self.since) + self.parts.options.max_age);
+        let (mut watch, mut told) = match told {
+            Some(Spoken { watch, said }) => (watch, Some(said)),
+            None => (self.parts.lanes.under_way.watch(&row.idem), None),
+        };
+        loop {
+            let session = match &told {
+                Some(_) => None,
+                None => self.parts.speakers.session(&session_id).await,
+            };
+            if told.is_none() && session.is_none() && self.parts.speakers.is_refused(&session_id) {
+                let text = format!("{} refused your connection", N::INFO.name);
+                let tell = Some(outcome::too_old(N::INFO.name, &text));
+                return End::Failed { tell, park: Some(text), why: Outcome::Refused };
+            }
+            let session = session.filter(|_| self.parts.speakers.connected(&session_id).now_or_never().is_some());
+            let attempted = session.is_some() || told.is_some();
+            let error = match session {
+                None if told.is_some() => {
+                    attempt += 1;
+                    match told.take() {
+                        _ if watch.echo.try_recv().is_ok() => return End::Echoed,
+                        Some(Ok(Delivered { id })) => {
+                            self.parts.kill.pass("remote.delivered").await;
+                            return End::Delivered(id);
+                        }
+                        Some(Err(error)) => error,
+                        None => SendError::Disconnected,
+                    }
+                }
+                None => SendError::Disconnected,
+                Some(session) => {
+                    if let Err(end) = self.store_file(row, &mut op, held, deadline).await {
+                        return end;
+                    }
+                    if unsure {
+                        match self.find_out(row, &session, (&op, &key), held).await {
+                            Ok(()) => unsure = false,
+                            Err(end) => return end,
+                        }
+                    }
+                    if !claimed {
+                        if self.claim_now(held).await.is_none() {
+                            return End::Stopped;
+                        }
+                        claimed = true;
+                    }
+                    attempt += 1;
+                    let deliver = AssertUnwindSafe(session.deliver(&op, &key, attempt)).catch_unwind();
+                    let said = tokio::select! {
+                        biased;
+                        Ok(_) = &mut watch.echo => return End::Echoed,
+                        said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
+                    };
+                    match answered(said) {
+                        Ok(Delivered { id }) => {
+                            self.parts.kill.pass("remote.delivered").await;
+                            return End::Delivered(id);
+                        }
+                        Err(error) => error,
+                    }
+                }
+            };
+            let for_how_long = match outcome::verdict(N::INFO.name, &error) {
+                Verdict::Fail { tell, park } => {
+                    tracing::warn!(lane = row.lane, seq = row.seq, %error, "a delivery to the network failed");
+                    return End::Failed { tell, park: park.then(|| error.to_string()), why: Outcome::Refused };
+                }
+                Verdict::FindOut => {
+                    unsure = true;
+                    continue;
+                }
+                Verdict::Wait(for_how_long) => for_how_long,
+            };
+            if self.parts.clock.now() >= deadline {
+                let tell = if unsure {
+                    outcome::unsure(N::INFO.name)
+                } else {
+                    outcome::too_old(N::INFO.name, &error.to_string())
+                };
+                return End::Failed { tell: Some(tell), park: Some(error.to_string()), why: Outcome::Expired };
+            }
+            if claimed && !unsure && self.release(row, attempt, &error, held).await.is_none() {
+                return End::Stopped;
+            }
+            claimed = unsure;
+            // However long anything else may wait: its sender is told in time.
+            let left = deadline.since(self.parts.clock.now()).max(self.parts.options.first_wait);
+            let patience = self.parts.options.puppet_patience.saturating_sub(begun.elapsed());
+            let is_puppet = !N::SHARED_LINK && session_id.user_id().is_some() && !row.lane.contains(ASIDE);
+            if is_puppet && patience.is_zero() && !unsure {
+                return End::Aside;
+            }
+            if attempted {
+                // However quickly the connection comes and goes, the lane does not spin.
+                tokio::time::sleep(for_how_long.unwrap_or(wait).min(left)).await;
+                wait = (wait * 2).min(self.parts.options.longest_wait);
+            } else {
+                let longest = if is_puppet {
+                    patience.max(self.parts.options.first_wait)
+                } else {
+                    self.parts.options.longest_wait
+                };
+                // What is not connected by then is decided by the next turn.
+                let _ = tokio::time::timeout(
+                    longest.min(self.parts.options.longest_wait).min(left),
+                    self.parts.speakers.connected(&session_id),
+                )
+                .await;
+                if self.parts.speakers.session(&session_id).await.is_none() {
+                    tokio::time::sleep(self.parts.options.first_wait).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the first rows together, where they and their session allow it. What became of each is kept for its turn.
+    pub(super) async fn tell_together(&self, held: &mut Held<N>) {
+        let Some(first) = held.rows.front().cloned() else { return };
+        let Some(session_id) = session_id(&first.session).filter(|_| held.claimed > 1 && !self.is_aside(&first)) else {
+            return;
+        };
+        let Some(session) = self.parts.speakers.session(&session_id).await else { return };
+        if self.parts.speakers.connected(&session_id).now_or_never().is_none() {
+            return;
+        }
+        let rows = held.together(guarded(|| session.window()).unwrap_or(1));
+        let ops: Vec<_> = rows.iter().map_while(|row| ready::<N>(row)).collect();
+        if ops.len() < 2 {
+            return;
+        }
+        let watches: Vec<_> =
+            rows.iter().take(ops.len()).map(|row| self.parts.lanes.under_way.watch(&row.idem)).collect();
+        let deliver = AssertUnwindSafe(session.deliver_all(&ops)).catch_unwind();
+        let mut results = match tokio::time::timeout(LONGEST_DELIVERY, deliver).await {
+            Ok(Ok(results)) => results.into_iter(),
+            // What it had said of them by then, nobody can tell.
+            Ok(Err(_)) | Err(_) => Vec::new().into_iter(),
+        };
+        for (row, watch) in rows.iter().zip(watches) {
+            let said = results.next().unwrap_or_else(|| Err(SendError::MaybeSent("no answer".to_owned())));
+            // What was certainly not said is said in its turn.
+            if !said.as_ref().is_err_and(SendError::is_not_yet) {
+                held.told.insert(row.seq, Spoken { watch, said });
+            }
+        }
+    }
+
+    /// Whether what may have been said was: `Ok` when it is to be said (again).
+    async fn find_out(
+        &self,
+        row: &OutboxRow,
+        session: &N::Session,
+        (op, key): (&RemoteOp<N>, &IdempotencyKey),
+        held: &mut Held<N>,
+    ) -> Result<(), End<N>> {
+        let landed = match held.found.remove(&row.seq) {
+            Some(landed) => landed,
+            None => self.ask_together(session, (op, key), held).await,
+        };
+        match landed {
+            Landed::Yes { id } => Err(End::Delivered(id)),
+            Landed::No => Ok(()),
+            Landed::CannotTell => {
+                let caps = guarded(|| session.caps(&op.room)).unwrap_or_default();
+                if caps.idempotency == Idempotency::ClientId || self.parts.options.when_unsure == WhenUnsure::SayAgain {
+                    return Ok(());
+                }
+                let park = Some("nobody can tell whether it was delivered".to_owned());
+                Err(End::Failed { tell: Some(outcome::unsure(N::INFO.name)), park, why: Outcome::Unknown })
+            }
+        }
+    }
+
+    /// Asks about the first row, and at the same time about those behind it that an earlier life claimed too: each answer may take a
+    /// while. What is found out about those is kept for their turn.
+    async fn ask_together(
+        &self,
+        session: &N::Session,
+        (op, key): (&RemoteOp<N>, &IdempotencyKey),
+        held: &mut Held<N>,
+    ) -> Landed<N::Message> {
+        let mut others = Vec::new();
+        for row in held.rows.iter().skip(1).take_while(|row| in_doubt(row)) {
+            let (Some(id), Some((op, key))) = (session_id(&row.session), ready::<N>(row)) else { continue };
+            if let Some(session) = self.parts.speakers.session(&id).await {
+                others.push((row.seq, session, op, key));
+            }
+        }
+        let asked = others.iter().map(async |(seq, session, op, key)| (*seq, landed::<N>(session, op, key).await));
+        let (landed, found) = tokio::join!(landed::<N>(session, op, key), join_all(asked));
+        held.found.extend(found);
+        landed
+    }
+
+    /// Whether what this user said before stands aside: then this follows it there.
+    fn is_aside(&self, row: &OutboxRow) -> bool {
+        !row.lane.contains(ASIDE)
+            && !in_doubt(row)
+            && row.session.starts_with('@')
+            && self.parts.lanes.to_remote.contains(&aside(row))
+    }
+
+    /// Puts a row aside, so that one user who cannot connect holds up nobody else in the room: behind whatever of theirs stands aside.
+    pub(super) async fn put_aside(&self, row: &OutboxRow) -> Option<()> {
+        let lane = aside(row);
+        tracing::info!(lane = row.lane, session.id = row.session, "what waits for a session of its own stands aside");
+        let release = vec![(row.seq, row.attempts, "waits for its session".to_owned())];
+        let change = Change { release, move_to: vec![(row.seq, lane.clone())], ..Change::default() };
+        commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
+        let moved = OutboxRow { lane, claimed: false, fresh: true, ..row.clone() };
+        self.parts.lanes.to_remote.push(&Arc::new(moved));
+        Some(())
+    }
+}
+
+/// Whether an operation landed, as its session knows.
+async fn landed<N: Network>(session: &N::Session, op: &RemoteOp<N>, key: &IdempotencyKey) -> Landed<N::Message> {
+    let asked = AssertUnwindSafe(session.reconcile(op, key)).catch_unwind();
+    asked.await.unwrap_or(Landed::CannotTell)
+}
+
+/// A row as it is told, if it can be told together with others.
+fn ready<N: Network>(row: &OutboxRow) -> Option<(RemoteOp<N>, IdempotencyKey)> {
+    let op: RemoteOp<N> = serde_json::from_str(&row.op).ok()?;
+    let key = IdempotencyKey::parse(&row.idem)?;
+    op.upload.is_none().then_some((op, key))
+}
+
+/// What a panic leaves behind.
+type Panic = Box<dyn Any + Send>;
+
+/// What a delivery came to, however it ended.
+fn answered<T>(said: Result<Result<Result<T, SendError>, Panic>, Elapsed>) -> Result<T, SendError> {
+    match said {
+        Ok(Ok(said)) => said,
+        Ok(Err(panic)) => Err(SendError::Bug(message(&*panic))),
+        Err(_) => Err(SendError::MaybeSent("no answer".to_owned())),
+    }
+}
+
+fn session_id(text: &str) -> Option<SessionId> {
+    match text {
+        "relay" => Some(SessionId::Relay),
+        "gateway" => Some(SessionId::Gateway),
+        user => UserId::parse(user).ok().map(SessionId::User),
+    }
+}

@@ -1,0 +1,143 @@
+//! Who claims what: before something is said it is claimed, and that must be durable.
+//!
+//! A lane with little to say claims one row at a time. A busy one claims several, and the next ones while these are being said, so
+//! that it does not wait for the disk. After a crash each of them may have been said, so their number is bounded: at most
+//! [`AHEAD`] and [`CLAIM`] together.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{ToRemote, in_doubt};
+use crate::{
+    dispatch::{commit_patiently, echoes::Watch},
+    network::{Delivered, Landed, Network, SendError},
+    store::{Change, OutboxRow, Pending},
+};
+
+/// A lane with more than this to say claims several at once.
+const BUSY: usize = 8;
+/// How many are claimed at once in a busy lane.
+const CLAIM: usize = 8;
+/// With no more than this many claimed, a busy lane claims the next ones.
+const AHEAD: usize = 4;
+
+/// What a lane holds.
+pub(super) struct Held<N: Network> {
+    pub(super) rows: VecDeque<Arc<OutboxRow>>,
+    /// How many of the first rows are claimed.
+    pub(super) claimed: usize,
+    /// The claim on those behind them, on its way to the disk.
+    claiming: Option<Claiming>,
+    /// What became of first rows that were told together and may have been said, by their number.
+    pub(super) told: HashMap<i64, Spoken<N>>,
+    /// What was found out about rows that an earlier life claimed, by their number.
+    pub(super) found: HashMap<i64, Landed<N::Message>>,
+}
+
+impl<N: Network> Held<N> {
+    pub(super) fn new() -> Self {
+        Self { rows: VecDeque::new(), claimed: 0, claiming: None, told: HashMap::new(), found: HashMap::new() }
+    }
+
+    /// Whether rows behind the claimed ones are being claimed.
+    pub(super) fn is_claiming(&self) -> bool {
+        self.claiming.is_some()
+    }
+
+    /// The first rows that may be told together: claimed by us, of one session, never tried before.
+    pub(super) fn together(&self, most: usize) -> Vec<Arc<OutboxRow>> {
+        let alike = |first: &OutboxRow, row: &OutboxRow| row.session == first.session && row.fresh && row.attempts == 0;
+        let Some(first) = self.rows.front() else { return Vec::new() };
+        self.rows.iter().take(self.claimed.min(most)).take_while(|row| alike(first, row)).cloned().collect()
+    }
+}
+
+/// What became of one of several that were told together.
+pub(super) struct Spoken<N: Network> {
+    pub(super) watch: Watch,
+    pub(super) said: Result<Delivered<N::Message>, SendError>,
+}
+
+/// A claim on its way to the disk.
+struct Claiming {
+    /// How many rows it is on.
+    rows: usize,
+    commit: Pending,
+}
+
+impl<N: Network> ToRemote<N> {
+    /// Which rows behind the first `skip` to claim: one, or several where much waits. A row that an earlier life claimed stays as it is.
+    fn next_claim(&self, lane: &str, held: &Held<N>, skip: usize) -> Vec<i64> {
+        let most = if self.is_busy(lane, held, skip) { CLAIM } else { 1 };
+        held.rows.iter().skip(skip).take(most).take_while(|row| !in_doubt(row)).map(|row| row.seq).collect()
+    }
+
+    fn is_busy(&self, lane: &str, held: &Held<N>, skip: usize) -> bool {
+        let left = held.rows.len().saturating_sub(skip);
+        left > BUSY || left + self.parts.lanes.to_remote.waiting(lane) > BUSY
+    }
+
+    /// Claims the first rows as a part of this change. The claim stands when that is committed.
+    pub(super) fn claim(&self, change: &mut Change, lane: &str, held: &mut Held<N>) {
+        change.claim = self.next_claim(lane, held, 0);
+        held.claimed = change.claim.len();
+    }
+
+    /// Claims the first rows and waits until that is durable. `None` when the store is closed.
+    pub(super) async fn claim_now(&self, held: &mut Held<N>) -> Option<()> {
+        self.claimed_ahead(held).await?;
+        let lane = held.rows.front().map(|row| row.lane.clone()).unwrap_or_default();
+        let mut change = Change::default();
+        self.claim(&mut change, &lane, held);
+        commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
+        self.parts.kill.pass("remote.claimed").await;
+        Some(())
+    }
+
+    /// In a busy lane, begins to claim what comes behind that which is claimed already. `None` when the store is closed.
+    pub(super) async fn claim_ahead(&self, lane: &str, held: &mut Held<N>) -> Option<()> {
+        if held.claimed > AHEAD || held.claiming.is_some() || !self.is_busy(lane, held, held.claimed) {
+            return Some(());
+        }
+        let claim = self.next_claim(lane, held, held.claimed);
+        if !claim.is_empty() {
+            let rows = claim.len();
+            let commit = self.parts.store.enqueue(Change { claim, ..Change::default() }).await.ok()?;
+            held.claiming = Some(Claiming { rows, commit });
+        }
+        Some(())
+    }
+
+    /// Waits until the claim under way is durable. `None` when the store is closed.
+    pub(super) async fn claimed_ahead(&self, held: &mut Held<N>) -> Option<()> {
+        let Some(Claiming { rows, commit }) = held.claiming.take() else { return Some(()) };
+        if !matches!(commit.await, Ok(Ok(_))) {
+            let claim = held.rows.iter().skip(held.claimed).take(rows).map(|row| row.seq).collect();
+            commit_patiently(&self.parts.store, Change { claim, ..Change::default() }, self.parts.options.first_wait)
+                .await?;
+        }
+        held.claimed += rows;
+        self.parts.kill.pass("remote.claimed").await;
+        Some(())
+    }
+
+    /// Certainly not said: a crash while waiting leaves nothing to find out. `None` when the store is closed.
+    pub(super) async fn release(
+        &self,
+        row: &OutboxRow,
+        attempt: u32,
+        error: &SendError,
+        held: &mut Held<N>,
+    ) -> Option<()> {
+        // A release must not be overtaken by the claim that it takes back.
+        self.claimed_ahead(held).await?;
+        let mut release = vec![(row.seq, attempt, error.to_string())];
+        let others = held.rows.iter().skip(1).take(held.claimed.saturating_sub(1));
+        let others = others.filter(|row| !held.told.contains_key(&row.seq));
+        release.extend(others.map(|row| (row.seq, row.attempts, "waits for the one before".to_owned())));
+        held.claimed = 0;
+        self.parts.store.later(Change { release, ..Change::default() }, self.parts.options.first_wait).await.ok()
+    }
+}
