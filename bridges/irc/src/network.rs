@@ -8,6 +8,8 @@ mod bot;
 mod deliver;
 mod ephemeral;
 mod heard;
+mod life;
+mod link;
 mod own;
 mod power;
 mod puppet;

@@ -95,7 +95,7 @@ impl IrcSession {
             self.link.entered(folded);
             self.shared.with_channel(channel.as_str(), |state| {
                 state.joined = true;
-                state.overlaps = None;
+                (state.overlaps, state.repeated) = (None, None);
             });
             return Ok(());
         }

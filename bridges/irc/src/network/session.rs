@@ -1,11 +1,7 @@
 //! One connection to the network: the bot's, or a puppet's.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -17,13 +13,10 @@ use landbridge::network::{
 };
 use parking_lot::Mutex;
 use ruma::OwnedUserId;
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{IrcNetwork, ephemeral::Shown, shared::Shared};
+use super::{IrcNetwork, link::Link, shared::Shared};
 use crate::{
     convert::{
         ids::{IrcRoom, IrcUser},
@@ -33,8 +26,7 @@ use crate::{
     isupport::Isupport,
     message::{Channel, IrcText, Nick, Target},
     numerics::EndClass,
-    session::{self, Cap, Command, Ending, EventKind, Limits, Online, Role, SaslMethod, SendKind},
-    wire::{Connection, Handle, OpenError},
+    session::{self, Cap, Command, Limits, Role, SaslMethod, SendKind},
 };
 
 /// How long a message of ours that may have been sent is waited for in the bot's stream.
@@ -42,17 +34,6 @@ const HEARING: Duration = Duration::from_secs(5);
 
 /// How many lines are said to a room before the first must be confirmed.
 const TOGETHER: usize = 16;
-/// How long after the last repeated line a server has repeated them all.
-const REPLAYED: Duration = Duration::from_secs(1);
-/// How many people are remembered as partners of private messages; beyond that all are forgotten, and a notice from them waits
-/// for their next message.
-const MAX_TALKED: usize = 1000;
-/// How long a session stays away after an operator ended it; four times as long after each further time.
-const AFTER_A_KILL: Duration = Duration::from_secs(10);
-/// A connection that lasted this long has atoned for the KILLs before it.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(3600);
-/// How long somebody who asks for a channel waits for the connection.
-const SOON: Duration = Duration::from_secs(10);
 /// How long we stay out of a channel that we were put out of.
 const REJOIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -64,111 +45,16 @@ pub struct IrcSession {
     pub(super) shared: Arc<Shared>,
     pub(super) link: Arc<Link>,
     /// What became of the last thing that we told the framework.
-    told: Mutex<Option<Receipt>>,
+    pub(super) told: Mutex<Option<Receipt>>,
     /// The host of the server that it is connected to, or was.
-    host: Mutex<String>,
+    pub(super) host: Mutex<String>,
     /// How often operators have ended it lately.
-    kills: AtomicU32,
-}
-
-/// The live part of a session, which others can reach while it runs.
-#[derive(Debug)]
-pub(super) struct Link {
-    handle: watch::Sender<Option<Handle>>,
-    /// The channels we are in, folded.
-    joined: Mutex<HashSet<String>>,
-    /// With whom private messages were exchanged, folded.
-    talked: Mutex<HashSet<String>>,
-    /// What the network was told last of our user's typing and absence.
-    pub(super) shown: Mutex<Shown>,
-    /// Who is away, folded, and their words, as far as our user was told.
-    away: Mutex<HashMap<String, String>>,
-    /// The nick that is wanted but not yet asked for.
-    wanted_nick: Mutex<Option<Nick>>,
-    nick_wanted: Notify,
-}
-
-impl Link {
-    /// The way to the server, while there is one.
-    pub(super) fn handle(&self) -> Result<Handle, SendError> {
-        self.handle.borrow().clone().filter(|handle| handle.online().is_some()).ok_or(SendError::Disconnected)
-    }
-
-    /// Waits a while for the connection: somebody waits for an answer, and it may be on its way.
-    async fn soon_connected(&self) -> Result<(), SendError> {
-        let connected = async {
-            loop {
-                let mut handles = self.handle.subscribe();
-                let handle = handles.wait_for(Option::is_some).await.ok().and_then(|handle| handle.clone());
-                if let Some(handle) = handle
-                    && handle.until_online().await.is_some()
-                {
-                    return;
-                }
-                // That connection ended before it began; another one takes its place.
-                let _ = handles.changed().await;
-            }
-        };
-        tokio::time::timeout(SOON, connected).await.map_err(|_| SendError::Disconnected)
-    }
-
-    pub(super) fn is_in(&self, channel: &str) -> bool {
-        self.joined.lock().contains(channel)
-    }
-
-    pub(super) fn entered(&self, channel: String) {
-        self.joined.lock().insert(channel);
-    }
-
-    pub(super) fn left(&self, channel: &str) {
-        self.joined.lock().remove(channel);
-    }
-
-    /// Private messages are exchanged with somebody (folded).
-    pub(super) fn talks(&self, with: String) {
-        let mut talked = self.talked.lock();
-        if talked.len() >= MAX_TALKED {
-            talked.clear();
-        }
-        talked.insert(with);
-    }
-
-    /// Somebody (folded) is away. Whether that is news.
-    pub(super) fn is_away(&self, nick: String, words: &str) -> bool {
-        let mut away = self.away.lock();
-        if away.len() >= MAX_TALKED {
-            away.clear();
-        }
-        away.insert(nick, words.to_owned()).is_none_or(|before| before != words)
-    }
-
-    /// Somebody (folded) says something: they are there.
-    pub(super) fn is_back(&self, nick: &str) {
-        self.away.lock().remove(nick);
-    }
-
-    pub(super) fn has_talked(&self, with: &str) -> bool {
-        self.talked.lock().contains(with)
-    }
-
-    /// Asks for a nick, when the time has come for another.
-    pub(super) fn want_nick(&self, nick: Nick) {
-        *self.wanted_nick.lock() = Some(nick);
-        self.nick_wanted.notify_one();
-    }
+    pub(super) kills: AtomicU32,
 }
 
 impl IrcSession {
     pub(super) fn new(id: SessionId, identity: Identity, shared: Arc<Shared>) -> Self {
-        let link = Arc::new(Link {
-            handle: watch::Sender::default(),
-            joined: Mutex::default(),
-            talked: Mutex::default(),
-            shown: Mutex::default(),
-            away: Mutex::default(),
-            wanted_nick: Mutex::default(),
-            nick_wanted: Notify::new(),
-        });
+        let link = Arc::new(Link::new());
         shared.links.lock().insert(id.clone(), Arc::downgrade(&link));
         Self { id, identity, shared, link, told: Mutex::default(), host: Mutex::default(), kills: AtomicU32::new(0) }
     }
@@ -189,7 +75,7 @@ impl IrcSession {
     }
 
     /// Who we are on the network.
-    fn irc_identity(&self) -> Result<session::Identity, ConnectionError> {
+    pub(super) fn irc_identity(&self) -> Result<session::Identity, ConnectionError> {
         let config = &self.shared.config;
         let password = config.password.as_ref().map(|secret| session::Secret::new(secret.0.as_str())).transpose();
         let password = password.map_err(|error| ConnectionError::Config(error.to_string()))?;
@@ -236,112 +122,6 @@ impl IrcSession {
         })
     }
 
-    async fn open(&self) -> Result<Connection, ConnectionError> {
-        let is_bot = self.puppet_of().is_none();
-        let endpoint = self.shared.endpoint(is_bot)?;
-        endpoint.host.clone_into(&mut self.host.lock());
-        Connection::open(&endpoint, Arc::clone(&self.shared.policy), self.irc_identity()?).await.map_err(|error| {
-            self.shared.try_next_server();
-            open_error(&error)
-        })
-    }
-
-    /// Reads events until the connection ends. `Err` means that the framework is stopping.
-    async fn listen(&self, connection: Connection, stop: &CancellationToken) -> Ending {
-        let Connection { handle, mut events, driver } = connection;
-        self.link.handle.send_replace(Some(handle.clone()));
-        let driver = tokio::spawn(driver.run());
-        let _stop_driver_with_us = AbortOnDrop(driver.abort_handle());
-        let mut quitting = false;
-        let mut nick_at = Instant::now();
-        loop {
-            tokio::select! {
-                () = stop.cancelled(), if !quitting => {
-                    quitting = true;
-                    let _ = handle.submit(Command::Quit(None)).await;
-                }
-                () = self.nick_change(nick_at), if !quitting => {
-                    nick_at = Instant::now() + self.shared.config.puppets.nick_interval;
-                    let wanted = self.link.wanted_nick.lock().take();
-                    if let Some(nick) = wanted {
-                        let _ = handle.submit(Command::Nick(nick)).await;
-                    }
-                }
-                event = events.next() => {
-                    let Some(event) = event else { break };
-                    if let EventKind::Online(online) | EventKind::Changed(online) = &event.kind {
-                        self.came_online(online, matches!(event.kind, EventKind::Online(_)));
-                    }
-                    if let EventKind::TlsOnly(duration) = event.kind {
-                        self.shared.use_tls_for(&self.host.lock(), duration);
-                    }
-                    let heard = match self.puppet_of() {
-                        Some(user_id) => self.hear_as_puppet(user_id, event).await,
-                        None => self.hear_as_bot(event).await,
-                    };
-                    if heard.is_err() && !quitting {
-                        // The framework is stopping and keeps nothing more: what follows must not count as heard.
-                        quitting = true;
-                        let _ = handle.submit(Command::Quit(None)).await;
-                    }
-                }
-            }
-        }
-        let ended = driver.await;
-        self.went_offline();
-        // What was told is kept in the order of telling: with the last, everything is.
-        let last = self.told.lock().take();
-        if let Some(last) = last {
-            let _ = last.await;
-        }
-        ended.unwrap_or_else(|_| Ending {
-            class: EndClass::Transient,
-            why: "the task of the connection failed".to_owned(),
-            was_online: false,
-        })
-    }
-
-    /// What the framework must do about the end of a connection that lasted so long.
-    fn ended(&self, ending: &Ending, lasted: Duration) -> ConnectionError {
-        if lasted > FORGIVEN_AFTER {
-            self.kills.store(0, Ordering::Relaxed);
-        }
-        if let EndClass::TlsOnly(port) = ending.class {
-            self.shared.use_tls(&self.host.lock(), port);
-        }
-        if ending.class != EndClass::Killed {
-            return connection_error(ending.class, ending.why.clone());
-        }
-        // Coming back at once after a KILL is an offence on most networks, and more so each time.
-        let before = self.kills.fetch_add(1, Ordering::Relaxed).min(3);
-        let after = Some(AFTER_A_KILL * 4_u32.pow(before));
-        ConnectionError::Throttled { reason: ending.why.clone(), after }
-    }
-
-    /// Waits until a change of nick is wanted and may be made (P16: a storm of display names is not one of nicks).
-    async fn nick_change(&self, earliest: Instant) {
-        while self.link.wanted_nick.lock().is_none() {
-            self.link.nick_wanted.notified().await;
-        }
-        tokio::time::sleep_until(earliest).await;
-    }
-
-    fn came_online(&self, online: &Online, first: bool) {
-        self.shared.set_online(Arc::new(online.clone()));
-        if !first {
-            return;
-        }
-        match self.puppet_of() {
-            Some(user_id) => {
-                // Before anything can be joined: the bot must know whom it sees.
-                let username = self.username(user_id);
-                self.shared.puppets.lock().online(user_id, online.nick.as_str(), &username);
-            }
-            None => self.shared.own.lock().reset(online.isupport.casemapping),
-        }
-        self.tell_connected(online.nick.as_str());
-    }
-
     /// Tells the framework what happened. IRC has nothing to acknowledge, so that the next line need not wait until this one is
     /// durable; but it waits until this one has its place.
     ///
@@ -370,16 +150,6 @@ impl IrcSession {
     /// Tells the framework that we are connected, and the nick we have.
     pub(super) fn tell_connected(&self, nick: &str) {
         self.shared.host.state(&self.id, ConnectionState::Connected { name: Some(nick.to_owned()) });
-    }
-
-    fn went_offline(&self) {
-        *self.link.shown.lock() = Shown::default();
-        self.link.handle.send_replace(None);
-        self.link.joined.lock().clear();
-        match self.puppet_of() {
-            Some(user_id) => self.shared.puppets.lock().offline(user_id),
-            None => self.shared.channels.lock().values_mut().for_each(|channel| channel.joined = false),
-        }
     }
 
     /// How much text fits into a line to a target.
@@ -472,19 +242,17 @@ impl Session<IrcNetwork> for IrcSession {
             if let Some(id) = self.shared.heard.find(&key) {
                 return Landed::Yes { id };
             }
-            let overlaps = match &op.room {
-                IrcRoom::Channel(name) => self.shared.with_channel(name, |state| state.overlaps),
+            let replayed = match &op.room {
+                IrcRoom::Channel(name) => self.shared.with_channel(name, |state| state.all_repeated()),
                 IrcRoom::Query { .. } => None,
             };
-            let replayed = overlaps.map(|heard| heard + REPLAYED);
-            if replayed.is_some_and(|replayed| replayed <= Instant::now()) {
-                return Landed::No;
+            // A server that is repeating what was said is heard out, however much that is.
+            match replayed {
+                Some(replayed) if replayed <= Instant::now() => return Landed::No,
+                None if until <= Instant::now() => return Landed::CannotTell,
+                // Whichever comes first: more is heard, all was repeated, or the time is over.
+                _ => drop(tokio::time::timeout_at(replayed.unwrap_or(until), more).await),
             }
-            if until <= Instant::now() {
-                return Landed::CannotTell;
-            }
-            // Whichever comes first: more is heard, all was repeated, or the time is over.
-            let _ = tokio::time::timeout_at(replayed.unwrap_or(until).min(until), more).await;
         }
     }
 
@@ -565,30 +333,4 @@ pub(super) fn target(room: &IrcRoom) -> Option<Target> {
 
 pub(super) fn channel(name: &str) -> Result<Channel, SendError> {
     Channel::new(name).map_err(|error| SendError::Rejected(Reject::Forbidden(error.to_string())))
-}
-
-fn open_error(error: &OpenError) -> ConnectionError {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    connection_error(error.class(), format!("{error}{cause}"))
-}
-
-/// What the framework must do about the end of a connection.
-fn connection_error(class: EndClass, why: String) -> ConnectionError {
-    match class {
-        EndClass::Requested | EndClass::Transient | EndClass::TlsOnly(_) => ConnectionError::Transient(why),
-        EndClass::Throttled => ConnectionError::Throttled { reason: why, after: Some(Duration::from_secs(120)) },
-        EndClass::Killed => ConnectionError::Throttled { reason: why, after: Some(AFTER_A_KILL) },
-        EndClass::Banned => ConnectionError::Banned(why),
-        EndClass::BadCredentials => ConnectionError::BadCredentials(why),
-        EndClass::Config => ConnectionError::Config(why),
-    }
-}
-
-/// Ends a task when the one who waits for it is dropped.
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use super::{
     IrcNetwork,
     heard::Heard,
+    link::Link,
     own::{OwnNicks, PuppetTable},
-    session::Link,
 };
 use crate::{
     casemapping::Casemapping,
@@ -28,6 +28,10 @@ use crate::{
     wire::{Endpoint, Roots, TlsClient, TlsIdentity, TlsSettings},
 };
 
+/// How long after the last repeated line a server has repeated them all.
+const REPLAYED: Duration = Duration::from_secs(1);
+/// How long it may take until a repeated line has its place in the store.
+const READING: Duration = Duration::from_secs(60);
 /// How many speakers of a channel are remembered; beyond that all are forgotten, and stay members until they leave again.
 const MAX_SPOKEN: usize = 20_000;
 
@@ -79,6 +83,8 @@ pub(super) struct ChannelState {
     /// When the server last repeated a line that had been heard before the bot came in this time: the history reaches back to what
     /// was heard, so one of our own messages that is not in it was never said.
     pub(super) overlaps: Option<tokio::time::Instant>,
+    /// When the last line of the history was read; a time that does not come while one is being read.
+    pub(super) repeated: Option<tokio::time::Instant>,
 }
 
 impl ChannelState {
@@ -88,6 +94,17 @@ impl ChannelState {
             self.powers.clear();
         }
         self.powers.insert(user, level);
+    }
+
+    /// When the server counts as having repeated all that was said before we came: `None` where what it repeated does not reach back to
+    /// what was heard.
+    pub(super) fn all_repeated(&self) -> Option<tokio::time::Instant> {
+        Some(self.overlaps?.max(self.repeated?) + REPLAYED)
+    }
+
+    /// A line of the history is being read, and that may take a while.
+    pub(super) fn reads_history(&mut self) {
+        self.repeated = Some(tokio::time::Instant::now() + READING);
     }
 
     /// Somebody speaks.

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 
 mod ircd;
+mod power;
+mod presence;
 mod recorder;
 mod whole;
 
@@ -304,108 +306,6 @@ async fn p5_a_netsplit_leaves_no_zombies() {
 }
 
 /// The power that the framework was told last.
-async fn told_power(scene: &Scene, level: i64) {
-    let last = |told: &Recorder| {
-        let events = told.events.lock();
-        events.iter().rev().find_map(|(_, event, _)| match event {
-            RemoteEvent::<IrcNetwork>::Power { level, .. } => Some(*level),
-            _ => None,
-        })
-    };
-    scene.told.until(&format!("power {level}"), |told| (last(told) == Some(level)).then_some(())).await;
-}
-
-#[tokio::test]
-async fn p7_who_loses_op_and_keeps_voice_has_the_power_of_voice() {
-    let scene = Scene::start().await;
-    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby +ov Bob Bob");
-    told_power(&scene, 50).await;
-    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby -o Bob");
-    told_power(&scene, 1).await;
-    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby -v Bob");
-    told_power(&scene, 0).await;
-}
-
-#[tokio::test]
-async fn p7_power_is_told_once_and_what_matrix_says_does_not_come_back() {
-    let scene = Scene::start().await;
-    let bob = || Whom::Remote(IrcUser::new("bob", crate::casemapping::Casemapping::Ascii));
-    let set = async |before, level| {
-        for op in scene.ops(MatrixKind::Power(vec![Power { who: bob(), before, level }])) {
-            scene.bot.deliver(&op, &IdempotencyKey([6; 16]), 1).await.unwrap();
-        }
-    };
-    set(0, 60).await;
-    scene.bob.hears(":landbridge!~landbrdge@127.0.0.1 MODE #lobby +o Bob").await;
-    set(60, 50).await;
-    set(50, 1).await;
-    scene.bob.hears(":landbridge!~landbrdge@127.0.0.1 MODE #lobby -o+v Bob Bob").await;
-    scene.caught_up().await;
-    let told = |told: &Recorder| {
-        let events = told.events.lock();
-        events.iter().filter(|(_, event, _)| matches!(event, RemoteEvent::<IrcNetwork>::Power { .. })).count()
-    };
-    assert_eq!(told(&scene.told), 0, "it came from Matrix");
-    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby +o-o+o Bob Bob Bob");
-    told_power(&scene, 50).await;
-    // Everything in force is told again whenever the bot enters; what is known is not news.
-    scene.bot.enter(&scene.lobby).await.unwrap();
-    scene.caught_up().await;
-    assert_eq!(told(&scene.told), 1);
-}
-
-#[tokio::test]
-async fn who_types_is_shown_where_tags_reach_others_and_nowhere_else() {
-    let typing = |scene: &Scene, typing| Ephemeral::<IrcNetwork> {
-        user_id: user_id!("@alice:here").to_owned(),
-        own_session: true,
-        kind: EphemeralKind::Typing { room: scene.lobby.clone(), typing },
-    };
-    let scene = Scene::over(Ircd::start_with("message-tags").await, "{}").await;
-    let alice = scene.puppet("alice").await;
-    alice.ephemeral(&typing(&scene, true)).await;
-    scene.say(&alice, "hello").await.unwrap();
-    assert_eq!(scene.ircd.count_lines("TAGMSG"), 0, "nobody enters a channel by typing");
-    assert_eq!(alice.caps(&scene.lobby).typing, Level::Full);
-    for on in [true, true, false, false] {
-        alice.ephemeral(&typing(&scene, on)).await;
-    }
-    scene.ircd.until("alice: @+typing=active TAGMSG #lobby").await;
-    scene.ircd.until("alice: @+typing=done TAGMSG #lobby").await;
-    scene.say(&alice, "that was it").await.unwrap();
-    assert_eq!(scene.ircd.count_lines("TAGMSG"), 2);
-    scene.bob.send("@+typing=active TAGMSG #lobby");
-    scene
-        .told
-        .until("typing", |told| told.ephemeral.lock().contains(&"bob types: true".to_owned()).then_some(()))
-        .await;
-
-    let scene = Scene::start().await;
-    assert_eq!(scene.bot.caps(&scene.lobby).typing, Level::Drop);
-}
-
-#[tokio::test]
-async fn who_is_away_is_so_on_both_sides() {
-    let presence = |presence, status: Option<&str>| Ephemeral::<IrcNetwork> {
-        user_id: user_id!("@alice:here").to_owned(),
-        own_session: true,
-        kind: EphemeralKind::Presence { presence, status: status.map(str::to_owned) },
-    };
-    let scene = Scene::over(Ircd::start_with("away-notify").await, "{}").await;
-    let alice = scene.puppet("alice").await;
-    alice.ephemeral(&presence(Presence::Online, None)).await;
-    alice.ephemeral(&presence(Presence::Unavailable, Some("at\nlunch"))).await;
-    alice.ephemeral(&presence(Presence::Online, None)).await;
-    scene.ircd.until("alice: AWAY :at lunch").await;
-    scene.say(&alice, "hello").await.unwrap();
-    assert_eq!(scene.ircd.count_lines("alice: AWAY"), 1, "what changes quickly is left out");
-    scene.ircd.announce("#lobby", ":Bob!~bob@127.0.0.1 AWAY :gone");
-    scene.ircd.announce("#lobby", ":alice!~alice@127.0.0.1 AWAY :not news");
-    scene.ircd.announce("#lobby", ":Bob!~bob@127.0.0.1 AWAY");
-    scene.caught_up().await;
-    assert_eq!(*scene.told.ephemeral.lock(), ["bob is Unavailable: gone", "bob is Online"]);
-}
-
 #[tokio::test]
 async fn what_is_taken_back_is_taken_back_on_both_sides() {
     let scene = Scene::over(Ircd::start_with("message-tags draft/message-redaction").await, "{}").await;
@@ -430,25 +330,6 @@ async fn what_is_taken_back_is_taken_back_on_both_sides() {
     };
     let first = scene.told.event("a redaction", redacted).await;
     assert_eq!(first, ("m2".to_owned(), Some("a slip".to_owned())), "her own came from Matrix");
-}
-
-#[tokio::test]
-async fn who_is_away_is_told_once_in_the_private_conversation() {
-    let scene = Scene::start().await;
-    let _alice = scene.puppet("alice").await;
-    for _ in 0..3 {
-        scene.ircd.tell("alice", ":irc.test 301 alice bob :at lunch");
-    }
-    scene.ircd.tell("alice", ":irc.test 301 alice bob :at dinner");
-    scene.bob.send("PRIVMSG alice :back");
-    scene.told.until("the private message", |_| (!scene.said().is_empty()).then_some(())).await;
-    let events = scene.told.events.lock();
-    let notices = events.iter().filter_map(|(_, event, _)| match event {
-        RemoteEvent::<IrcNetwork>::Notice { room, text } => Some(format!("{room:?}: {text}")),
-        _ => None,
-    });
-    let words = ["at lunch", "at dinner"].map(|words| format!("pm bob @alice:here: bob is away: {words}"));
-    assert_eq!(notices.collect::<Vec<_>>(), words);
 }
 
 #[tokio::test]
@@ -611,17 +492,4 @@ async fn aliases_and_localparts_name_rooms_and_users_of_irc() {
     let direct = network.direct_room(user_id!("@alice:here"), &bob).unwrap();
     assert_eq!(network.room_kind(&direct), RoomKind::Direct { owner: user_id!("@alice:here").to_owned(), with: bob });
     assert_eq!(network.room_alias(&direct), None);
-}
-
-#[tokio::test]
-async fn p7_who_was_given_a_rank_from_matrix_can_lose_it_on_irc() {
-    let scene = Scene::start().await;
-    let bob = Whom::Remote(IrcUser::new("bob", crate::casemapping::Casemapping::Ascii));
-    for op in scene.ops(MatrixKind::Power(vec![Power { who: bob, before: 0, level: 50 }])) {
-        scene.bot.deliver(&op, &IdempotencyKey([6; 16]), 1).await.unwrap();
-    }
-    scene.bob.hears(":landbridge!~landbrdge@127.0.0.1 MODE #lobby +o Bob").await;
-    scene.caught_up().await;
-    scene.ircd.announce("#lobby", ":x!x@x MODE #lobby -o Bob");
-    told_power(&scene, 0).await;
 }

@@ -1,8 +1,10 @@
 //! What the bot hears people say.
 
+use std::sync::Arc;
+
 use landbridge::{
     Millis,
-    network::{Body, Dedupe, IdempotencyKey, Ingested, RemoteEvent, host::Closed},
+    network::{Body, Dedupe, IdempotencyKey, Ingested, Receipt, RemoteEvent, host::Closed},
     rich_text::RichText,
 };
 use ruma::UserId;
@@ -15,7 +17,7 @@ use crate::{
         ids::{IrcRoom, IrcUser},
     },
     message::{Channel, Message, Nick, Source},
-    network::{IrcNetwork, session::IrcSession},
+    network::{IrcNetwork, session::IrcSession, shared::ChannelState},
     session::{Command, Event, Incoming, MessageKind, Recipient},
 };
 
@@ -30,7 +32,10 @@ impl IrcSession {
         };
         let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
         if event.meta.in_history {
-            return self.hear_history(room, event, incoming).await;
+            self.shared.with_channel(channel.as_str(), ChannelState::reads_history);
+            let heard = self.hear_history(room, event, incoming).await;
+            self.shared.with_channel(channel.as_str(), |state| state.repeated = Some(Instant::now()));
+            return heard;
         }
         let puppet_of = self.shared.own.lock().owner(&incoming.from);
         if incoming.own || puppet_of.is_some() || incoming.from.is_server() {
@@ -72,11 +77,18 @@ impl IrcSession {
             return self.ingest_message(room, event, incoming).await;
         }
         let message = self.message(room.clone(), event, incoming);
-        let ingested = self.shared.host.ingest(&self.id, message, Dedupe::Id(id)).await?;
-        if let (Ingested::Duplicate, IrcRoom::Channel(name)) = (ingested, &room) {
-            self.shared.with_channel(name, |state| state.overlaps = Some(Instant::now()));
-            self.shared.heard.look_again();
-        }
+        let receipt = self.shared.host.offer(&self.id, message, Dedupe::Id(id)).await?;
+        // Histories are long: what became of a line is noted while the next ones are read.
+        let shared = Arc::clone(&self.shared);
+        let noted = tokio::spawn(async move {
+            let ingested = receipt.await;
+            if let (Ok(Ingested::Duplicate), IrcRoom::Channel(name)) = (&ingested, &room) {
+                shared.with_channel(name, |state| state.overlaps = Some(Instant::now()));
+                shared.heard.look_again();
+            }
+            ingested
+        });
+        *self.told.lock() = Some(Receipt::new(async move { noted.await.unwrap_or(Err(Closed)) }));
         Ok(())
     }
 

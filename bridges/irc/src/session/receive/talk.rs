@@ -2,7 +2,7 @@
 //!
 //! [echo-message]: https://ircv3.net/specs/extensions/echo-message
 
-use super::super::{EventKind, Incoming, MessageKind, Recipient, Session, batch::Context, confirm::Echo};
+use super::super::{EventKind, Incoming, MessageKind, Recipient, Role, Session, batch::Context, confirm::Echo};
 use crate::message::{Channel, Message, Nick, ServerTime};
 
 impl Session {
@@ -19,6 +19,10 @@ impl Session {
             return;
         }
         let Some(to) = self.recipient(target) else { return };
+        // What others say in a channel is the bot's to hear, and each of a thousand puppets there hears it too.
+        if self.identity.role == Role::Puppet && to != Recipient::Me && !own {
+            return;
+        }
         let (kind, text) = classify(message);
         let incoming = Incoming { from: from.clone(), to, kind, text: text.to_owned(), own };
         self.tell(message, context, EventKind::Message(incoming));
