@@ -42,6 +42,8 @@ async fn kill_at_every_step_with_the_store_on_postgres() {
 pub(crate) enum Kill {
     /// When it passes a step for the second time.
     At(&'static str),
+    /// When it passes a step for so many times.
+    AtPass(&'static str, u64),
     /// After a time.
     After(Duration),
 }
@@ -126,9 +128,10 @@ async fn survives(on: On, with: With, plan: Vec<Kill>) {
 /// Starts the process anew so that it dies as planned, and waits for its death; then starts it to live.
 pub(crate) async fn die_and_return(d: &mut impl Mortal, kill: Kill) {
     match kill {
-        Kill::At(point) => {
+        Kill::At(point) => Box::pin(die_and_return(d, Kill::AtPass(point, 2))).await,
+        Kill::AtPass(point, pass) => {
             d.bridge().kill();
-            d.bridge().start_again(&[("LANDBRIDGE_KILL_POINT", &format!("{point}:2"))]);
+            d.bridge().start_again(&[("LANDBRIDGE_KILL_POINT", &format!("{point}:{pass}"))]);
             let ended = tokio::time::timeout(PATIENCE, d.bridge().process().end()).await;
             let status = ended.unwrap_or_else(|_| panic!("{point} is never passed"));
             assert!(Process::was_killed(status), "it died at {point}, not otherwise: {status}");

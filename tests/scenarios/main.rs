@@ -11,6 +11,7 @@ mod foreign_bridges;
 mod homeserver;
 mod homeserver_kill;
 mod js_sdk;
+mod kill_bursts;
 mod kills;
 mod messages;
 mod people;

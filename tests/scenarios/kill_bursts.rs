@@ -1,0 +1,109 @@
+//! SIGKILL in the midst of bursts of several people at once: much is under way then, in both directions, and all of it must be found
+//! out about. Nothing is lost, nothing is doubled, and everybody is heard in the order of the room.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use landbridge_tests::{Deployment, IrcUser, On, Over, Room, With};
+
+use crate::{
+    everywhere::LOBBY,
+    kills::{Kill, die_and_return, same},
+};
+
+/// How many lines a burst has.
+const BURST: usize = 15;
+/// The steps at which much is under way, and at which pass the process dies there.
+const PLAN: [(&str, u64); 9] = [
+    ("remote.claimed", 3),
+    ("remote.delivered", 5),
+    ("remote.delivered", 20),
+    ("remote.committed", 2),
+    ("convert.committed", 3),
+    ("matrix.started", 12),
+    ("matrix.delivered", 9),
+    ("matrix.delivered", 30),
+    ("matrix.committed", 2),
+];
+
+#[tokio::test]
+async fn kill_in_the_midst_of_bursts() {
+    let mut d = Deployment::start(On::Embedded, Over::Inspircd, With::Sqlite, &[LOBBY]).await;
+    let bob = d.irc_in(LOBBY, "bob").await;
+    bob.sends("OPER", &["admin", "admin"]);
+    bob.sees_line("381, an operator", |line| line.command == "381").await;
+    bob.sends("SAMODE", &[LOBBY, "+H", "1000:1h"]);
+    bob.sees_line("the mode", |line| line.command == "MODE" && line.params.get(1).is_some_and(|m| m == "+H")).await;
+    let people = [d.matrix("alice").await, d.matrix("carol").await, d.matrix("dave").await];
+    let mut rooms = Vec::new();
+    for person in &people {
+        let room = d.join(person, LOBBY).await;
+        room.says("hello").await;
+        bob.sees_line("hello", |line| line.params.get(1).is_some_and(|text| text == "hello")).await;
+        rooms.push(room);
+    }
+    let [alice, carol, dave] = rooms.as_slice() else { panic!("three people") };
+
+    let enough = AtomicBool::new(false);
+    let plan = PLAN.into_iter().map(|(point, pass)| Kill::AtPass(point, pass)).chain(Kill::randomly(8, 4));
+    let murder = async {
+        for kill in plan {
+            Box::pin(die_and_return(&mut d, kill)).await;
+        }
+        enough.store(true, Ordering::Relaxed);
+    };
+    let ((), from_irc, mut by_alice, mut by_carol, mut by_dave) = tokio::join!(
+        murder,
+        bursts_on_irc(&bob, &enough),
+        bursts_on_matrix(alice, "alice", &enough),
+        bursts_on_matrix(carol, "carol", &enough),
+        bursts_on_matrix(dave, "dave", &enough),
+    );
+    alice.says("the end").await;
+    bob.sees_line("the end", |line| line.params.get(1).is_some_and(|text| text == "the end")).await;
+    bob.says(LOBBY, "the end of IRC");
+    alice.sees(&d.ghost("bob"), "the end of IRC").await;
+
+    let known = |text: &String| text.starts_with("burst");
+    let ghost = d.ghost("bob");
+    let timeline = alice.heard();
+    let (on_matrix, in_the_room): (Vec<_>, Vec<_>) = timeline.into_iter().partition(|(who, _)| *who == ghost);
+    let texts =
+        |heard: Vec<(String, String)>| heard.into_iter().map(|(_, text)| text).filter(known).collect::<Vec<_>>();
+    same("IRC → Matrix", &from_irc, &texts(on_matrix));
+    let in_the_room = texts(in_the_room);
+    same("Matrix → IRC, in the order of the room", &in_the_room, &texts(bob.heard(LOBBY)));
+    by_alice.append(&mut by_carol);
+    by_alice.append(&mut by_dave);
+    assert_eq!(in_the_room.len(), by_alice.len(), "everything that was said is in the room");
+    println!("{} lines from IRC and {} events from Matrix crossed once, in order", from_irc.len(), in_the_room.len());
+}
+
+async fn bursts_on_irc(bob: &IrcUser, enough: &AtomicBool) -> Vec<String> {
+    let mut said = Vec::new();
+    while !enough.load(Ordering::Relaxed) {
+        for _ in 0..BURST {
+            let line = format!("burst from IRC {}", said.len());
+            bob.says(LOBBY, &line);
+            said.push(line);
+        }
+        // The channel's history is bounded: what is said while the process is dead must be in there when it comes back.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    said
+}
+
+async fn bursts_on_matrix(room: &Room<'_>, who: &str, enough: &AtomicBool) -> Vec<String> {
+    let mut said = Vec::new();
+    while !enough.load(Ordering::Relaxed) {
+        for _ in 0..BURST {
+            let text = format!("burst from {who} {}", said.len());
+            room.says(&text).await;
+            said.push(text);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    said
+}
