@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use landbridge_tests::{Deployment, IrcUser, On, Over, Room, With};
+use landbridge_tests::{Deployment, IrcUser, On, Over, Room, With, http};
+use serde_json::{Value, json};
 
 use crate::{
     everywhere::LOBBY,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// How many lines a burst has.
-const BURST: usize = 15;
+const BURST: usize = 10;
 /// The steps at which much is under way, and at which pass the process dies there.
 const PLAN: [(&str, u64); 9] = [
     ("remote.claimed", 3),
@@ -47,7 +48,8 @@ async fn kill_in_the_midst_of_bursts() {
     let [alice, carol, dave] = rooms.as_slice() else { panic!("three people") };
 
     let enough = AtomicBool::new(false);
-    let plan = PLAN.into_iter().map(|(point, pass)| Kill::AtPass(point, pass)).chain(Kill::randomly(8, 4));
+    let later = (0..6).map(|n| Kill::After(Duration::from_millis(1500 + 400 * n)));
+    let plan = PLAN.into_iter().map(|(point, pass)| Kill::AtPass(point, pass)).chain(later);
     let murder = async {
         for kill in plan {
             Box::pin(die_and_return(&mut d, kill)).await;
@@ -68,8 +70,11 @@ async fn kill_in_the_midst_of_bursts() {
 
     let known = |text: &String| text.starts_with("burst");
     let ghost = d.ghost("bob");
-    let timeline = alice.heard();
-    let (on_matrix, in_the_room): (Vec<_>, Vec<_>) = timeline.into_iter().partition(|(who, _)| *who == ghost);
+    // A client that syncs is shown the end of a burst only.
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let past = everything_said(&d, &d.alias(LOBBY)).await;
+    let timeline = past.iter().map(|event| (text(&event["sender"]), text(&event["content"]["body"])));
+    let (on_matrix, in_the_room): (Vec<_>, Vec<_>) = timeline.partition(|(who, _)| *who == ghost);
     let texts =
         |heard: Vec<(String, String)>| heard.into_iter().map(|(_, text)| text).filter(known).collect::<Vec<_>>();
     same("IRC → Matrix", &from_irc, &texts(on_matrix));
@@ -81,6 +86,32 @@ async fn kill_in_the_midst_of_bursts() {
     println!("{} lines from IRC and {} events from Matrix crossed once, in order", from_irc.len(), in_the_room.len());
 }
 
+/// All messages of a room, oldest first, as somebody new pages through them.
+async fn everything_said(d: &Deployment, alias: &str) -> Vec<Value> {
+    let (http, base) = (http(), format!("{}_matrix/client/v3", d.url()));
+    let account = json!({ "username": "reader", "password": "a long password", "auth": { "type": "m.login.dummy" } });
+    let reader: Value = ask(http.post(format!("{base}/register")).json(&account)).await;
+    let token = reader["access_token"].as_str().expect("a token");
+    let join = http.post(format!("{base}/join/{}", alias.replace('#', "%23"))).bearer_auth(token).json(&json!({}));
+    let room = ask(join).await["room_id"].as_str().expect("a room").to_owned();
+    let (mut said, mut from) = (Vec::new(), String::new());
+    loop {
+        let page = http.get(format!("{base}/rooms/{room}/messages?dir=f&limit=500{from}")).bearer_auth(token);
+        let mut page: Value = ask(page).await;
+        let chunk = page["chunk"].take();
+        let events = chunk.as_array().expect("events");
+        said.extend(events.iter().filter(|event| event["type"] == "m.room.message").cloned());
+        match page["end"].as_str() {
+            Some(end) if !events.is_empty() => from = format!("&from={end}"),
+            _ => return said,
+        }
+    }
+}
+
+async fn ask(request: reqwest::RequestBuilder) -> Value {
+    request.send().await.expect("an answer").json().await.expect("JSON")
+}
+
 async fn bursts_on_irc(bob: &IrcUser, enough: &AtomicBool) -> Vec<String> {
     let mut said = Vec::new();
     while !enough.load(Ordering::Relaxed) {
@@ -90,7 +121,7 @@ async fn bursts_on_irc(bob: &IrcUser, enough: &AtomicBool) -> Vec<String> {
             said.push(line);
         }
         // The channel's history is bounded: what is said while the process is dead must be in there when it comes back.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     said
 }
@@ -103,7 +134,7 @@ async fn bursts_on_matrix(room: &Room<'_>, who: &str, enough: &AtomicBool) -> Ve
             room.says(&text).await;
             said.push(text);
         }
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
     }
     said
 }
