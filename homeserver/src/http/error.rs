@@ -41,6 +41,10 @@ impl From<MatrixError> for ApiError {
 /// Nothing was written; the client may try again.
 fn unavailable(error: &dyn std::fmt::Display) -> ApiError {
     tracing::error!(%error, "the store failed");
+    try_again()
+}
+
+fn try_again() -> ApiError {
     ApiError(MatrixError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Unknown,
@@ -68,9 +72,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => full(),
-            StoreError::Conflict | StoreError::Superseded | StoreError::Failed(_) | StoreError::Closed => {
-                unavailable(&error)
-            }
+            // What it stands on failed, and that was said there.
+            StoreError::Superseded => try_again(),
+            StoreError::Conflict | StoreError::Failed(_) | StoreError::Closed => unavailable(&error),
         }
     }
 }

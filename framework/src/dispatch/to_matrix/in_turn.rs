@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use landbridge_axum_ruma::{Turn, Turns};
-use ruma::{OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 use serde_json::Value as Json;
 
 use super::{Place, Said, ToMatrix};
@@ -28,7 +28,7 @@ struct Plain {
 /// What became of a plain message.
 enum Landed {
     /// It is in the room.
-    Said(Said),
+    Said(OwnedEventId),
     /// It came back to us before its answer: its row is closed.
     Echoed,
     /// It was refused, or one before it was: it is worked alone.
@@ -54,7 +54,7 @@ impl<N: Network> ToMatrix<N> {
         let mut done = 0;
         for plain in &plain {
             match flights.next().await {
-                Some(Landed::Said(said)) => change.merge(self.closing(&plain.row, said)),
+                Some(Landed::Said(event_id)) => change.merge(self.closing(&plain.row, Said::event(event_id))),
                 Some(Landed::Echoed) => {}
                 Some(Landed::No) | None => break,
             }
@@ -112,7 +112,7 @@ impl<N: Network> ToMatrix<N> {
             sent = self.send(as_user, "m.room.message", content, &place, *at) => match sent {
                 Ok(event_id) => {
                     self.parts.kill.pass("matrix.delivered").await;
-                    Landed::Said(Said::event(event_id))
+                    Landed::Said(event_id)
                 }
                 Err(error) => {
                     tracing::debug!(seq = row.seq, %error, "not sent in its turn");
