@@ -98,6 +98,9 @@ impl<N: Network> ToRemote<N> {
                     held.claimed = rows.iter().take_while(|row| row.claimed && row.fresh).count();
                 }
                 held.rows.extend(rows);
+                if held.claimed > 0 {
+                    self.parts.kill.pass("remote.claimed").await;
+                }
             }
             Next::Load { after, left } => {
                 let way = Direction::ToRemote;

@@ -205,6 +205,7 @@ impl<N: Network> ToRemote<N> {
             Some(landed) => landed,
             None => self.ask_together(session, (op, key), held).await,
         };
+        tracing::debug!(lane = row.lane, seq = row.seq, ?landed, "what may have been said was looked for");
         match landed {
             Landed::Yes { id } => Err(End::Delivered(id)),
             Landed::No => Ok(()),
@@ -227,6 +228,7 @@ impl<N: Network> ToRemote<N> {
         (op, key): (&RemoteOp<N>, &IdempotencyKey),
         held: &mut Held<N>,
     ) -> Landed<N::Message> {
+        tracing::debug!(key = %key, "asking whether it was said");
         let mut others = Vec::new();
         for row in held.rows.iter().skip(1).take_while(|row| in_doubt(row)) {
             let (Some(id), Some((op, key))) = (session_id(&row.session), ready::<N>(row)) else { continue };
