@@ -32,8 +32,10 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let size =
         |name: &str| wanted.iter().find_map(|argument| argument.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
-    let parts: Vec<&String> = wanted.iter().filter(|argument| !argument.contains('=')).collect();
-    let wants = |name: &str| parts.is_empty() || parts.iter().any(|part| *part == name);
+    let is_size = |name: &str| ["burst", "puppets"].contains(&name);
+    let parts: Vec<&str> =
+        wanted.iter().filter_map(|argument| argument.split('=').next()).filter(|name| !is_size(name)).collect();
+    let wants = |name: &str| parts.is_empty() || parts.contains(&name);
     let of_bridge = bridge::Size { burst: size("burst").unwrap_or(5_000), puppets: size("puppets").unwrap_or(200) };
     // `cargo test --benches` and `cargo nextest` run this too: then there is nothing to measure.
     if (cfg!(debug_assertions) && std::env::var_os("LANDBRIDGE_BENCH_DEBUG").is_none())
@@ -50,9 +52,8 @@ fn main() {
         if wants("crowd") {
             scale::crowd(&mut report).await;
         }
-        let counted = wanted.iter().find_map(|argument| argument.strip_prefix("million=")?.parse().ok());
-        if let Some(events) = counted.or_else(|| wants("million").then_some(scale::MILLION)) {
-            scale::million(&mut report, events).await;
+        if wants("million") {
+            scale::million(&mut report, size("million").unwrap_or(scale::MILLION)).await;
         }
         if wants("active") {
             scale::active(&mut report).await;

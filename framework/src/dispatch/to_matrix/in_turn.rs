@@ -86,6 +86,10 @@ impl<N: Network> ToMatrix<N> {
         let Saying::Op(MatrixOp { sender, kind: MatrixOpKind::Send { body, reply_to: None, .. }, at }) = saying else {
             return None;
         };
+        // A file may still have to be fetched, which may take long.
+        if !body.media.is_empty() {
+            return None;
+        }
         let room_id = RoomId::parse(&row.room_id).ok()?;
         if self.parts.mappings.is_moving(&room_id) || self.parts.mappings.moved(&room_id).is_some() {
             return None;
