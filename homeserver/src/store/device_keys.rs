@@ -237,7 +237,8 @@ pub(crate) fn delete_of_service(id: &str, pos: i64, number: i64) -> Statement {
     )
 }
 
-/// The messages of a device with `after < pos <= until`, oldest first, with their positions.
+/// The messages of a device with `after < pos <= until`, oldest first, with their positions. Where there are more than `limit`, they
+/// end behind the position of the last within it: what shares a position comes together.
 pub(crate) async fn to_device_between(
     db: &Db,
     user_id: &str,
@@ -248,9 +249,16 @@ pub(crate) async fn to_device_between(
 ) -> Result<Vec<(i64, String)>, SqlError> {
     let rows = db
         .fetch_all(
-            "SELECT pos, body FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos > $3 AND pos <= $4 \
-             ORDER BY pos, number LIMIT $5",
-            &[Value::from(user_id), Value::from(device_id), Value::from(after), Value::from(until), Value::from(limit)],
+            "SELECT pos, body FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos > $3 AND pos <= COALESCE((\
+             SELECT pos FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos > $3 AND pos <= $4 \
+             ORDER BY pos, number LIMIT 1 OFFSET $5), $4) ORDER BY pos, number",
+            &[
+                Value::from(user_id),
+                Value::from(device_id),
+                Value::from(after),
+                Value::from(until),
+                Value::from(limit - 1),
+            ],
         )
         .await?;
     rows.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()

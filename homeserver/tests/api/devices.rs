@@ -96,6 +96,25 @@ async fn messages_to_a_device_come_until_they_are_seen() {
 }
 
 #[tokio::test]
+async fn messages_of_one_request_come_together() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let since = bob.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+    for number in 0..99 {
+        let body = json!({ "messages": { &bob.user_id: { "*": { "n": number } } } });
+        alice.put(&format!("sendToDevice/x.n/{number}"), body).await.ok();
+    }
+    let device = device_of(&bob).await;
+    let body = json!({ "messages": { &bob.user_id: { "*": { "n": 99 }, (device): { "n": 100 } } } });
+    alice.put("sendToDevice/x.n/99", body).await.ok();
+    alice.put("sendToDevice/x.n/100", json!({ "messages": { &bob.user_id: { "*": { "n": 101 } } } })).await.ok();
+    let first = bob.syncs(Some(&since), "").await;
+    assert_eq!(first["to_device"]["events"].as_array().unwrap().len(), 101);
+    let next = bob.syncs(Some(first["next_batch"].as_str().unwrap()), "").await;
+    assert_eq!(next["to_device"]["events"][0]["content"], json!({ "n": 101 }));
+}
+
+#[tokio::test]
 async fn many_messages_to_a_device_come_in_parts() {
     let server = Server::start().await;
     let bob = server.person("bob").await;
