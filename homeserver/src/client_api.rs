@@ -6,6 +6,7 @@ mod account;
 mod account_data;
 mod appservice;
 mod capabilities;
+mod dehydrated;
 mod devices;
 mod directory;
 mod ephemeral;
@@ -59,6 +60,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         account_data::routes,
         appservice::routes,
         capabilities::routes,
+        dehydrated::routes,
         devices::routes,
         directory::routes,
         ephemeral::routes,

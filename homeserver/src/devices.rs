@@ -1,6 +1,7 @@
 //! Devices of users: access tokens, encryption keys, messages between devices.
 
 mod backups;
+mod dehydrated;
 mod keys;
 pub(crate) mod signatures;
 mod to_device;
@@ -15,6 +16,7 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use self::token::{TokenHash, hash_token, new_device_id, new_token};
 pub use self::{
     backups::{Backup, BackupSession, Backups, Which},
+    dehydrated::NewDehydrated,
     keys::{Keys, MAX_KEYS_PER_UPLOAD},
     to_device::{MAX_TO_DEVICE_RECIPIENTS, Message, TO_DEVICE_PER_SYNC, ToDevice},
 };

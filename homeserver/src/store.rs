@@ -6,6 +6,7 @@ pub(crate) mod aliases;
 pub(crate) mod appservices;
 pub(crate) mod backups;
 pub(crate) mod cache;
+pub(crate) mod dehydrated;
 pub(crate) mod device_keys;
 pub(crate) mod devices;
 pub(crate) mod directory;

@@ -78,7 +78,7 @@ async fn update(
         return Err(MatrixError::invalid_param("The device id is not allowed").into());
     }
     if caller.appservice.is_some() {
-        may_be_called(&keys, &caller.user_id, &body.device_id).await?;
+        may_be_called(&devices, &keys, &caller.user_id, &body.device_id).await?;
         let new = devices.create(&caller.user_id, &body.device_id, name).await?;
         let status = if new { StatusCode::CREATED } else { StatusCode::OK };
         return Ok((status, empty()).into_response());

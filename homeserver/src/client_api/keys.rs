@@ -14,6 +14,7 @@ use ruma::{
         upload_keys::v3 as upload_keys, upload_signatures::v3 as upload_signatures,
         upload_signing_keys::v3 as upload_signing_keys,
     },
+    encryption::DeviceKeys,
     serde::Raw,
 };
 use serde_json::{Map, Value, json};
@@ -58,11 +59,20 @@ fn value<T>(raw: &Raw<T>) -> ApiResult<Value> {
     Ok(serde_json::from_str(text).map_err(|_| MatrixError::bad_json("Not a key"))?)
 }
 
-fn by_id<K: ToString, T>(keys: &BTreeMap<K, Raw<T>>) -> ApiResult<Vec<(String, String)>> {
+pub(super) fn by_id<K: ToString, T>(keys: &BTreeMap<K, Raw<T>>) -> ApiResult<Vec<(String, String)>> {
     if keys.len() > MAX_KEYS_PER_UPLOAD {
         return Err(MatrixError::invalid_param("Too many keys").into());
     }
     keys.iter().map(|(id, key)| Ok((id.to_string(), value(key)?.to_string()))).collect()
+}
+
+/// Device keys, which must be those of this device, as JSON.
+pub(super) fn keys_of(device_keys: &Raw<DeviceKeys>, user_id: &UserId, device_id: &DeviceId) -> ApiResult<String> {
+    let keys = value(device_keys)?;
+    if keys["user_id"] != user_id.as_str() || keys["device_id"] != device_id.as_str() {
+        return Err(MatrixError::invalid_param("The keys are not those of this device").into());
+    }
+    Ok(keys.to_string())
 }
 
 /// `POST /_matrix/client/v3/keys/upload`
@@ -71,16 +81,7 @@ async fn upload(
     Authed { caller, body }: Authed<upload_keys::Request>,
 ) -> ApiResult<Json<Value>> {
     let device_id = caller.device()?;
-    let device_keys = match &body.device_keys {
-        None => None,
-        Some(device_keys) => {
-            let keys = value(device_keys)?;
-            if keys["user_id"] != caller.user_id.as_str() || keys["device_id"] != device_id.as_str() {
-                return Err(MatrixError::invalid_param("The keys are not those of this device").into());
-            }
-            Some(keys.to_string())
-        }
-    };
+    let device_keys = body.device_keys.as_ref().map(|keys| keys_of(keys, &caller.user_id, device_id)).transpose()?;
     let (one_time, fallback) = (by_id(&body.one_time_keys)?, by_id(&body.fallback_keys)?);
     keys.upload(&caller.user_id, device_id, device_keys.as_deref(), &one_time, &fallback).await?;
     let counts = keys.one_time_counts(&caller.user_id, device_id).await?;
@@ -238,10 +239,27 @@ async fn upload_cross_signing(
 ///
 /// # Errors
 /// `M_FORBIDDEN`.
-pub(super) async fn may_be_called(keys: &Keys, user_id: &UserId, device_id: &DeviceId) -> ApiResult<()> {
+pub(super) async fn is_no_key(keys: &Keys, user_id: &UserId, device_id: &DeviceId) -> ApiResult<()> {
     let known = parsed(keys.cross_signing_of(user_id).await?);
     if known.values().any(|key| public_key(key).is_some_and(|(_, key)| key == device_id.as_str())) {
         return Err(MatrixError::forbidden("A cross-signing key is called so").into());
+    }
+    Ok(())
+}
+
+/// A device that somebody logs in on is called like no cross-signing key, and is not the one that nobody is logged in on.
+///
+/// # Errors
+/// `M_FORBIDDEN`.
+pub(super) async fn may_be_called(
+    devices: &Devices,
+    keys: &Keys,
+    user_id: &UserId,
+    device_id: &DeviceId,
+) -> ApiResult<()> {
+    is_no_key(keys, user_id, device_id).await?;
+    if devices.dehydrated(user_id).await?.is_some_and(|(known, _)| known == device_id) {
+        return Err(MatrixError::forbidden("The dehydrated device is called so").into());
     }
     Ok(())
 }

@@ -196,7 +196,7 @@ impl Entrance {
             guest: false,
         };
         if let Some(device_id) = entry.device_id {
-            may_be_called(&self.keys, user_id, device_id).await?;
+            may_be_called(&self.devices, &self.keys, user_id, device_id).await?;
         }
         let (session, tokens) = self.devices.log_in(user_id, entry).await?;
         let mut body = entered(&session, &tokens, self.config.access_token_lifetime);

@@ -32,6 +32,7 @@ async fn versions(State(config): State<Arc<ApiConfig>>) -> Json<Value> {
         "fi.mau.msc2659.stable": true,
         "org.matrix.msc3916.stable": true,
         "org.matrix.msc3202": true,
+        "org.matrix.msc3814": true,
         "org.matrix.simplified_msc3575": true,
         "uk.half-shot.msc2666.query_mutual_rooms.stable": true,
     });

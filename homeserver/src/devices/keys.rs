@@ -8,7 +8,7 @@ use landbridge_sql::SqlError;
 use ruma::{DeviceId, UserId};
 
 use super::DeviceError;
-use crate::store::{device_keys as table, local::Local};
+use crate::store::{device_keys as table, local::Local, statement::Statement};
 
 /// How many one-time keys one upload may hold.
 pub const MAX_KEYS_PER_UPLOAD: usize = 1000;
@@ -36,17 +36,7 @@ impl Keys {
         one_time: &[(String, String)],
         fallback: &[(String, String)],
     ) -> Result<(), DeviceError> {
-        let (user, device) = (user_id.as_str(), device_id.as_str());
-        let mut statements = Vec::new();
-        if let Some(keys) = device_keys {
-            statements.push(table::put_device_keys(user, device, keys));
-            statements.push(table::changed(user));
-        }
-        statements.extend(one_time.iter().map(|(id, body)| table::put_one_time_key(user, device, id, body)));
-        statements.extend(fallback.iter().map(|(id, body)| table::put_fallback_key(user, device, id, body)));
-        if !one_time.is_empty() || !fallback.is_empty() {
-            statements.push(table::count_changed(user, device));
-        }
+        let statements = stored(user_id, device_id, device_keys, one_time, fallback);
         if !statements.is_empty() {
             self.local.write(statements).await?;
         }
@@ -139,4 +129,26 @@ impl Keys {
     pub async fn changed_between(&self, after: i64, until: i64) -> Result<Vec<String>, SqlError> {
         table::changed_between(self.local.db(), after, until).await
     }
+}
+
+/// What stores the keys that a device uploads.
+pub(super) fn stored(
+    user_id: &UserId,
+    device_id: &DeviceId,
+    device_keys: Option<&str>,
+    one_time: &[(String, String)],
+    fallback: &[(String, String)],
+) -> Vec<Statement> {
+    let (user, device) = (user_id.as_str(), device_id.as_str());
+    let mut statements = Vec::new();
+    if let Some(keys) = device_keys {
+        statements.push(table::put_device_keys(user, device, keys));
+        statements.push(table::changed(user));
+    }
+    statements.extend(one_time.iter().map(|(id, body)| table::put_one_time_key(user, device, id, body)));
+    statements.extend(fallback.iter().map(|(id, body)| table::put_fallback_key(user, device, id, body)));
+    if !one_time.is_empty() || !fallback.is_empty() {
+        statements.push(table::count_changed(user, device));
+    }
+    statements
 }

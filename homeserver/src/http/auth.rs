@@ -159,9 +159,10 @@ impl Auth {
         if method == Method::GET || self.users.standing(&caller.user_id) != Standing::Suspended {
             return Ok(());
         }
-        const ALLOWED: [&str; 17] = [
+        const ALLOWED: [&str; 18] = [
             "/account/",
             "/account_data/",
+            "/dehydrated_device",
             "/delete_devices",
             "/devices/",
             "/filter",

@@ -111,6 +111,7 @@ pub(crate) fn delete(user_id: &str, device_id: &str) -> Vec<Statement> {
     statements.extend([
         super::pushers::drop_of_device(user_id, device_id),
         super::grants::drop_logins_of(user_id, device_id),
+        super::dehydrated::forget(user_id, device_id),
         statement!("DELETE FROM device_keys WHERE user_id = $1 AND device_id = $2", user_id, device_id),
         statement!("DELETE FROM one_time_key WHERE user_id = $1 AND device_id = $2", user_id, device_id),
         statement!("DELETE FROM fallback_key WHERE user_id = $1 AND device_id = $2", user_id, device_id),

@@ -27,4 +27,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(31, "0031_paused"),
     step!(32, "0032_login_tokens"),
     step!(33, "0033_search_forgets"),
+    step!(34, "0034_dehydrated"),
 ];

@@ -13,6 +13,7 @@ mod accounts;
 mod admin;
 mod appservices;
 mod bad_input;
+mod dehydrated;
 mod devices;
 mod dialects;
 mod entry;

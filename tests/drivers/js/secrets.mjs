@@ -45,6 +45,11 @@ async function register(name, secrets = {}) {
     return enter(await nobody.registerRequest({ username: name, password: password(name), auth: { type: "m.login.dummy" } }), secrets);
 }
 
+async function logsIn(name) {
+    const nobody = sdk.createClient({ baseUrl });
+    return nobody.loginRequest({ type: "m.login.password", identifier: { type: "m.id.user", user: name }, password: password(name) });
+}
+
 /** Waits for a message and gives its event, decrypted. */
 async function hears(client, roomId, body) {
     return until(`${client.getUserId()} reads ${JSON.stringify(body)}`, () => {
@@ -106,9 +111,7 @@ async function story() {
         ).json();
         return count >= 2;
     });
-    const nobody = sdk.createClient({ baseUrl });
-    const login = await nobody.loginRequest({ type: "m.login.password", identifier: { type: "m.id.user", user: "bob" }, password: password("bob") });
-    const second = await enter(login, secrets);
+    const second = await enter(await logsIn("bob"), secrets);
     const crypto = second.getCrypto();
     await until("it knows who bob is", () => crypto.userHasCrossSigningKeys(bob.getUserId(), true));
     await crypto.bootstrapCrossSigning({});
@@ -130,7 +133,21 @@ async function story() {
     await until("alice knows", async () => (await alice.getCrypto().getUserDeviceInfo([bob.getUserId()])).get(bob.getUserId())?.size === 1);
     await alice.sendTextMessage(roomId, "to one of you");
     await hears(bob, roomId, "to one of you");
-    for (const client of [alice, bob]) client.stopClient();
+
+    // While bob is logged in nowhere, his dehydrated device hears the keys of what is said, and his next device reads it.
+    await bob.getCrypto().startDehydration();
+    await bob.logout(true);
+    await until("alice knows the dehydrated device alone", async () => {
+        const devices = (await alice.getCrypto().getUserDeviceInfo([bob.getUserId()])).get(bob.getUserId());
+        return devices?.size === 1 && [...devices.values()][0].dehydrated;
+    });
+    await alice.sendTextMessage(roomId, "while you were away");
+    const third = await enter(await logsIn("bob"), secrets);
+    await until("it knows who bob is", () => third.getCrypto().userHasCrossSigningKeys(bob.getUserId(), true));
+    await third.getCrypto().bootstrapCrossSigning({});
+    await third.getCrypto().startDehydration();
+    await hears(third, roomId, "while you were away");
+    for (const client of [alice, third]) client.stopClient();
 }
 
 await story();
