@@ -5,6 +5,7 @@
 
 mod access;
 mod files;
+mod moderation;
 mod notices;
 mod rooms;
 mod services;
@@ -19,7 +20,7 @@ use crate::http::ApiState;
 
 /// Every endpoint for operators.
 pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    [users::routes, rooms::routes, notices::routes, tokens::routes, services::routes, files::routes]
+    [users::routes, moderation::routes, rooms::routes, notices::routes, tokens::routes, services::routes, files::routes]
         .into_iter()
         .fold(router, |router, routes| routes(router))
 }

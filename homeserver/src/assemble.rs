@@ -111,6 +111,7 @@ pub(crate) fn api(
         config: Arc::new(ApiConfig {
             server_name: config.server_name.clone(),
             public_url: config.public_url.clone(),
+            support: config.support.clone(),
             registering: config.registering,
             guests: config.guests,
             bridge_extensions: config.bridge_extensions,

@@ -37,6 +37,7 @@ mod shown;
 mod sliding_sync;
 mod spaces;
 mod state;
+mod support;
 mod sync;
 mod thirdparty;
 mod threepid;
@@ -49,7 +50,10 @@ mod voip;
 use axum::Router;
 
 pub(crate) use self::account::free_name;
-pub use self::voip::Turn;
+pub use self::{
+    support::{Contact, Support},
+    voip::Turn,
+};
 
 use crate::http::ApiState;
 
@@ -88,6 +92,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         sliding_sync::routes,
         spaces::routes,
         state::routes,
+        support::routes,
         sync::routes,
         thirdparty::routes,
         threepid::routes,

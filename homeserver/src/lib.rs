@@ -33,7 +33,7 @@ pub use landbridge_outward as outward;
 
 pub use crate::{
     admin::{OPERATOR_TOKEN_FILE, OperatorError, Role},
-    client_api::Turn,
+    client_api::{Contact, Support, Turn},
 };
 use crate::{
     clock::Clock,
@@ -59,6 +59,8 @@ pub struct Config {
     pub database: Option<String>,
     /// Where clients reach the server, for `.well-known`; `None` hides that document.
     pub public_url: Option<String>,
+    /// Whom to ask about the server, for `.well-known`; `None` hides that document.
+    pub support: Option<Support>,
     /// Who may register.
     pub registering: Registering,
     /// Whether guests are admitted, who register without anything.
@@ -98,6 +100,7 @@ impl Config {
             data_dir: data_dir.into(),
             database: None,
             public_url: None,
+            support: None,
             registering: Registering::Open,
             guests: false,
             bridge_extensions: false,

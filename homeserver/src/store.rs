@@ -21,6 +21,7 @@ pub(crate) mod memberships;
 mod migrations;
 mod nodes;
 pub(crate) mod notices;
+pub(crate) mod profile_fields;
 mod purge;
 pub(crate) mod pushers;
 pub(crate) mod receipts;

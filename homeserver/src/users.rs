@@ -6,6 +6,7 @@ mod password;
 mod profile;
 mod reports;
 mod settings;
+mod standing;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,6 +23,7 @@ pub use self::{
     password::{MAX_PASSWORD_BYTES, PasswordError, Passwords},
     profile::Profile,
     reports::{Reported, Reports},
+    standing::{Restrictions, Standing},
 };
 use crate::{
     clock::Clock,
@@ -51,18 +53,7 @@ struct Inner {
     /// Users that exist; users never cease to.
     known: RwLock<HashSet<OwnedUserId>>,
     /// Users that may not do everything: few, so that all are kept.
-    restricted: RwLock<HashMap<OwnedUserId, Standing>>,
-}
-
-/// What an account may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Everything.
-    Good,
-    /// Read, leave, and take back what it said.
-    Suspended,
-    /// Nothing.
-    Locked,
+    restricted: RwLock<HashMap<OwnedUserId, Restrictions>>,
 }
 
 /// What an operator sees of an account.
@@ -277,41 +268,6 @@ impl Users {
 
     fn now(&self) -> i64 {
         i64::from(self.inner.clock.now().0)
-    }
-
-    /// Reads who may not do everything; once, before anybody is answered.
-    pub(crate) async fn load(&self) -> Result<(), SqlError> {
-        for (user_id, locked, _) in accounts::restricted(self.inner.local.db()).await? {
-            let Ok(user_id) = OwnedUserId::try_from(user_id) else { continue };
-            let standing = if locked { Standing::Locked } else { Standing::Suspended };
-            self.inner.restricted.write().insert(user_id, standing);
-        }
-        Ok(())
-    }
-
-    /// What an account may do now.
-    #[must_use]
-    pub fn standing(&self, user_id: &UserId) -> Standing {
-        self.inner.restricted.read().get(user_id).copied().unwrap_or(Standing::Good)
-    }
-
-    /// Changes what an account may do.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn set_standing(&self, user_id: &UserId, standing: Standing) -> Result<(), StoreError> {
-        let at = |wanted| (standing == wanted).then(|| self.now());
-        let statements = vec![
-            accounts::set_locked(user_id.as_str(), at(Standing::Locked)),
-            accounts::set_suspended(user_id.as_str(), at(Standing::Suspended)),
-        ];
-        self.inner.local.write(statements).await?;
-        let mut restricted = self.inner.restricted.write();
-        match standing {
-            Standing::Good => drop(restricted.remove(user_id)),
-            Standing::Suspended | Standing::Locked => drop(restricted.insert(user_id.to_owned(), standing)),
-        }
-        Ok(())
     }
 
     /// What an operator sees of an account; `None` if there is none.

@@ -8,18 +8,20 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use landbridge_homeserver::{
-    Config, Turn,
+    Config, Contact, Support, Turn,
     http::{Rate, RateLimits, Registering, Terms},
     media::{MediaStorage, S3},
     notices::NoticesConfig,
     outward::{Network, Reach},
 };
+use ruma::UserId;
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
     public_url: Option<String>,
+    support: Option<SupportEntry>,
     registration: RegistrationMode,
     guests: bool,
     bridge_extensions: bool,
@@ -33,6 +35,21 @@ struct File {
     turn: Option<TurnEntry>,
     signing_key: Option<PathBuf>,
     appservices: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SupportEntry {
+    page: Option<String>,
+    contacts: Vec<ContactEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContactEntry {
+    role: String,
+    matrix_id: Option<String>,
+    email_address: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -171,6 +188,7 @@ impl Settings {
         if let Some(url) = &file.public_url {
             config.public_url = Some(url.clone());
         }
+        config.support = file.support.as_ref().map(support).transpose()?;
         config.registering = match file.registration {
             RegistrationMode::Open => Registering::Open,
             RegistrationMode::Token => Registering::WithToken,
@@ -202,6 +220,22 @@ impl Settings {
         config.signing_key = file.signing_key.as_ref().map(|path| self.folder.join(path));
         Ok(())
     }
+}
+
+fn support(entry: &SupportEntry) -> anyhow::Result<Support> {
+    if entry.page.is_none() && entry.contacts.is_empty() {
+        return Err(anyhow!("support: name a page or contacts"));
+    }
+    let contacts: anyhow::Result<Vec<Contact>> = entry.contacts.iter().map(contact).collect();
+    Ok(Support { contacts: contacts?, page: entry.page.clone() })
+}
+
+fn contact(entry: &ContactEntry) -> anyhow::Result<Contact> {
+    if entry.matrix_id.is_none() && entry.email_address.is_none() {
+        return Err(anyhow!("support.contacts: {} has neither a matrix_id nor an email_address", entry.role));
+    }
+    let matrix_id = entry.matrix_id.as_deref().map(UserId::parse).transpose().context("support.contacts.matrix_id")?;
+    Ok(Contact { role: entry.role.clone(), matrix_id, email_address: entry.email_address.clone() })
 }
 
 fn notices(entry: &NoticesEntry) -> NoticesConfig {

@@ -6,12 +6,11 @@ use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
 use landbridge_axum_ruma::{MatrixError, bearer_token};
 use landbridge_registration::Token;
-use ruma::UserId;
 
 use crate::{
     entropy::Entropy,
     http::{
-        auth::{Auth, unknown_token},
+        auth::{Auth, Caller, unknown_token},
         error::{ApiError, ApiResult},
     },
     users::Users,
@@ -103,8 +102,12 @@ impl Operator {
         Ok(Self { token: Arc::new(Token::from(token.as_str())), users })
     }
 
-    async fn role(&self, user_id: &UserId) -> ApiResult<Option<Role>> {
-        let account = self.users.details(user_id).await?;
+    /// What somebody may do of an operator's work; `None`: nothing. Who acts for an application service does none of it.
+    pub(crate) async fn role_of(&self, caller: &Caller) -> ApiResult<Option<Role>> {
+        if caller.appservice.is_some() {
+            return Ok(None);
+        }
+        let account = self.users.details(&caller.user_id).await?;
         Ok(account.and_then(|account| Role::parse(account.role.as_deref()?)))
     }
 }
@@ -141,8 +144,8 @@ where
             return Ok(Self { who: "operator".to_owned(), role: Role::Admin });
         }
         let caller = Auth::from_ref(state).caller(&head.headers, &head.uri).await?.ok_or_else(unknown_token)?;
-        let role = if caller.appservice.is_none() { operator.role(&caller.user_id).await? } else { None };
-        let role = role.ok_or_else(|| MatrixError::forbidden("You do not operate this server"))?;
+        let role =
+            operator.role_of(&caller).await?.ok_or_else(|| MatrixError::forbidden("You do not operate this server"))?;
         Ok(Self { who: caller.user_id.to_string(), role })
     }
 }

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use axum::{Json, Router, extract::State, routing::get};
 use futures_util::{StreamExt as _, stream};
+use http::StatusCode;
 use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
-use ruma::{OwnedUserId, UserId, api::client::profile::get_profile::v3 as get_profile};
+use ruma::{
+    OwnedUserId, UserId,
+    api::{client::profile::get_profile::v3 as get_profile, error::ErrorKind},
+};
 use serde_json::{Map, Value, json};
 
 use super::reply::empty;
@@ -19,6 +23,9 @@ use crate::{
 
 /// The longest display name and the longest avatar URI, in bytes: a member event must hold both.
 const MAX_FIELD_BYTES: usize = 1024;
+
+/// The longest name of a field, in bytes.
+const MAX_NAME_BYTES: usize = 255;
 
 /// In how many rooms at once a new profile is told.
 const ROOMS_AT_ONCE: usize = 8;
@@ -42,17 +49,19 @@ async fn whole(
     landbridge_axum_ruma::Ruma { body, .. }: landbridge_axum_ruma::Ruma<get_profile::Request>,
 ) -> ApiResult<Json<Value>> {
     let profile = profile(&config, &users, &body.user_id).await?;
-    let mut fields = Map::new();
+    let mut fields = users.fields(&body.user_id).await?;
     fields.extend(profile.displayname.map(|name| ("displayname".to_owned(), name.into())));
     fields.extend(profile.avatar_url.map(|url| ("avatar_url".to_owned(), url.into())));
     Ok(Json(fields.into()))
 }
 
-/// The fields kept here; others are not.
+/// A field of a profile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Displayname,
     AvatarUrl,
+    /// Any other; the server knows nothing of what it means.
+    Other,
 }
 
 impl Field {
@@ -60,16 +69,24 @@ impl Field {
         match name {
             "displayname" => Ok(Self::Displayname),
             "avatar_url" => Ok(Self::AvatarUrl),
-            _ => Err(MatrixError::not_found("This server keeps no such profile field").into()),
+            _ if name.len() > MAX_NAME_BYTES => {
+                let message = "The name of the field is too long";
+                Err(MatrixError::with_errcode(StatusCode::BAD_REQUEST, "M_KEY_TOO_LARGE", message).into())
+            }
+            _ if is_namespaced(name) => Ok(Self::Other),
+            _ => Err(MatrixError::invalid_param("The name of the field is not a namespaced identifier").into()),
         }
     }
+}
 
-    fn of(self, profile: Profile) -> Option<String> {
-        match self {
-            Self::Displayname => profile.displayname,
-            Self::AvatarUrl => profile.avatar_url,
-        }
-    }
+/// Whether a name follows the grammar for names that anybody may make up
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3profileuseridkeyname)).
+fn is_namespaced(name: &str) -> bool {
+    let fits = |part: &str| {
+        part.starts_with(|first: char| first.is_ascii_lowercase())
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    name.contains('.') && name.split('.').all(fits)
 }
 
 fn user_id(text: &str) -> ApiResult<OwnedUserId> {
@@ -82,9 +99,17 @@ async fn field(
     State(users): State<Users>,
     PathArgs((user, name)): PathArgs<(String, String)>,
 ) -> ApiResult<Json<Value>> {
-    let field = Field::parse(&name)?;
-    let profile = profile(&config, &users, &user_id(&user)?).await?;
-    Ok(Json(field.of(profile).map_or_else(|| json!({}), |value| json!({ name: value }))))
+    let (field, user_id) = (Field::parse(&name)?, user_id(&user)?);
+    let profile = profile(&config, &users, &user_id).await?;
+    let value = match field {
+        Field::Displayname => profile.displayname.map(Value::from),
+        Field::AvatarUrl => profile.avatar_url.map(Value::from),
+        Field::Other => {
+            let value = users.fields(&user_id).await?.remove(&name);
+            Some(value.ok_or_else(|| MatrixError::not_found("The user has no such field"))?)
+        }
+    };
+    Ok(Json(value.map_or_else(|| json!({}), |value| json!({ name: value }))))
 }
 
 /// `PUT /_matrix/client/v3/profile/{userId}/{keyName}`
@@ -95,13 +120,28 @@ async fn put_field(
     PathArgs((user, name)): PathArgs<(String, String)>,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> ApiResult<Json<Value>> {
-    let field = Field::parse(&name)?;
+    let (field, user_id) = (Field::parse(&name)?, user_id(&user)?);
+    caller.must_be(&user_id)?;
+    if field == Field::Other {
+        return put_other(&users, &user_id, &name, body.get(&name)).await;
+    }
     let value = match body.get(&name) {
         Some(Value::String(value)) => Some(value.replace('\0', "")).filter(|value| !value.is_empty()),
         Some(Value::Null) | None => None,
         Some(_) => return Err(MatrixError::bad_json(format!("{name} must be a string")).into()),
     };
-    set(&users, &rooms, &caller, &user_id(&user)?, field, value).await
+    set(&users, &rooms, &user_id, field, value).await
+}
+
+async fn put_other(users: &Users, user_id: &UserId, name: &str, value: Option<&Value>) -> ApiResult<Json<Value>> {
+    let value = value.ok_or_else(|| {
+        MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The body does not hold the field")
+    })?;
+    if !users.set_field(user_id, name, value).await? {
+        let message = "The profile would be too large";
+        return Err(MatrixError::with_errcode(StatusCode::BAD_REQUEST, "M_PROFILE_TOO_LARGE", message).into());
+    }
+    Ok(empty())
 }
 
 /// `DELETE /_matrix/client/v3/profile/{userId}/{keyName}`
@@ -111,24 +151,30 @@ async fn delete_field(
     caller: Caller,
     PathArgs((user, name)): PathArgs<(String, String)>,
 ) -> ApiResult<Json<Value>> {
-    set(&users, &rooms, &caller, &user_id(&user)?, Field::parse(&name)?, None).await
+    let (field, user_id) = (Field::parse(&name)?, user_id(&user)?);
+    caller.must_be(&user_id)?;
+    if field == Field::Other {
+        users.delete_field(&user_id, &name).await?;
+        return Ok(empty());
+    }
+    set(&users, &rooms, &user_id, field, None).await
 }
 
 async fn set(
     users: &Users,
     rooms: &Rooms,
-    caller: &Caller,
     user_id: &UserId,
     field: Field,
     value: Option<String>,
 ) -> ApiResult<Json<Value>> {
-    caller.must_be(user_id)?;
     if value.as_ref().is_some_and(|value| value.len() > MAX_FIELD_BYTES) {
         return Err(MatrixError::invalid_param("The value is too long").into());
     }
     match field {
         Field::Displayname => users.set_displayname(user_id, value.as_deref()).await?,
         Field::AvatarUrl => users.set_avatar_url(user_id, value.as_deref()).await?,
+        // Rooms are not told of it.
+        Field::Other => {}
     }
     tell_rooms(users, rooms, user_id).await?;
     Ok(empty())

@@ -34,6 +34,7 @@ async fn versions(State(config): State<Arc<ApiConfig>>) -> Json<Value> {
         "org.matrix.msc3202": true,
         "org.matrix.msc3814": true,
         "org.matrix.simplified_msc3575": true,
+        "uk.tcpip.msc4133.stable": true,
         "uk.half-shot.msc2666.query_mutual_rooms.stable": true,
     });
     if config.bridge_extensions {

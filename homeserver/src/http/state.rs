@@ -9,7 +9,7 @@ use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
     admin::Operator,
     appservice::{Appservices, Deliveries, Registrations, thirdparty::Thirdparty},
-    client_api::Turn,
+    client_api::{Support, Turn},
     clock::Clock,
     departure::Departure,
     devices::{Backups, Devices, Keys, ToDevice},
@@ -31,6 +31,8 @@ pub struct ApiConfig {
     pub server_name: OwnedServerName,
     /// Where clients reach it, for `.well-known`; `None` hides that document.
     pub public_url: Option<String>,
+    /// Whom to ask about the server, for `.well-known`; `None` hides that document.
+    pub support: Option<Support>,
     /// Who may register.
     pub registering: Registering,
     /// Whether guests are admitted.

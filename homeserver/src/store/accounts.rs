@@ -87,6 +87,7 @@ pub(crate) fn erase(user_id: &str, at: i64) -> Vec<Statement> {
             user_id,
             at
         ),
+        super::profile_fields::forget(user_id),
         statement!("DELETE FROM account_data WHERE user_id = $1", user_id),
         statement!("DELETE FROM filter WHERE user_id = $1", user_id),
         statement!("DELETE FROM cross_signing_key WHERE user_id = $1", user_id),

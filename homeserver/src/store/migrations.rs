@@ -28,4 +28,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(32, "0032_login_tokens"),
     step!(33, "0033_search_forgets"),
     step!(34, "0034_dehydrated"),
+    step!(35, "0035_profile_fields"),
 ];

@@ -212,3 +212,64 @@ async fn a_signing_key_moves_with_its_file() {
     std::fs::write(&file, "nonsense").unwrap();
     assert!(open("one").await.is_err());
 }
+
+#[tokio::test]
+async fn moderators_suspend_and_lock_with_their_own_clients() {
+    let server = Server::start().await;
+    let (alice, bob, carol) = (server.person("alice").await, server.person("bob").await, server.person("carol").await);
+    let of = |what: &str, who: &str| format!("../v1/admin/{what}/{who}");
+    let capability =
+        async |who: &Person| who.get("capabilities").await.ok()["capabilities"].get("m.account_moderation").cloned();
+    assert_eq!(capability(&alice).await, None);
+    // Who may not is told nothing of who is there.
+    for who in [&*bob.user_id, "@nobody:localhost", "@x:elsewhere.org"] {
+        alice.put(&of("lock", who), json!({ "locked": true })).await.refused(403, "M_FORBIDDEN");
+        alice.get(&of("suspend", who)).await.refused(403, "M_FORBIDDEN");
+        alice.get(&format!("admin/whois/{who}")).await.refused(403, "M_FORBIDDEN");
+    }
+    operator(&server).put(&format!("users/{}/role", alice.user_id), json!({ "role": "moderator" })).await.ok();
+    assert_eq!(capability(&alice).await, Some(json!({ "lock": true, "suspend": true })));
+
+    assert_eq!(alice.get(&of("suspend", &bob.user_id)).await.ok(), json!({ "suspended": false }));
+    let suspended = json!({ "suspended": true });
+    assert_eq!(alice.put(&of("suspend", &bob.user_id), suspended.clone()).await.ok(), suspended);
+    bob.post("createRoom", json!({})).await.refused(403, "M_USER_SUSPENDED");
+    let locked = json!({ "locked": true });
+    assert_eq!(alice.put(&of("lock", &bob.user_id), locked.clone()).await.ok(), locked);
+    bob.get("account/whoami").await.refused(401, "M_USER_LOCKED");
+    // The one does not end the other, also not over a restart.
+    let server = server.restart().await;
+    let (alice, bob, carol) = (alice.on(&server), bob.on(&server), carol.on(&server));
+    assert_eq!(alice.get(&of("lock", &bob.user_id)).await.ok(), locked);
+    assert_eq!(alice.get(&of("suspend", &bob.user_id)).await.ok(), suspended);
+    alice.put(&of("lock", &bob.user_id), json!({ "locked": false })).await.ok();
+    bob.get("account/whoami").await.ok();
+    bob.post("createRoom", json!({})).await.refused(403, "M_USER_SUSPENDED");
+    alice.put(&of("suspend", &bob.user_id), json!({ "suspended": false })).await.ok();
+    bob.post("createRoom", json!({})).await.ok();
+
+    alice.put(&of("lock", "@nobody:localhost"), locked.clone()).await.refused(404, "M_NOT_FOUND");
+    alice.put(&of("lock", "@x:elsewhere.org"), locked.clone()).await.refused(400, "M_INVALID_PARAM");
+    alice.put(&of("lock", "nobody"), locked.clone()).await.refused(400, "M_INVALID_PARAM");
+    alice.put(&of("lock", &bob.user_id), json!({})).await.refused(400, "M_BAD_JSON");
+    alice.put(&of("lock", &alice.user_id), locked.clone()).await.refused(403, "M_FORBIDDEN");
+    operator(&server).put(&format!("users/{}/role", carol.user_id), json!({ "role": "auditor" })).await.ok();
+    alice.put(&of("lock", &carol.user_id), locked.clone()).await.refused(403, "M_FORBIDDEN");
+    carol.get(&of("lock", &bob.user_id)).await.ok();
+    carol.put(&of("lock", &bob.user_id), locked).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn who_somebody_is_is_told_to_them_and_to_operators() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let path = format!("admin/whois/{}", bob.user_id);
+    alice.get(&path).await.refused(403, "M_FORBIDDEN");
+    let told = bob.get(&path).await.ok();
+    let device = bob.get("account/whoami").await.ok()["device_id"].as_str().unwrap().to_owned();
+    assert_eq!(told["user_id"], json!(bob.user_id));
+    assert!(told["devices"][&device]["sessions"][0]["connections"][0]["last_seen"].is_number(), "{told}");
+    operator(&server).put(&format!("users/{}/role", alice.user_id), json!({ "role": "auditor" })).await.ok();
+    assert_eq!(alice.get(&path).await.ok(), told);
+    alice.get("admin/whois/@nobody:localhost").await.refused(404, "M_NOT_FOUND");
+}

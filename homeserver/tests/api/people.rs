@@ -1,3 +1,5 @@
+use landbridge_homeserver::{Contact, Support};
+use ruma::user_id;
 use serde_json::json;
 
 use crate::support::Server;
@@ -21,6 +23,84 @@ async fn a_new_name_is_told_in_every_room() {
     let joined = alice.get(&format!("rooms/{room}/joined_members")).await.ok();
     assert_eq!(joined["joined"][&alice.user_id], json!({ "display_name": "Alice", "avatar_url": "mxc://localhost/a" }));
     bob.get("profile/@nobody:localhost").await.refused(404, "M_NOT_FOUND");
+}
+
+/// What people say of themselves beside name and avatar, on either engine.
+async fn a_profile_has_fields_that_clients_make_up(server: Server) {
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let of = |name: &str| format!("profile/{}/{name}", alice.user_id);
+    assert_eq!(alice.get("capabilities").await.ok()["capabilities"]["m.profile_fields"], json!({ "enabled": true }));
+    alice.get(&of("m.tz")).await.refused(404, "M_NOT_FOUND");
+    alice.put(&of("m.tz"), json!({ "m.tz": "Europe/Berlin" })).await.ok();
+    let pronouns = json!([{ "language": "en", "summary": "she/her \u{0}" }, null, 1.5]);
+    alice.put(&of("org.example.pronouns"), json!({ "org.example.pronouns": pronouns })).await.ok();
+    alice.put(&of("org.example.nothing"), json!({ "org.example.nothing": null })).await.ok();
+    alice.put(&of("displayname"), json!({ "displayname": "Alice" })).await.ok();
+    let server = server.restart().await;
+    let (alice, bob) = (alice.on(&server), bob.on(&server));
+    let whole = json!({ "displayname": "Alice", "m.tz": "Europe/Berlin", "org.example.pronouns": pronouns,
+        "org.example.nothing": null });
+    assert_eq!(bob.get(&format!("profile/{}", alice.user_id)).await.ok(), whole);
+    assert_eq!(bob.get(&of("m.tz")).await.ok(), json!({ "m.tz": "Europe/Berlin" }));
+    alice.put(&of("m.tz"), json!({ "m.tz": "Asia/Tokyo" })).await.ok();
+    assert_eq!(bob.get(&of("m.tz")).await.ok(), json!({ "m.tz": "Asia/Tokyo" }));
+    for _ in 0..2 {
+        alice.call("DELETE", &of("m.tz"), None).await.ok();
+    }
+    bob.get(&of("m.tz")).await.refused(404, "M_NOT_FOUND");
+
+    bob.put(&of("m.tz"), json!({ "m.tz": "UTC" })).await.refused(403, "M_FORBIDDEN");
+    bob.call("DELETE", &of("org.example.pronouns"), None).await.refused(403, "M_FORBIDDEN");
+    alice.put(&of("m.tz"), json!({ "m.zt": "UTC" })).await.refused(400, "M_MISSING_PARAM");
+    for name in ["tz", "M.tz", "m.", "m..tz", "m.t-z", "1.tz"] {
+        alice.put(&of(name), json!({ (name): 1 })).await.refused(400, "M_INVALID_PARAM");
+        alice.get(&of(name)).await.refused(400, "M_INVALID_PARAM");
+    }
+    let name = format!("m.{}", "x".repeat(254));
+    alice.put(&of(&name), json!({ (&*name): 1 })).await.refused(400, "M_KEY_TOO_LARGE");
+    bob.get("profile/@nobody:localhost/m.tz").await.refused(404, "M_NOT_FOUND");
+    // Together they have a bound, and what is replaced does not count.
+    let large = |bytes: usize| json!({ "m.large": "x".repeat(bytes) });
+    alice.put(&of("m.large"), large(52_000)).await.refused(400, "M_PROFILE_TOO_LARGE");
+    for _ in 0..2 {
+        alice.put(&of("m.large"), large(50_000)).await.ok();
+    }
+    alice.put(&of("m.more"), json!({ "m.more": "x".repeat(5_000) })).await.refused(400, "M_PROFILE_TOO_LARGE");
+    assert!(bob.get(&format!("profile/{}", alice.user_id)).await.bytes.len() < 64 * 1024);
+    // What is erased is gone.
+    let auth = json!({ "type": "m.login.password", "password": "secret",
+        "identifier": { "type": "m.id.user", "user": "alice" } });
+    alice.post("account/deactivate", json!({ "auth": auth, "erase": true })).await.ok();
+    assert_eq!(bob.get(&format!("profile/{}", alice.user_id)).await.ok(), json!({}));
+}
+
+#[tokio::test]
+async fn a_profile_has_fields_that_clients_make_up_on_sqlite() {
+    a_profile_has_fields_that_clients_make_up(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn a_profile_has_fields_that_clients_make_up_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    a_profile_has_fields_that_clients_make_up(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
+#[tokio::test]
+async fn whom_to_ask_about_the_server_is_told() {
+    let path = "/.well-known/matrix/support";
+    Server::start().await.call("GET", path, None, None).await.refused(404, "M_NOT_FOUND");
+    let admin = Contact {
+        role: "m.role.admin".to_owned(),
+        matrix_id: Some(user_id!("@admin:example.org").to_owned()),
+        email_address: None,
+    };
+    let support = Support { contacts: vec![admin], page: Some("https://example.org/support".to_owned()) };
+    let server = Server::with(|config| config.support = Some(support)).await;
+    assert_eq!(
+        server.call("GET", path, None, None).await.ok(),
+        json!({ "contacts": [{ "role": "m.role.admin", "matrix_id": "@admin:example.org" }],
+            "support_page": "https://example.org/support" })
+    );
 }
 
 #[tokio::test]
