@@ -77,6 +77,28 @@ async fn a_one_time_key_is_given_once_and_then_the_fallback() {
 }
 
 #[tokio::test]
+async fn of_a_hundred_who_claim_at_once_nobody_gets_what_another_has() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let device = device_of(&alice).await;
+    let keys: serde_json::Map<String, Value> =
+        (0..90).map(|number| (format!("signed_curve25519:{number}"), key(&number.to_string()))).collect();
+    let upload = json!({ "one_time_keys": keys, "fallback_keys": { "signed_curve25519:F": key("f") } });
+    alice.post("keys/upload", upload).await.ok();
+    let wanted = json!({ "one_time_keys": { &alice.user_id: { &device: "signed_curve25519" } } });
+    let claims = (0..100).map(|_| bob.post("keys/claim", wanted.clone()));
+    let mut claimed = Vec::new();
+    for answer in futures_util::future::join_all(claims).await {
+        let found = answer.ok()["one_time_keys"][&alice.user_id][&device].clone();
+        claimed.extend(found.as_object().unwrap().keys().cloned());
+    }
+    claimed.sort();
+    let fallback = claimed.iter().filter(|id| *id == "signed_curve25519:F").count();
+    claimed.dedup();
+    assert_eq!((claimed.len(), fallback), (91, 10));
+}
+
+#[tokio::test]
 async fn messages_to_a_device_come_until_they_are_seen() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);

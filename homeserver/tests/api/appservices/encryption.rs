@@ -1,8 +1,10 @@
 //! What a service needs to take part in encryption.
 
+use landbridge_registration::{Builder, Namespace, Token};
+use ruma::server_name;
 use serde_json::json;
 
-use crate::support::{Server, Service, all_of, irc_registration, portal, registers, virtual_user};
+use crate::support::{Server, Service, all_of, irc_registration, pings, portal, registers, virtual_user};
 
 /// A registration that asks for all that encryption needs.
 fn encrypting() -> landbridge_registration::Registration {
@@ -20,7 +22,7 @@ async fn messages_to_devices_of_virtual_users_wait_until_the_service_has_them() 
     let bob = registers(&server, "irc_bob").await;
     bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.ok();
     service.always(500);
-    let numbers: Vec<u64> = (0..250).collect();
+    let numbers: Vec<u64> = (0..1000).collect();
     for number in &numbers {
         let body = json!({ "messages": { &bob.user_id: { "BRIDGE": { "n": number } } } });
         alice.put(&format!("sendToDevice/x.n/{number}"), body).await.ok();
@@ -101,4 +103,38 @@ async fn a_service_hears_whose_devices_changed_and_how_many_keys_are_left() {
     service.until(|service| lists(service, "changed").contains(&carol.user_id)).await;
     alice.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
     service.until(|service| lists(service, "left").contains(&alice.user_id)).await;
+}
+
+#[tokio::test]
+async fn two_services_that_encrypt_each_hear_of_the_same_devices() {
+    let server = Server::start().await;
+    let (first, second) = (Service::default(), Service::default());
+    server.appservice(encrypting(), &first).await;
+    let mut other = Builder::new("xmpp", "xmppbot")
+        .url("http://127.0.0.1:1")
+        .user_namespace(Namespace::users_with_prefix("xmpp_", server_name!("localhost")))
+        .tokens(Token::from("another-as-token"), Token::from("another-hs-token"))
+        .build()
+        .unwrap();
+    other.msc3202 = true;
+    server.appservice(other, &second).await;
+    let alice = server.person("alice").await;
+    let room = portal(&server, &alice).await;
+    let path = format!("/_matrix/client/v3/join/{room}");
+    server.call("POST", &path, Some("another-as-token"), Some(json!({}))).await.ok();
+    let heard = |service: &Service| {
+        let all = service.transactions();
+        all.iter().any(|call| {
+            let changed = call.json()["device_lists"]["changed"].as_array().cloned().unwrap_or_default();
+            changed.contains(&json!(alice.user_id))
+        })
+    };
+    // The one is out of reach when it happens, the other is not.
+    first.always(500);
+    let master = json!({ "user_id": alice.user_id, "usage": ["master"], "keys": { "ed25519:m": "m" } });
+    alice.post("keys/device_signing/upload", json!({ "master_key": master })).await.ok();
+    second.until(heard).await;
+    first.always(200);
+    pings(&server).await;
+    first.until(heard).await;
 }
