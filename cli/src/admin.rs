@@ -50,6 +50,9 @@ enum AdminCommand {
     /// Uploaded files.
     #[command(subcommand)]
     Media(MediaCommand),
+    /// What users reported.
+    #[command(subcommand)]
+    Reports(ReportsCommand),
     /// Tell a user something, in the room for what the server has to say.
     Notify {
         user_id: String,
@@ -132,6 +135,14 @@ enum RoomsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum ReportsCommand {
+    /// One line for each, the oldest first.
+    List,
+    /// Forget one that was seen to.
+    Settle { id: u64 },
+}
+
+#[derive(Debug, Subcommand)]
 enum TokensCommand {
     /// One line for each.
     List,
@@ -194,6 +205,7 @@ pub(crate) fn main(args: AdminArgs) -> anyhow::Result<()> {
             AdminCommand::Tokens(command) => tokens(&server, command).await,
             AdminCommand::Appservices(command) => appservices(&server, command).await,
             AdminCommand::Media(command) => media(&server, command).await,
+            AdminCommand::Reports(command) => reports(&server, command).await,
             AdminCommand::Notify { user_id, text } => {
                 print(&server.post(&["notices"], json!({ "user_id": user_id, "body": text })).await?)
             }
@@ -281,7 +293,8 @@ fn lines(list: &Value, fields: &[&str]) {
     for thing in list.as_array().into_iter().flatten() {
         let shown = fields.iter().map(|field| match &thing[*field] {
             Value::Null => "-".to_owned(),
-            Value::String(text) => text.clone(),
+            // What users wrote does not command the terminal.
+            Value::String(text) => text.replace(char::is_control, " "),
             other => other.to_string(),
         });
         println!("{}", shown.collect::<Vec<_>>().join("\t"));
@@ -354,6 +367,15 @@ async fn rooms(server: &Server, command: RoomsCommand) -> anyhow::Result<()> {
         }
     };
     print(&done)
+}
+
+async fn reports(server: &Server, command: ReportsCommand) -> anyhow::Result<()> {
+    match command {
+        ReportsCommand::List => {
+            server.list("reports", &[], &["id", "reporter", "user_id", "room_id", "event_id", "reason", "event"]).await
+        }
+        ReportsCommand::Settle { id } => print(&server.delete(&["reports", &id.to_string()]).await?),
+    }
 }
 
 async fn tokens(server: &Server, command: TokensCommand) -> anyhow::Result<()> {

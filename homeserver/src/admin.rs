@@ -7,6 +7,7 @@ mod access;
 mod files;
 mod moderation;
 mod notices;
+mod reports;
 mod rooms;
 mod services;
 mod tokens;
@@ -20,9 +21,18 @@ use crate::http::ApiState;
 
 /// Every endpoint for operators.
 pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
-    [users::routes, moderation::routes, rooms::routes, notices::routes, tokens::routes, services::routes, files::routes]
-        .into_iter()
-        .fold(router, |router, routes| routes(router))
+    [
+        users::routes,
+        moderation::routes,
+        rooms::routes,
+        reports::routes,
+        notices::routes,
+        tokens::routes,
+        services::routes,
+        files::routes,
+    ]
+    .into_iter()
+    .fold(router, |router, routes| routes(router))
 }
 
 /// The path of an endpoint.

@@ -86,6 +86,7 @@ struct LimitsEntry {
     login: Option<RateEntry>,
     wrong_passwords: Option<RateEntry>,
     login_tokens: Option<RateEntry>,
+    reports: Option<RateEntry>,
     uploads: Option<RateEntry>,
     events: Option<RateEntry>,
 }
@@ -281,6 +282,7 @@ fn limits(entry: &LimitsEntry, usual: RateLimits) -> RateLimits {
         login: rate(entry.login, usual.login),
         wrong_passwords: rate(entry.wrong_passwords, usual.wrong_passwords),
         login_tokens: rate(entry.login_tokens, usual.login_tokens),
+        reports: rate(entry.reports, usual.reports),
         uploads: rate(entry.uploads, usual.uploads),
         events: entry.events.map(|e| Rate::new(e.burst, e.per_minute)),
     }

@@ -12,7 +12,12 @@ use serde_json::Value;
 
 use super::reply::empty;
 use crate::{
-    http::{ApiState, auth::Authed, error::ApiResult},
+    http::{
+        ApiState,
+        auth::Authed,
+        error::ApiResult,
+        limits::{Action, Limits},
+    },
     rooms::{Membership, Rooms},
     users::{Reported, Reports, Users},
 };
@@ -27,6 +32,7 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
 async fn event(
     State(rooms): State<Rooms>,
     State(reports): State<Reports>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<report_event::Request>,
 ) -> ApiResult<Json<Value>> {
     let known = rooms.membership(&body.room_id, &caller.user_id).await?;
@@ -35,6 +41,7 @@ async fn event(
     }
     rooms.visible_event(&body.room_id, &body.event_id, &caller.user_id).await?;
     let reported = Reported::Event(&body.room_id, &body.event_id);
+    limits.take_for(Action::Report, &caller.user_id)?;
     reports.add(&caller.user_id, reported, body.reason.as_deref().unwrap_or_default()).await?;
     Ok(empty())
 }
@@ -43,11 +50,13 @@ async fn event(
 async fn room(
     State(rooms): State<Rooms>,
     State(reports): State<Reports>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<report_room::Request>,
 ) -> ApiResult<Json<Value>> {
     if rooms.version(&body.room_id).await?.is_none() {
         return Err(MatrixError::not_found("There is no such room").into());
     }
+    limits.take_for(Action::Report, &caller.user_id)?;
     reports.add(&caller.user_id, Reported::Room(&body.room_id), &body.reason).await?;
     Ok(empty())
 }
@@ -56,11 +65,13 @@ async fn room(
 async fn user(
     State(users): State<Users>,
     State(reports): State<Reports>,
+    State(limits): State<Limits>,
     Authed { caller, body }: Authed<report_user::Request>,
 ) -> ApiResult<Json<Value>> {
     if !users.exists(&body.user_id).await? {
         return Err(MatrixError::not_found("There is no such user").into());
     }
+    limits.take_for(Action::Report, &caller.user_id)?;
     reports.add(&caller.user_id, Reported::User(&body.user_id), &body.reason).await?;
     Ok(empty())
 }

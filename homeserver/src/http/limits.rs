@@ -50,6 +50,8 @@ pub struct RateLimits {
     pub wrong_passwords: Rate,
     /// Login tokens made for one user.
     pub login_tokens: Rate,
+    /// Reports of one user.
+    pub reports: Rate,
     /// Uploads begun by one user.
     pub uploads: Rate,
     /// What one user sends, changes and joins; `None`: as much as they like.
@@ -63,6 +65,7 @@ impl Default for RateLimits {
             login: Rate::new(30, 20.0),
             wrong_passwords: Rate::new(10, 6.0),
             login_tokens: Rate::new(2, 1.0),
+            reports: Rate::new(20, 4.0),
             uploads: Rate::new(200, 120.0),
             events: None,
         }
@@ -76,6 +79,7 @@ pub(crate) enum Action {
     Login,
     WrongPassword,
     LoginToken,
+    Report,
     Upload,
     Event,
 }
@@ -181,6 +185,7 @@ impl Limits {
             Action::Login => self.rates.login,
             Action::WrongPassword => self.rates.wrong_passwords,
             Action::LoginToken => self.rates.login_tokens,
+            Action::Report => self.rates.reports,
             Action::Upload => self.rates.uploads,
             Action::Event => match self.rates.events {
                 Some(rate) => rate,

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use landbridge_sql::SqlError;
 use ruma::{EventId, RoomId, UserId};
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     store::{
         StoreError,
         local::Local,
-        reports::{self, About},
+        reports::{self, About, ReportRow},
     },
 };
 
@@ -56,5 +57,21 @@ impl Reports {
         };
         let at = i64::from(self.clock.now().0);
         self.local.write(vec![reports::insert(reporter.as_str(), about, &reason[..end], at)]).await.map(drop)
+    }
+
+    /// The reports after one, the oldest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn page(&self, after: i64, limit: u32) -> Result<Vec<ReportRow>, SqlError> {
+        reports::page(self.local.db(), after, i64::from(limit)).await
+    }
+
+    /// Forgets a report that was seen to; says whether there was one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn settle(&self, id: i64) -> Result<bool, StoreError> {
+        Ok(self.local.write(vec![reports::delete(id)]).await?.rows > 0)
     }
 }

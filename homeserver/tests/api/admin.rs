@@ -1,5 +1,6 @@
 //! An operator's work.
 
+use landbridge_homeserver::http::Rate;
 use serde_json::{Value, json};
 
 use crate::support::{AS_TOKEN, Answer, Person, Server, irc_registration};
@@ -272,4 +273,49 @@ async fn who_somebody_is_is_told_to_them_and_to_operators() {
     operator(&server).put(&format!("users/{}/role", alice.user_id), json!({ "role": "auditor" })).await.ok();
     assert_eq!(alice.get(&path).await.ok(), told);
     alice.get("admin/whois/@nobody:localhost").await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn reports_are_listed_and_settled() {
+    let server = Server::with(|config| config.rate_limits.reports = Rate::new(3, 1.0)).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    bob.joins(&room).await;
+    let event = alice.says(&room, "bad").await;
+    bob.post(&format!("rooms/{room}/report/{event}"), json!({ "reason": "rude" })).await.ok();
+    bob.post(&format!("rooms/{room}/report"), json!({ "reason": "noisy" })).await.ok();
+    bob.post(&format!("users/{}/report", alice.user_id), json!({ "reason": "" })).await.ok();
+    bob.post(&format!("users/{}/report", alice.user_id), json!({ "reason": "" }))
+        .await
+        .refused(429, "M_LIMIT_EXCEEDED");
+    // What was taken back since is what the report is about.
+    alice.put(&format!("rooms/{room}/redact/{event}/r"), json!({})).await.ok();
+
+    acting(&server, &bob).get("reports").await.refused(403, "M_FORBIDDEN");
+    let operator = operator(&server);
+    operator.put(&format!("users/{}/role", bob.user_id), json!({ "role": "auditor" })).await.ok();
+    acting(&server, &bob).get("reports").await.refused(403, "M_FORBIDDEN");
+    let first = operator.get("reports?limit=2").await.ok();
+    let shown = first["reports"].as_array().unwrap();
+    assert_eq!(shown.len(), 2);
+    assert_eq!(
+        (&shown[0]["reporter"], &shown[0]["user_id"], &shown[0]["event_id"], &shown[0]["reason"]),
+        (&json!(bob.user_id), &json!(alice.user_id), &json!(event), &json!("rude"))
+    );
+    assert_eq!(
+        shown[0]["event"],
+        json!({ "type": "m.room.message", "content": { "msgtype": "m.text", "body": "bad" } })
+    );
+    assert_eq!((&shown[1]["room_id"], &shown[1]["event"]), (&json!(room), &Value::Null));
+    let rest = operator.get(&format!("reports?limit=2&from={}", first["next"].as_str().unwrap())).await.ok();
+    assert_eq!((rest["reports"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    assert_eq!(rest["reports"][0]["user_id"], json!(alice.user_id));
+
+    let settle = format!("reports/{}", shown[0]["id"]);
+    acting(&server, &bob).call("DELETE", &settle, None).await.refused(403, "M_FORBIDDEN");
+    operator.call("DELETE", &settle, None).await.ok();
+    operator.call("DELETE", &settle, None).await.refused(404, "M_NOT_FOUND");
+    operator.call("DELETE", "reports/x", None).await.refused(400, "M_INVALID_PARAM");
+    operator.get("reports?from=x").await.refused(400, "M_INVALID_PARAM");
+    assert_eq!(operator.get("reports").await.ok()["reports"].as_array().unwrap().len(), 2);
 }
