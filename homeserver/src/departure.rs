@@ -33,22 +33,33 @@ impl Departure {
     }
 
     /// Closes an account for good. First nobody can act as the user any more; then the rooms are left, which can take a while and
-    /// goes on after the answer. A stop in between leaves a member nobody can act as.
+    /// goes on after the answer. What a stop leaves undone is done after the next start: see [`Self::resume`].
     pub(crate) async fn close(&self, user_id: &UserId, erase: bool) -> Result<(), DepartureError> {
         self.users.deactivate(user_id, erase).await?;
         if erase {
             self.rooms.erase(user_id.to_owned());
         }
         self.devices.delete_all(user_id, None).await?;
-        let mut rooms = Vec::new();
-        for known in self.rooms.memberships_of(user_id).await? {
-            if matches!(known.membership, Membership::Join | Membership::Invite | Membership::Knock) {
-                rooms.push(known.room_id);
-            }
-        }
         let (leaving, user_id) = (self.clone(), user_id.to_owned());
+        let rooms = self.rooms_of(&user_id).await?;
         tokio::spawn(async move { leaving.leave(rooms, &user_id).await });
         Ok(())
+    }
+
+    /// Goes on where a stop interrupted it.
+    pub(crate) async fn resume(&self) -> Result<(), DepartureError> {
+        for user_id in self.users.half_closed().await.map_err(AccountError::from)? {
+            self.devices.delete_all(&user_id, None).await?;
+            self.leave(self.rooms_of(&user_id).await?, &user_id).await;
+        }
+        Ok(())
+    }
+
+    async fn rooms_of(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, RoomError> {
+        let known = self.rooms.memberships_of(user_id).await?.into_iter();
+        let here =
+            known.filter(|known| matches!(known.membership, Membership::Join | Membership::Invite | Membership::Knock));
+        Ok(here.map(|known| known.room_id).collect())
     }
 
     async fn leave(&self, rooms: Vec<OwnedRoomId>, user_id: &UserId) {

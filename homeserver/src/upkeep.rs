@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Config, clock::Clock, http::ApiState, media::Media, sync::Presences};
+use crate::{Config, clock::Clock, departure::Departure, http::ApiState, media::Media, sync::Presences};
 
 /// How often files are looked after.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -21,6 +21,13 @@ pub(crate) fn start(config: &Config, api: &ApiState, clock: Arc<dyn Clock>) {
     let (media, retention) = (api.parts.media.clone(), config.media_retention);
     api.parts.deliveries.keep(tokio::spawn(look_after(media, retention, clock)));
     api.parts.deliveries.keep(tokio::spawn(see_who_is_gone(api.parts.presences.clone())));
+    api.parts.deliveries.keep(tokio::spawn(finish_departures(api.parts.departure.clone())));
+}
+
+async fn finish_departures(departure: Departure) {
+    if let Err(error) = departure.resume().await {
+        tracing::error!(%error, "closed accounts are still in rooms");
+    }
 }
 
 async fn see_who_is_gone(presences: Presences) {

@@ -189,6 +189,15 @@ impl Users {
         Ok(found.into_iter().filter_map(|user| user.try_into().ok()).collect())
     }
 
+    /// Those whose account is closed, and who are in rooms or have devices all the same.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn half_closed(&self) -> Result<Vec<OwnedUserId>, SqlError> {
+        let found = accounts::half_closed(self.inner.local.db()).await?;
+        Ok(found.into_iter().filter_map(|user| user.try_into().ok()).collect())
+    }
+
     /// Whether somebody can log in as this user with a password.
     ///
     /// # Errors

@@ -158,6 +158,14 @@ pub(crate) fn deactivate(user_id: &str, at: i64) -> Statement {
     statement!("UPDATE account SET deactivated_at = $2, password_hash = NULL WHERE user_id = $1", user_id, at)
 }
 
+/// Closed accounts that are in rooms or have devices all the same; for those of application services, these can still act.
+pub(crate) async fn half_closed(db: &Db) -> Result<Vec<String>, SqlError> {
+    let sql = "SELECT a.user_id FROM account a WHERE a.deactivated_at IS NOT NULL AND a.appservice_id IS NULL AND (\
+               EXISTS (SELECT 1 FROM device d WHERE d.user_id = a.user_id) OR EXISTS (SELECT 1 FROM membership m \
+               WHERE m.user_id = a.user_id AND m.membership IN ('join', 'invite', 'knock')))";
+    db.fetch_all(sql, &[]).await?.iter().map(|row| row.text(0)).collect()
+}
+
 /// Users whose id or name starts with or contains `term` (already lower case), for the user directory.
 pub(crate) async fn search(db: &Db, term: &str, limit: i64) -> Result<Vec<(String, Profile)>, SqlError> {
     let pattern = format!("%{}%", term.replace(['%', '_', '\\'], ""));

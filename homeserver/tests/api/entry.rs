@@ -263,6 +263,26 @@ async fn a_closed_account_leaves_its_rooms_and_is_forgotten_if_it_wants() {
 }
 
 #[tokio::test]
+async fn an_account_that_was_half_closed_leaves_after_the_next_start() {
+    let server = server(|_| ()).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = bob.creates_room(json!({ "preset": "public_chat" })).await;
+    alice.joins(&room).await;
+    // The server stopped right after the account was closed.
+    server.hs.users().deactivate(user_id!("@alice:localhost"), false).await.unwrap();
+    let server = server.restart().await;
+    let bob = bob.on(&server);
+    let mut since = bob.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+    let member = format!("rooms/{room}/state/m.room.member/{}", alice.user_id);
+    while bob.get(&member).await.ok()["membership"] == "join" {
+        let sync = bob.get(&format!("sync?timeout=20000&since={since}")).await.ok();
+        since = sync["next_batch"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(bob.get(&member).await.ok()["membership"], "leave");
+    alice.on(&server).get("account/whoami").await.refused(401, "M_UNKNOWN_TOKEN");
+}
+
+#[tokio::test]
 async fn a_locked_account_can_only_log_out_and_a_suspended_one_only_look() {
     let server = server(|_| ()).await;
     let alice = server.person("alice").await;
