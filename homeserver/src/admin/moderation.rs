@@ -4,7 +4,12 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    extract::{FromRef, FromRequestParts, State},
+    routing::get,
+};
+use http::{Method, request::Parts};
 use landbridge_axum_ruma::{JsonBody, MatrixError};
 use ruma::OwnedUserId;
 use serde::Deserialize;
@@ -13,7 +18,12 @@ use serde_json::{Map, Value, json};
 use super::access::{AdminCaller, Operator, Role};
 use crate::{
     devices::Devices,
-    http::{ApiConfig, ApiState, auth::Caller, error::ApiResult, path::PathArgs},
+    http::{
+        ApiConfig, ApiState,
+        auth::Caller,
+        error::{ApiError, ApiResult},
+        path::PathArgs,
+    },
     users::{Account, Users},
 };
 
@@ -65,16 +75,30 @@ async fn whois(
     Ok(Json(json!({ "user_id": user_id, "devices": shown })))
 }
 
-/// `GET /_matrix/client/v1/admin/suspend/{userId}`
-async fn suspended(
-    State(config): State<Arc<ApiConfig>>,
-    State(users): State<Users>,
+/// An account, for somebody who may look at what it may do, or change that.
+struct Target {
     by: AdminCaller,
-    PathArgs((user_id,)): PathArgs<(OwnedUserId,)>,
-) -> ApiResult<Json<Value>> {
-    by.must_be(Role::Auditor)?;
-    moderated(&config, &users, &user_id).await?;
-    Ok(Json(json!({ "suspended": users.restrictions(&user_id).suspended })))
+    users: Users,
+    user_id: OwnedUserId,
+}
+
+impl FromRequestParts<ApiState> for Target {
+    type Rejection = ApiError;
+
+    /// Who may not is told nothing of who is there: the role comes first.
+    async fn from_request_parts(head: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let by = AdminCaller::from_request_parts(head, state).await?;
+        by.must_be(if head.method == Method::GET { Role::Auditor } else { Role::Moderator })?;
+        let PathArgs((user_id,)) = PathArgs::<(OwnedUserId,)>::from_request_parts(head, state).await?;
+        let (config, users) = (Arc::<ApiConfig>::from_ref(state), Users::from_ref(state));
+        moderated(&config, &users, &user_id).await?;
+        Ok(Self { by, users, user_id })
+    }
+}
+
+/// `GET /_matrix/client/v1/admin/suspend/{userId}`
+async fn suspended(target: Target) -> Json<Value> {
+    Json(json!({ "suspended": target.users.restrictions(&target.user_id).suspended }))
 }
 
 #[derive(Deserialize)]
@@ -83,29 +107,15 @@ struct Suspend {
 }
 
 /// `PUT /_matrix/client/v1/admin/suspend/{userId}`
-async fn suspend(
-    State(config): State<Arc<ApiConfig>>,
-    State(users): State<Users>,
-    by: AdminCaller,
-    PathArgs((user_id,)): PathArgs<(OwnedUserId,)>,
-    JsonBody(Suspend { suspended }): JsonBody<Suspend>,
-) -> ApiResult<Json<Value>> {
-    by.does(Role::Moderator, "suspend", user_id.as_str())?;
-    moderated(&config, &users, &user_id).await?;
-    users.set_suspended(&user_id, suspended).await?;
+async fn suspend(target: Target, JsonBody(Suspend { suspended }): JsonBody<Suspend>) -> ApiResult<Json<Value>> {
+    target.by.does(Role::Moderator, "suspend", target.user_id.as_str())?;
+    target.users.set_suspended(&target.user_id, suspended).await?;
     Ok(Json(json!({ "suspended": suspended })))
 }
 
 /// `GET /_matrix/client/v1/admin/lock/{userId}`
-async fn locked(
-    State(config): State<Arc<ApiConfig>>,
-    State(users): State<Users>,
-    by: AdminCaller,
-    PathArgs((user_id,)): PathArgs<(OwnedUserId,)>,
-) -> ApiResult<Json<Value>> {
-    by.must_be(Role::Auditor)?;
-    moderated(&config, &users, &user_id).await?;
-    Ok(Json(json!({ "locked": users.restrictions(&user_id).locked })))
+async fn locked(target: Target) -> Json<Value> {
+    Json(json!({ "locked": target.users.restrictions(&target.user_id).locked }))
 }
 
 #[derive(Deserialize)]
@@ -114,15 +124,8 @@ struct Lock {
 }
 
 /// `PUT /_matrix/client/v1/admin/lock/{userId}`
-async fn lock(
-    State(config): State<Arc<ApiConfig>>,
-    State(users): State<Users>,
-    by: AdminCaller,
-    PathArgs((user_id,)): PathArgs<(OwnedUserId,)>,
-    JsonBody(Lock { locked }): JsonBody<Lock>,
-) -> ApiResult<Json<Value>> {
-    by.does(Role::Moderator, "lock", user_id.as_str())?;
-    moderated(&config, &users, &user_id).await?;
-    users.set_locked(&user_id, locked).await?;
+async fn lock(target: Target, JsonBody(Lock { locked }): JsonBody<Lock>) -> ApiResult<Json<Value>> {
+    target.by.does(Role::Moderator, "lock", target.user_id.as_str())?;
+    target.users.set_locked(&target.user_id, locked).await?;
     Ok(Json(json!({ "locked": locked })))
 }
