@@ -15,8 +15,8 @@ use crate::{
     stream::Position,
 };
 
-/// How many events go in one commit: nobody waits long behind it.
-const PER_COMMIT: i64 = 500;
+/// How many events go in one commit: nobody waits long behind it, though each word is taken out of the index of the search by itself.
+const PER_COMMIT: i64 = 100;
 
 /// State has a place in the index of its room.
 const FIND: &str = "SELECT nid FROM event WHERE room = $1 AND position > $2 AND position < $3 AND key_idx IS NULL \
