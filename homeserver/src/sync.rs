@@ -96,6 +96,14 @@ pub struct SyncRequest {
     pub timeout: Duration,
 }
 
+/// What a look at the log gave.
+enum Looked {
+    /// An answer: there is news, or none is waited for.
+    Answer(Box<Response>),
+    /// No news up to `until`; an answer that says so has `token`.
+    Nothing { joined: Box<[RoomNid]>, until: Position, token: SyncToken },
+}
+
 impl Sync {
     pub(crate) fn new(sources: Sources) -> Self {
         Self { sources: Arc::new(sources) }
@@ -103,27 +111,36 @@ impl Sync {
 
     /// Answers at once if there is news, or with the first that comes, or with none when the time is up.
     ///
+    /// A client that waits holds nothing of an answer meanwhile: a thousand of them do.
+    ///
     /// # Errors
     /// When the store fails.
     pub async fn sync(&self, mut request: SyncRequest) -> Result<Response, ApiError> {
         let deadline = Instant::now() + request.timeout.min(LONGEST_POLL);
         loop {
-            let built = Box::pin(build::build(&self.sources, &request)).await?;
-            let at_once = request.since.is_none() || request.full_state || !built.is_empty;
-            if at_once || Instant::now() >= deadline {
-                return Ok(built.response);
-            }
-            // Nothing of what was looked at is news, so the next look begins where this one ended.
-            let Some(since) = request.since.map(|since| SyncToken { position: built.until, ..since }) else {
-                return Ok(built.response);
+            let (joined, until, token) = match Box::pin(self.look(&request, deadline)).await? {
+                Looked::Answer(response) => return Ok(*response),
+                Looked::Nothing { joined, until, token } => (joined, until, token),
             };
-            let Built { response, joined, .. } = built;
+            // Nothing of what was looked at is news, so the next look begins where this one ended.
+            let Some(since) = request.since.map(|since| SyncToken { position: until, ..since }) else {
+                return Ok(*build::nothing(&self.sources, &request, token).await?);
+            };
             let news = self.news_after(since.position, &request.user_id, joined);
             match tokio::time::timeout_at(deadline, news).await {
                 Ok(news) => request.since = Some(SyncToken { position: news?, ..since }),
-                Err(_) => return Ok(response),
+                Err(_) => return Ok(*Box::pin(build::nothing(&self.sources, &request, token)).await?),
             }
         }
+    }
+
+    async fn look(&self, request: &SyncRequest, deadline: Instant) -> Result<Looked, ApiError> {
+        let Built { response, until, token, is_empty, joined } = build::build(&self.sources, request).await?;
+        let at_once = request.since.is_none() || request.full_state || !is_empty;
+        if at_once || Instant::now() >= deadline {
+            return Ok(Looked::Answer(Box::new(response)));
+        }
+        Ok(Looked::Nothing { joined, until, token })
     }
 
     /// Waits until something happens that may concern the user; gives the place before it. What happens in other rooms wakes nobody.
@@ -138,7 +155,7 @@ impl Sync {
         let wait = self.sources.stream.wait_for(user_id.to_owned(), joined.clone());
         let head = self.sources.stream.position();
         if head > position {
-            let events = self.sources.stream.read(position, head, LOOKED_AT).await?;
+            let events = Box::pin(self.sources.stream.read(position, head, LOOKED_AT)).await?;
             let all_are_events = i64::try_from(events.len()).is_ok_and(|count| count == head.0 - position.0);
             if !all_are_events || events.iter().any(|event| concerns(event)) {
                 return Ok(position);

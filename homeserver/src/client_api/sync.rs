@@ -49,11 +49,11 @@ async fn sync(
         if !matches!(presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
             return Err(MatrixError::invalid_param("set_presence is no presence").into());
         }
-        presences.synced(&caller.user_id, presence.as_str()).await?;
+        Box::pin(presences.synced(&caller.user_id, presence.as_str())).await?;
     }
     let since = body.since.as_deref().filter(|since| !since.is_empty()).map(str::parse).transpose();
     let since = since.map_err(|_| MatrixError::invalid_param("since is not a token of this server"))?;
-    let filter = filter(&account_data, &caller.user_id, body.filter).await?;
+    let filter = Box::pin(filter(&account_data, &caller.user_id, body.filter)).await?;
     let request = SyncRequest {
         user_id: caller.user_id,
         device_id: caller.device_id,
@@ -66,7 +66,7 @@ async fn sync(
     let response = sync.sync(request).await?;
     let has_left = !response.rooms.leave.is_empty();
     let reply = RumaReply(response).into_response();
-    Ok(if has_left { with_state_of_left_rooms(reply).await } else { reply })
+    Ok(if has_left { Box::pin(with_state_of_left_rooms(reply)).await } else { reply })
 }
 
 /// Some clients read the `state` of a room that was left even where it is empty, which ruma leaves out.

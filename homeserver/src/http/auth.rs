@@ -240,8 +240,9 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let (caller, request) = admit(request, &Auth::from_ref(state)).await?;
-        let Ruma { body, .. } = Ruma::<T>::from_request(request, state).await?;
+        // Boxed: a request that waits for long does not keep the room that these take for a moment.
+        let (caller, request) = Box::pin(admit(request, &Auth::from_ref(state))).await?;
+        let Ruma { body, .. } = Box::pin(Ruma::<T>::from_request(request, state)).await?;
         Ok(Self { caller: caller.ok_or_else(MatrixError::missing_token)?, body })
     }
 }

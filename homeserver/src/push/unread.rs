@@ -2,17 +2,19 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#receiving-notifications
 
+mod notes;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex as SyncMutex;
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
-use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, task::JoinHandle};
 
+use self::notes::{Note, Notes};
 use super::Judge;
 use crate::{
     http::error::ApiError,
@@ -44,7 +46,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, note: &Note) {
+    fn add(&mut self, note: &Note<'_>) {
         self.notifications += 1;
         self.highlights += u64::from(note.highlight);
     }
@@ -68,17 +70,6 @@ impl RoomCounts {
             highlights: sum.highlights + counts.highlights,
         })
     }
-}
-
-/// One unread notification.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Note {
-    #[serde(rename = "p")]
-    position: i64,
-    #[serde(rename = "h", default, skip_serializing_if = "std::ops::Not::not")]
-    highlight: bool,
-    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
-    thread: Option<OwnedEventId>,
 }
 
 /// Counts what users have not read. Cheap to clone.
@@ -121,7 +112,7 @@ struct Entry {
     loaded: bool,
     /// Counted up to here.
     until: Position,
-    notes: VecDeque<Note>,
+    notes: Notes,
     /// Read up to where: everywhere (empty), in the main timeline (`main`), in a thread (its root).
     read: HashMap<String, i64>,
 }
@@ -134,32 +125,30 @@ impl Entry {
         notes.retain(|note| !is_read(read, note));
     }
 
-    fn add(&mut self, note: Note) {
-        if is_read(&self.read, &note) {
-            return;
+    fn add(&mut self, note: &Note<'_>) {
+        if !is_read(&self.read, note) {
+            self.notes.push(note);
         }
-        if self.notes.len() >= MAX_NOTES {
-            let oldest = self.notes.iter().position(|note| !note.highlight).unwrap_or(0);
-            self.notes.remove(oldest);
-        }
-        self.notes.push_back(note);
     }
 
     fn counts(&self) -> RoomCounts {
         let mut counts = RoomCounts::default();
-        for note in &self.notes {
-            match &note.thread {
-                Some(root) => counts.threads.entry(root.clone()).or_default().add(note),
-                None => counts.main.add(note),
+        for note in self.notes.iter() {
+            match note.thread {
+                Some(root) => match counts.threads.get_mut(root) {
+                    Some(of_thread) => of_thread.add(&note),
+                    None => counts.threads.entry(root.to_owned()).or_default().add(&note),
+                },
+                None => counts.main.add(&note),
             }
         }
         counts
     }
 }
 
-fn is_read(read: &HashMap<String, i64>, note: &Note) -> bool {
+fn is_read(read: &HashMap<String, i64>, note: &Note<'_>) -> bool {
     let up_to = |thread: &str| read.get(thread).is_some_and(|mark| note.position <= *mark);
-    up_to("") || up_to(note.thread.as_ref().map_or("main", |root| root.as_str()))
+    up_to("") || up_to(note.thread.map_or("main", EventId::as_str))
 }
 
 impl Unread {
@@ -200,7 +189,7 @@ impl Unread {
         let (_, entry) = self.entry(user, room_id);
         let mut held = entry.lock().await;
         self.load(&mut held, user, room_id).await?;
-        Ok(is_read(&held.read, &Note { position: position.0, highlight: false, thread }))
+        Ok(is_read(&held.read, &Note { position: position.0, highlight: false, thread: thread.as_deref() }))
     }
 
     /// Notes that a user reads up to an event; to be called before the receipt is stored, so that who is woken by it sees the
@@ -254,7 +243,7 @@ impl Unread {
         let stored = table::unread(self.inner.local.db(), user.as_str(), room_id.as_str()).await?;
         if let Some((until, notes)) = stored {
             entry.until = Position(until);
-            entry.notes = serde_json::from_str(&notes).unwrap_or_default();
+            entry.notes = Notes::from_stored(&notes);
         } else {
             entry.until = self.inner.rooms.joined_since(room_id, user).await?.unwrap_or(Position::START);
         }
@@ -275,6 +264,7 @@ impl Unread {
         for event in &slice.events {
             self.look_at(entry, user, event).await?;
         }
+        entry.notes.forget_oldest(MAX_NOTES);
         entry.until = until;
         Ok(())
     }
@@ -301,7 +291,7 @@ impl Unread {
         }
         if let Some(verdict) = self.inner.judge.verdict(user, event).await? {
             let thread = self.inner.rooms.thread_of(event).await?;
-            entry.add(Note { position, highlight: verdict.highlight(), thread });
+            entry.add(&Note { position, highlight: verdict.highlight(), thread: thread.as_deref() });
         }
         Ok(())
     }
@@ -315,7 +305,7 @@ async fn store(local: Local, dirty: Dirty) {
         let mut statements = Vec::with_capacity(changed.len());
         for ((user, room_id), entry) in changed {
             let entry = entry.lock().await;
-            let notes = serde_json::to_string(&entry.notes).unwrap_or_default();
+            let notes = entry.notes.to_stored();
             statements.push(table::put_unread(user.as_str(), room_id.as_str(), entry.until.0, &notes));
         }
         for batch in statements.chunks(500) {
@@ -329,19 +319,20 @@ async fn store(local: Local, dirty: Dirty) {
 
 #[cfg(test)]
 mod tests {
-    use ruma::owned_event_id;
+    use ruma::{event_id, owned_event_id};
 
     use super::*;
 
-    fn note(position: i64, thread: Option<&str>) -> Note {
-        Note { position, highlight: position % 2 == 0, thread: thread.map(|id| id.try_into().unwrap()) }
+    fn note(position: i64, thread: Option<&EventId>) -> Note<'_> {
+        Note { position, highlight: position % 2 == 0, thread }
     }
 
     #[test]
     fn receipts_clear_what_they_are_about() {
+        let root = event_id!("$root");
         let mut entry = Entry::default();
         for position in 1..=6 {
-            entry.add(note(position, (position > 3).then_some("$root")));
+            entry.add(&note(position, (position > 3).then_some(root)));
         }
         assert_eq!(entry.counts().total(), Counts { notifications: 6, highlights: 3 });
         entry.read_up_to("main", 2);
@@ -351,20 +342,10 @@ mod tests {
         let thread = entry.counts().threads[&owned_event_id!("$root")];
         assert_eq!(thread, Counts { notifications: 1, highlights: 1 });
         // What comes late is read already.
-        entry.add(note(2, None));
-        entry.add(note(5, Some("$root")));
+        entry.add(&note(2, None));
+        entry.add(&note(5, Some(root)));
         assert_eq!(entry.counts().total().notifications, 2);
         entry.read_up_to("", 6);
         assert_eq!(entry.counts(), RoomCounts::default());
-    }
-
-    #[test]
-    fn counts_end_somewhere() {
-        let mut entry = Entry::default();
-        for position in 0..3000 {
-            entry.add(note(position * 2 + 1, None));
-        }
-        entry.add(note(2, None));
-        assert_eq!(entry.counts().total(), Counts { notifications: 1000, highlights: 1 });
     }
 }

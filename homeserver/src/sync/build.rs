@@ -30,6 +30,8 @@ use crate::{
 pub(super) struct Built {
     pub(super) response: Response,
     pub(super) until: Position,
+    /// Where the next sync begins.
+    pub(super) token: SyncToken,
     pub(super) is_empty: bool,
     /// The rooms that the user is in.
     pub(super) joined: Box<[RoomNid]>,
@@ -71,7 +73,18 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
         && response.device_lists.is_empty();
     add_key_counts(sources, request, &mut response).await?;
     let joined = memberships.iter().filter(is_joined).map(|member| member.room).collect();
-    Ok(Built { response, until, is_empty, joined })
+    Ok(Built { response, until, token, is_empty, joined })
+}
+
+/// The answer without news.
+pub(super) async fn nothing(
+    sources: &Sources,
+    request: &SyncRequest,
+    token: SyncToken,
+) -> Result<Box<Response>, ApiError> {
+    let mut response = Box::new(Response::new(token.to_string()));
+    add_key_counts(sources, request, &mut response).await?;
+    Ok(response)
 }
 
 /// The end of the log, and how the user stands to rooms at that end or before it.

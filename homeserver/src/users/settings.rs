@@ -11,6 +11,7 @@ use ruma::{OwnedUserId, UserId, push::Ruleset};
 use serde_json::Value;
 
 use super::AccountData;
+use crate::store::cache::Cache;
 
 pub(super) const IGNORED_USERS: &str = "m.ignored_user_list";
 pub(super) const PUSH_RULES: &str = "m.push_rules";
@@ -18,9 +19,21 @@ pub(super) const PUSH_RULES: &str = "m.push_rules";
 /// Of how many users settings are kept in memory; at the bound all are forgotten and read again.
 const KEPT: usize = 20_000;
 
+/// How many sets of push rules are kept in memory. One takes some kilobytes, and hardly anybody has rules of their own.
+const RULES: usize = 400;
+
 /// What was read lately.
-#[derive(Debug, Default)]
-pub(super) struct Settings(Mutex<Kept>);
+#[derive(Debug)]
+pub(super) struct Settings {
+    kept: Mutex<Kept>,
+    rules: Cache<OwnedUserId, Arc<Ruleset>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), rules: Cache::new(RULES) }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -32,23 +45,25 @@ struct Kept {
 #[derive(Clone, Debug, Default)]
 struct OfUser {
     ignored: Option<Arc<BTreeSet<OwnedUserId>>>,
-    rules: Option<Arc<Ruleset>>,
+    /// Whether the user's push rules are the specification's.
+    default_rules: bool,
 }
 
 impl Settings {
     pub(super) fn changed(&self, user_id: &UserId) {
-        let mut kept = self.0.lock();
+        let mut kept = self.kept.lock();
         kept.changes += 1;
         kept.users.remove(user_id);
+        self.rules.remove(user_id);
     }
 
     fn of(&self, user_id: &UserId) -> (OfUser, u64) {
-        let kept = self.0.lock();
+        let kept = self.kept.lock();
         (kept.users.get(user_id).cloned().unwrap_or_default(), kept.changes)
     }
 
     fn keep(&self, user_id: &UserId, changes: u64, set: impl FnOnce(&mut OfUser)) {
-        let mut kept = self.0.lock();
+        let mut kept = self.kept.lock();
         if kept.changes != changes {
             return;
         }
@@ -56,6 +71,15 @@ impl Settings {
             kept.users.clear();
         }
         set(kept.users.entry(user_id.to_owned()).or_default());
+    }
+
+    /// Keeps push rules that were read after `changes`, and notes whether they are the specification's.
+    fn keep_rules(&self, user_id: &UserId, changes: u64, default_rules: bool, rules: &Arc<Ruleset>) {
+        self.keep(user_id, changes, |settings| {
+            settings.default_rules = default_rules;
+            // Under the lock: a change takes out what is kept here after it is counted.
+            self.rules.insert(user_id.to_owned(), rules.clone());
+        });
     }
 }
 
@@ -80,21 +104,28 @@ impl AccountData {
     /// # Errors
     /// When the store fails.
     pub async fn push_rules(&self, user_id: &UserId) -> Result<Arc<Ruleset>, SqlError> {
-        let (known, changes) = self.settings.of(user_id);
-        if let Some(rules) = known.rules {
+        if let Some(rules) = self.settings.rules.get(user_id) {
             return Ok(rules);
         }
-        let stored = self.read(user_id, None, PUSH_RULES).await?;
-        let global = stored
-            .and_then(|stored| serde_json::from_str::<Value>(&stored).ok())
-            .and_then(|mut stored| serde_json::from_value::<Ruleset>(stored["global"].take()).ok());
-        let mut rules = global.unwrap_or_else(|| Ruleset::server_default(user_id));
-        // What was stored under an older version of the specification learns the rules that came since.
-        rules.update_with_server_default(Ruleset::server_default(user_id));
-        let rules = Arc::new(rules);
-        self.settings.keep(user_id, changes, |settings| settings.rules = Some(rules.clone()));
+        let (known, changes) = self.settings.of(user_id);
+        let stored = if known.default_rules { None } else { self.read(user_id, None, PUSH_RULES).await? };
+        let default_rules = stored.is_none();
+        let rules = Arc::new(match stored {
+            Some(stored) => stored_rules(&stored, user_id),
+            None => Ruleset::server_default(user_id),
+        });
+        self.settings.keep_rules(user_id, changes, default_rules, &rules);
         Ok(rules)
     }
+}
+
+fn stored_rules(stored: &str, user_id: &UserId) -> Ruleset {
+    let global = serde_json::from_str::<Value>(stored).ok();
+    let global = global.and_then(|mut stored| serde_json::from_value::<Ruleset>(stored["global"].take()).ok());
+    let Some(mut rules) = global else { return Ruleset::server_default(user_id) };
+    // What was stored under an older version of the specification learns the rules that came since.
+    rules.update_with_server_default(Ruleset::server_default(user_id));
+    rules
 }
 
 fn ignored(content: &str, user_id: &UserId) -> BTreeSet<OwnedUserId> {
