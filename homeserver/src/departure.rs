@@ -4,7 +4,7 @@ use ruma::{OwnedRoomId, UserId};
 
 use crate::{
     devices::{DeviceError, Devices},
-    rooms::{Membership, MembershipChange, RoomError, Rooms},
+    rooms::{Membership, MembershipChange, RoomMembership, RoomError, Rooms},
     users::{AccountError, Users},
 };
 
@@ -56,10 +56,10 @@ impl Departure {
     }
 
     async fn rooms_of(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, RoomError> {
-        let known = self.rooms.memberships_of(user_id).await?.into_iter();
-        let here =
-            known.filter(|known| matches!(known.membership, Membership::Join | Membership::Invite | Membership::Knock));
-        Ok(here.map(|known| known.room_id).collect())
+        let known = self.rooms.memberships_of(user_id).await?;
+        let is_here =
+            |known: &&RoomMembership| matches!(known.membership, Membership::Join | Membership::Invite | Membership::Knock);
+        Ok(known.iter().filter(is_here).map(|known| known.room_id.clone()).collect())
     }
 
     async fn leave(&self, rooms: Vec<OwnedRoomId>, user_id: &UserId) {

@@ -9,11 +9,13 @@ pub(crate) mod cache;
 pub(crate) mod dehydrated;
 pub(crate) mod device_keys;
 pub(crate) mod devices;
+mod digest;
 pub(crate) mod directory;
 mod event_cache;
 pub(crate) mod events;
 pub(crate) mod grants;
 mod keys;
+pub(crate) mod lately;
 pub(crate) mod local;
 mod log;
 pub(crate) mod media;
@@ -41,7 +43,10 @@ use landbridge_sql::{Db, DbOptions, SqlError, Step, Tx, WriteError, Writer, Writ
 use parking_lot::Mutex;
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::log::{Log, Op};
+use self::{
+    lately::Lately,
+    log::{Log, Op},
+};
 pub(crate) use self::{
     log::{NewEvent, RoomWrite, Writing},
     memberships::MembershipRow,
@@ -172,6 +177,11 @@ impl Store {
 
     pub(crate) fn waiters(&self) -> &Arc<Waiters> {
         &self.log.waiters
+    }
+
+    /// What was written when.
+    pub(crate) fn lately(&self) -> &Arc<Lately> {
+        &self.log.lately
     }
 
     /// Commits `write` together with everybody else's and returns its place in the log.

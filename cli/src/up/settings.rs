@@ -22,6 +22,7 @@ use serde::Deserialize;
 struct File {
     public_url: Option<String>,
     support: Option<SupportEntry>,
+    database: Option<Address>,
     registration: RegistrationMode,
     guests: bool,
     bridge_extensions: bool,
@@ -35,6 +36,17 @@ struct File {
     turn: Option<TurnEntry>,
     signing_key: Option<PathBuf>,
     appservices: Option<PathBuf>,
+}
+
+/// The address of a database, which may hold a password.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Address(String);
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Address(…)")
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -190,6 +202,7 @@ impl Settings {
             config.public_url = Some(url.clone());
         }
         config.support = file.support.as_ref().map(support).transpose()?;
+        config.database = file.database.as_ref().map(|address| address.0.clone());
         config.registering = match file.registration {
             RegistrationMode::Open => Registering::Open,
             RegistrationMode::Token => Registering::WithToken,
@@ -323,6 +336,7 @@ mod tests {
             (plain.max_upload_bytes, plain.access_token_lifetime)
         );
         assert_eq!(all.terms[0].id, "privacy_policy");
+        assert!(all.database.unwrap().starts_with("postgres://") && plain.database.is_none());
         assert_eq!(all.media_retention, Some(Duration::from_secs(365 * 86_400)));
         assert_eq!(all.turn.unwrap().uris.len(), 1);
         assert!(all.signing_key.unwrap().ends_with("signing.key"));
@@ -341,6 +355,8 @@ mod tests {
         assert!(error.contains("registraton"), "{error}");
         let error = config("turn:\n  uris: 5\n  secret: hush-hush\n").unwrap_err().to_string();
         assert!(!error.contains("hush-hush"), "{error}");
+        let file: File = serde_yaml::from_str("database: postgres://me:hush-hush@db/landbridge").unwrap();
+        assert!(!format!("{file:?}").contains("hush-hush"));
         let error = format!("{:#}", config("url_previews: { allow: [10.0.0.1] }").unwrap_err());
         assert!(error.contains("url_previews.allow") && error.contains("10.0.0.1"), "{error}");
     }

@@ -113,8 +113,8 @@ async fn rooms_of(rooms: &Rooms, caller: &Caller, criteria: &Criteria) -> ApiRes
     let known = rooms.memberships_of(&caller.user_id).await?;
     let filter = crate::sync::EventFilter::new(&criteria.filter);
     let was_in = |membership| matches!(membership, Membership::Join | Membership::Leave | Membership::Ban);
-    let found = known.into_iter().filter(|known| was_in(known.membership) && !known.forgotten);
-    Ok(found.map(|known| known.room_id).filter(|room_id| filter.admits_room(room_id)).collect())
+    let found = known.iter().filter(|known| was_in(known.membership) && !known.forgotten);
+    Ok(found.map(|known| known.room_id.clone()).filter(|room_id| filter.admits_room(room_id)).collect())
 }
 
 async fn is_wanted(reader: &Reader<'_>, rooms: &Rooms, criteria: &Criteria, event: &Arc<Event>) -> ApiResult<bool> {

@@ -2,26 +2,60 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#key-management-api
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use landbridge_sql::SqlError;
-use ruma::{DeviceId, UserId};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
 use super::DeviceError;
-use crate::store::{device_keys as table, local::Local, statement::Statement};
+use crate::{
+    store::{cache::Cache, device_keys as table, lately::Topic, local::Local, statement::Statement},
+    stream::Position,
+};
 
 /// How many one-time keys one upload may hold.
 pub const MAX_KEYS_PER_UPLOAD: usize = 1000;
+
+/// Of how many devices the counts of their keys are kept in memory.
+const DEVICES: usize = 10_000;
 
 /// Device keys, one-time keys, fallback keys and cross-signing keys.
 #[derive(Clone, Debug)]
 pub struct Keys {
     local: Local,
+    /// What was counted of devices, each with the end of the log before that.
+    counts: Arc<Cache<(OwnedUserId, OwnedDeviceId), (Position, Arc<Counts>)>>,
+}
+
+/// What keys a device has left for others.
+#[derive(Debug)]
+struct Counts {
+    /// Unclaimed one-time keys, by algorithm.
+    one_time: BTreeMap<String, u32>,
+    /// The algorithms of fallback keys that nobody took yet.
+    fallback: Vec<String>,
 }
 
 impl Keys {
-    pub(crate) const fn new(local: Local) -> Self {
-        Self { local }
+    pub(crate) fn new(local: Local) -> Self {
+        Self { local, counts: Arc::new(Cache::new(DEVICES)) }
+    }
+
+    async fn counts(&self, user_id: &UserId, device_id: &DeviceId) -> Result<Arc<Counts>, SqlError> {
+        let device = (user_id.to_owned(), device_id.to_owned());
+        if let Some((at, known)) = self.counts.get(&device)
+            && !self.local.may_have(Topic::KeyCounts, user_id.as_str(), at)
+        {
+            return Ok(known);
+        }
+        let (db, user, head) = (self.local.db(), user_id.as_str(), self.local.head());
+        let counted = table::one_time_key_counts(db, user, device_id.as_str()).await?;
+        let one_time =
+            counted.into_iter().map(|(algorithm, count)| (algorithm, u32::try_from(count).unwrap_or(u32::MAX)));
+        let fallback = table::unused_fallback_keys(db, user, device_id.as_str()).await?;
+        let counts = Arc::new(Counts { one_time: one_time.collect(), fallback });
+        self.counts.insert(device, (head, counts.clone()));
+        Ok(counts)
     }
 
     /// Stores what a device uploads. Keys are JSON; one-time and fallback keys are by key id, `algorithm:name`.
@@ -110,8 +144,7 @@ impl Keys {
         user_id: &UserId,
         device_id: &DeviceId,
     ) -> Result<BTreeMap<String, u32>, SqlError> {
-        let counts = table::one_time_key_counts(self.local.db(), user_id.as_str(), device_id.as_str()).await?;
-        Ok(counts.into_iter().map(|(algorithm, count)| (algorithm, u32::try_from(count).unwrap_or(u32::MAX))).collect())
+        Ok(self.counts(user_id, device_id).await?.one_time.clone())
     }
 
     /// The algorithms for which a device has a fallback key that nobody took yet.
@@ -119,7 +152,7 @@ impl Keys {
     /// # Errors
     /// When the store fails.
     pub async fn unused_fallback(&self, user_id: &UserId, device_id: &DeviceId) -> Result<Vec<String>, SqlError> {
-        table::unused_fallback_keys(self.local.db(), user_id.as_str(), device_id.as_str()).await
+        Ok(self.counts(user_id, device_id).await?.fallback.clone())
     }
 
     /// Users whose keys changed with `after < position <= until`.
@@ -127,6 +160,9 @@ impl Keys {
     /// # Errors
     /// When the store fails.
     pub async fn changed_between(&self, after: i64, until: i64) -> Result<Vec<String>, SqlError> {
+        if !self.local.may_have(Topic::DeviceLists, "", Position(after)) {
+            return Ok(Vec::new());
+        }
         table::changed_between(self.local.db(), after, until).await
     }
 }

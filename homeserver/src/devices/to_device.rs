@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use landbridge_sql::SqlError;
-use ruma::{DeviceId, OwnedUserId, UserId};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use super::DeviceError;
@@ -13,7 +13,8 @@ use crate::{
     appservice::Appservices,
     clock::Clock,
     rooms::Txn,
-    store::{StoreError, device_keys as table, local::Local},
+    store::{StoreError, cache::Cache, device_keys as table, lately::Topic, local::Local},
+    stream::Position,
 };
 
 /// How many devices one request may send to.
@@ -21,6 +22,9 @@ pub const MAX_TO_DEVICE_RECIPIENTS: usize = 10_000;
 
 /// How many messages one sync carries; the rest comes with the next.
 pub const TO_DEVICE_PER_SYNC: usize = 100;
+
+/// Of how many devices is remembered that nothing waits for them.
+const DEVICES: usize = 10_000;
 
 /// How long a request is remembered, in milliseconds: a repetition within a day sends nothing.
 const REMEMBERED: i64 = 24 * 60 * 60 * 1000;
@@ -42,11 +46,13 @@ pub struct ToDevice {
     local: Local,
     appservices: Appservices,
     clock: Arc<dyn Clock>,
+    /// Devices for which nothing waited, each with the end of the log before that was looked up.
+    nothing: Arc<Cache<(OwnedUserId, OwnedDeviceId), Position>>,
 }
 
 impl ToDevice {
-    pub(crate) const fn new(local: Local, appservices: Appservices, clock: Arc<dyn Clock>) -> Self {
-        Self { local, appservices, clock }
+    pub(crate) fn new(local: Local, appservices: Appservices, clock: Arc<dyn Clock>) -> Self {
+        Self { local, appservices, clock, nothing: Arc::new(Cache::new(DEVICES)) }
     }
 
     /// Queues messages. `txn` names the request: made again, it queues nothing, also after a restart.
@@ -86,7 +92,14 @@ impl ToDevice {
         after: i64,
         until: i64,
     ) -> Result<Vec<(i64, String)>, SqlError> {
-        table::to_device_between(
+        let device = (user_id.to_owned(), device_id.to_owned());
+        if let Some(at) = self.nothing.get(&device)
+            && !self.local.may_have(Topic::ToDevice, user_id.as_str(), at)
+        {
+            return Ok(Vec::new());
+        }
+        let head = self.local.head();
+        let found = table::to_device_between(
             self.local.db(),
             user_id.as_str(),
             device_id.as_str(),
@@ -94,7 +107,11 @@ impl ToDevice {
             until,
             TO_DEVICE_PER_SYNC as i64,
         )
-        .await
+        .await?;
+        if found.is_empty() && after == 0 && until >= head.0 {
+            self.nothing.insert(device, head);
+        }
+        Ok(found)
     }
 
     /// Forgets what a device has seen: everything up to the position it syncs from.

@@ -49,7 +49,7 @@ impl Rooms {
     ///
     /// # Errors
     /// [`RoomError::Unavailable`] where the database fails.
-    pub async fn memberships_of(&self, user: &UserId) -> Result<Vec<RoomMembership>, RoomError> {
+    pub async fn memberships_of(&self, user: &UserId) -> Result<Arc<[RoomMembership]>, RoomError> {
         Ok(self.context.store.memberships_of(user).await?)
     }
 
@@ -59,7 +59,8 @@ impl Rooms {
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn joined_rooms(&self, user: &UserId) -> Result<Vec<OwnedRoomId>, RoomError> {
         let known = self.context.store.memberships_of(user).await?;
-        Ok(known.into_iter().filter(|known| known.membership == Membership::Join).map(|known| known.room_id).collect())
+        let joined = known.iter().filter(|known| known.membership == Membership::Join);
+        Ok(joined.map(|known| known.room_id.clone()).collect())
     }
 
     /// The users that are joined to a room.
@@ -110,7 +111,7 @@ impl Rooms {
     /// [`RoomError::Unavailable`] where the database fails.
     pub async fn member_counts(&self, room_id: &RoomId) -> Result<(u64, u64), RoomError> {
         let Some(room) = self.context.store.room(room_id).await? else { return Ok((0, 0)) };
-        Ok(self.context.store.member_counts(room.nid).await?)
+        Ok(self.context.store.member_counts(&room).await?)
     }
 
     /// Those of some users that are joined to a room together with this one.
@@ -193,7 +194,7 @@ impl Rooms {
         limit: u32,
     ) -> Result<Vec<OwnedUserId>, RoomError> {
         let room = self.known_room(room_id).await?;
-        Ok(self.context.store.first_members(room.nid, but, standing, limit).await?)
+        Ok(self.context.store.first_members(&room, but, standing, limit).await?)
     }
 
     /// Whether two users are joined to a room together.
@@ -216,7 +217,14 @@ impl Rooms {
             return Err(RoomError::InvalidParam("You are still in the room".into()));
         }
         let room = self.known_room(room_id).await?;
-        self.context.store.write(Box::new(Forget { room: room.nid, user: user.to_owned() })).await?;
+        self.context
+            .store
+            .write(Box::new(Forget {
+                room: room.nid,
+                user: user.to_owned(),
+                lately: self.context.store.lately().clone(),
+            }))
+            .await?;
         Ok(())
     }
 }

@@ -51,7 +51,7 @@ impl Rooms {
             levels.and_then(|event: Arc<Event>| serde_json::from_str(event.content.get()).ok());
         let source = content.map_or(RoomPowerLevelsSource::None, RoomPowerLevelsSource::Original);
         let power_levels = RoomPowerLevels::new(source, rules, creators).into();
-        let (joined, _) = self.context.store.member_counts(room.nid).await?;
+        let (joined, _) = self.context.store.member_counts(&room).await?;
         Ok(PushFacts { root, joined, power_levels })
     }
 

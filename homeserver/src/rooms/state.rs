@@ -6,8 +6,7 @@ use ruma::{OwnedEventId, RoomId, UserId, events::StateEventType};
 use serde_json::value::RawValue;
 
 use super::{
-    Event, EventNid, Membership, RoomError, RoomMembership, Rooms, Root, authorize, directory::text_field,
-    membership::MEMBER, state_tree,
+    Event, EventNid, Membership, RoomError, RoomMembership, Rooms, Root, authorize, directory::text_field, state_tree,
 };
 use crate::{store::RoomInfo, stream::Position};
 
@@ -88,8 +87,8 @@ impl Rooms {
         let room = self.known_room(room_id).await?;
         let store = &self.context.store;
         let mut nids = Vec::new();
-        for index in store.key_indices_but(room.nid, MEMBER).await? {
-            nids.extend(state_tree::get(store, root, index).await?);
+        for index in &*store.keys_but_members(&room).await? {
+            nids.extend(state_tree::get(store, root, *index).await?);
         }
         Ok(store.events(&nids).await?)
     }
@@ -165,7 +164,7 @@ impl Rooms {
         state_key: &str,
     ) -> Result<Option<Arc<Event>>, RoomError> {
         let store = &self.context.store;
-        let Some(index) = store.key_index(room.nid, &kind.to_string(), state_key).await? else { return Ok(None) };
+        let Some(index) = store.key_index(room, &kind.to_string(), state_key).await? else { return Ok(None) };
         match state_tree::get(store, root, index).await? {
             Some(nid) => Ok(Some(store.event_by_nid(nid).await?)),
             None => Ok(None),

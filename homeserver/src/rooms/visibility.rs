@@ -69,14 +69,19 @@ impl Rooms {
         let kind = StateEventType::RoomHistoryVisibility;
         let now = self.state_event_in(room, room.root(), &kind, "").await?;
         let since = now.as_ref().map_or(Position::END, |event| event.position());
-        let in_until = match self.membership(&room.room_id, user).await? {
-            Some(known) if known.membership == Membership::Join => Some(Position::END),
-            Some(known) => self.went_out(room, &known, user).await?,
-            None => None,
+        let member = self.state_event_in(room, room.root(), &StateEventType::RoomMember, user.as_str()).await?;
+        let in_until = if member.is_some_and(|member| member.membership() == Some(Membership::Join)) {
+            Some(Position::END)
+        } else {
+            match self.membership(&room.room_id, user).await? {
+                Some(known) if known.membership == Membership::Join => Some(Position::END),
+                Some(known) => self.went_out(room, &known, user).await?,
+                None => None,
+            }
         };
         Ok(Reader {
-            visibility: store.key_index(room.nid, "m.room.history_visibility", "").await?,
-            member: store.key_index(room.nid, "m.room.member", user.as_str()).await?,
+            visibility: store.key_index(room, "m.room.history_visibility", "").await?,
+            member: store.key_index(room, "m.room.member", user.as_str()).await?,
             in_until,
             now: (HistoryVisibility::of(now.as_deref()), since),
             last: None,

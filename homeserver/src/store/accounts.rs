@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use landbridge_sql::{BatchSql, Db, Row, SqlError, Value};
 
-use super::statement::{Cell, Statement, statement};
+use super::{
+    lately::Topic,
+    statement::{Cell, Statement, statement},
+};
 use crate::users::Profile;
 
 /// A row of `account`, without the profile.
@@ -199,6 +202,7 @@ pub(crate) fn put_account_data(user_id: &str, room_id: &str, kind: &str, content
         content,
         Cell::Position
     )
+    .about(Topic::AccountData, Some(0))
 }
 
 pub(crate) async fn account_data(

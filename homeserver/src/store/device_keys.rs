@@ -3,7 +3,10 @@
 
 use landbridge_sql::{Db, SqlError, Tx, Value};
 
-use super::statement::{Cell, Statement, statement};
+use super::{
+    lately::Topic,
+    statement::{Cell, Statement, statement},
+};
 
 pub(crate) fn put_device_keys(user_id: &str, device_id: &str, body: &str) -> Statement {
     statement!(
@@ -22,6 +25,7 @@ pub(crate) fn changed(user_id: &str) -> Statement {
         user_id,
         Cell::Position
     )
+    .about(Topic::DeviceLists, None)
 }
 
 /// Notes that the number of one-time keys of a device changed, or whether its fallback keys are used.
@@ -33,6 +37,7 @@ pub(crate) fn count_changed(user_id: &str, device_id: &str) -> Statement {
         device_id,
         Cell::Position
     )
+    .about(Topic::KeyCounts, Some(0))
 }
 
 /// Devices whose keys were uploaded or claimed with `after < pos <= until`.
@@ -181,6 +186,7 @@ pub(crate) fn put_to_device(
         body,
         appservice_id
     )
+    .about(Topic::ToDevice, Some(2))
 }
 
 /// Remembers a request; [`super::StoreError::Conflict`] when it was made before.

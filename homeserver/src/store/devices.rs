@@ -2,7 +2,10 @@
 
 use landbridge_sql::{Db, Row, SqlError, Value};
 
-use super::statement::{Statement, statement};
+use super::{
+    lately::Topic,
+    statement::{Statement, statement},
+};
 
 /// A row of `device`.
 #[derive(Clone, Debug)]
@@ -113,7 +116,8 @@ pub(crate) fn delete(user_id: &str, device_id: &str) -> Vec<Statement> {
         super::grants::drop_logins_of(user_id, device_id),
         super::dehydrated::forget(user_id, device_id),
         statement!("DELETE FROM device_keys WHERE user_id = $1 AND device_id = $2", user_id, device_id),
-        statement!("DELETE FROM one_time_key WHERE user_id = $1 AND device_id = $2", user_id, device_id),
+        statement!("DELETE FROM one_time_key WHERE user_id = $1 AND device_id = $2", user_id, device_id)
+            .about(Topic::KeyCounts, Some(0)),
         statement!("DELETE FROM fallback_key WHERE user_id = $1 AND device_id = $2", user_id, device_id),
         statement!("DELETE FROM to_device WHERE user_id = $1 AND device_id = $2", user_id, device_id),
         super::device_keys::changed(user_id),

@@ -161,6 +161,10 @@ impl Store {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, SqlError> {
+        let up_to = up_to.min(self.head());
+        if let Some(events) = self.log.recent_of_room(room, (after, up_to), direction, limit) {
+            return Ok(events);
+        }
         let sql = match direction {
             Direction::Forward => {
                 select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position LIMIT $4")
@@ -169,7 +173,6 @@ impl Store {
                 select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position DESC LIMIT $4")
             }
         };
-        let up_to = up_to.min(self.head());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = [Value::from(room.0), Value::from(after.0), Value::from(up_to.0), Value::from(limit)];
         self.read_events(&self.db.fetch_all(sql, &values).await?)

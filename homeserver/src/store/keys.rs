@@ -1,10 +1,10 @@
 //! The table `room_key`: the dense index of a room's `(type, state_key)` pairs.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use landbridge_sql::{BatchSql, Row, SqlError, Value};
 
-use super::{Store, text};
+use super::{RoomInfo, Store, text};
 use crate::rooms::{KeyIndex, RoomNid};
 
 pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
@@ -24,40 +24,53 @@ impl Store {
         rows.iter().map(|row| Ok((index(row)?, text::decode(row.text(1)?), text::decode(row.text(2)?)))).collect()
     }
 
-    /// The places of all pairs of a room but those of one type, in order.
-    pub(crate) async fn key_indices_but(&self, room: RoomNid, kind: &str) -> Result<Vec<KeyIndex>, SqlError> {
+    /// The places of all pairs of a room but those of members, in order.
+    pub(crate) async fn keys_but_members(&self, room: &RoomInfo) -> Result<Arc<[KeyIndex]>, SqlError> {
+        let (root, known) = room.known(|digest| digest.but_members.clone());
+        if let Some(known) = known {
+            return Ok(known);
+        }
         // Two ranges of the index on (room, type), where one `<>` would look at every member.
         let rows = self
             .db
             .fetch_all(
                 "SELECT idx FROM room_key WHERE room = $1 AND type < $2 \
                  UNION ALL SELECT idx FROM room_key WHERE room = $1 AND type > $2 ORDER BY idx",
-                &[Value::from(room.0), Value::from(&*text::encode(kind))],
+                &[Value::from(room.nid.0), Value::from(&*text::encode("m.room.member"))],
             )
             .await?;
-        rows.iter().map(index).collect()
+        let found: Arc<[KeyIndex]> = rows.iter().map(index).collect::<Result<_, _>>()?;
+        room.learn(root, |digest| digest.but_members = Some(found.clone()));
+        Ok(found)
     }
 
     /// The place of one pair in the index of its room.
     pub(crate) async fn key_index(
         &self,
-        room: RoomNid,
+        room: &RoomInfo,
         kind: &str,
         state_key: &str,
     ) -> Result<Option<KeyIndex>, SqlError> {
         // A place once given never changes.
-        let name = (room, format!("{} {kind}{state_key}", kind.len()));
+        let name = (room.nid, format!("{} {kind}{state_key}", kind.len()));
         if let Some(index) = self.log.keys.get(&name) {
             return Ok(Some(index));
+        }
+        let (root, absent) = room.known(|digest| digest.lacks(&name.1));
+        if absent.is_some() {
+            return Ok(None);
         }
         let row = self
             .db
             .fetch_optional(
                 "SELECT idx FROM room_key WHERE room = $1 AND type = $2 AND state_key = $3",
-                &[Value::from(room.0), Value::from(&*text::encode(kind)), Value::from(&*text::encode(state_key))],
+                &[Value::from(room.nid.0), Value::from(&*text::encode(kind)), Value::from(&*text::encode(state_key))],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = row else {
+            room.learn(root, |digest| digest.note_absent(name.1));
+            return Ok(None);
+        };
         let index = index(&row)?;
         self.log.keys.insert(name, index);
         Ok(Some(index))

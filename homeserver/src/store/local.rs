@@ -9,7 +9,11 @@ use async_trait::async_trait;
 use landbridge_sql::{Db, SqlError, Step, Tx};
 use parking_lot::Mutex;
 
-use super::{Store, StoreError, Write, device_keys, statement::Statement};
+use super::{
+    Store, StoreError, Write, device_keys,
+    lately::{Lately, Topic},
+    statement::Statement,
+};
 use crate::stream::Position;
 
 /// Reads from and writes to the tables of accounts, devices, media and application services.
@@ -34,19 +38,31 @@ impl Local {
         self.store.db()
     }
 
+    /// Where the log ends now.
+    pub(crate) fn head(&self) -> Position {
+        self.store.head()
+    }
+
+    /// Whether something may have been written after a place in the log; see [`Lately::may_have`].
+    pub(crate) fn may_have(&self, topic: Topic, key: &str, after: Position) -> bool {
+        self.store.lately().may_have(topic, key, after)
+    }
+
     /// Writes the statements in one transaction. Those that say where they stand in the log get a place in it and wake its
     /// readers.
     pub(crate) async fn write(&self, statements: Vec<Statement>) -> Result<Written, StoreError> {
         let rows = Arc::new(AtomicU64::new(0));
         let wakes = statements.iter().any(Statement::is_placed);
-        self.store.write(Box::new(Statements { statements, wakes, rows: rows.clone() })).await?;
+        let lately = self.store.lately().clone();
+        self.store.write(Box::new(Statements { statements, wakes, rows: rows.clone(), lately })).await?;
         Ok(Written { rows: rows.load(Ordering::Acquire) })
     }
 
     /// Takes one key of each device (user, device, algorithm); each one-time key is given to one taker.
     pub(crate) async fn claim(&self, wanted: Vec<(String, String, String)>) -> Result<Vec<Claimed>, StoreError> {
         let found = Arc::new(Mutex::new(Vec::new()));
-        self.store.write(Box::new(Claim { wanted, found: found.clone() })).await?;
+        let lately = self.store.lately().clone();
+        self.store.write(Box::new(Claim { wanted, found: found.clone(), lately })).await?;
         let found = std::mem::take(&mut *found.lock());
         Ok(found)
     }
@@ -59,6 +75,7 @@ struct Statements {
     statements: Vec<Statement>,
     wakes: bool,
     rows: Arc<AtomicU64>,
+    lately: Arc<Lately>,
 }
 
 impl Write for Statements {
@@ -71,6 +88,14 @@ impl Write for Statements {
         Some(steps)
     }
 
+    fn committed(&self, mut position: Position) {
+        // Without a place of its own it is newer than what was read at the end of the log.
+        position.0 += i64::from(!self.wakes);
+        for (topic, key) in self.statements.iter().filter_map(Statement::topic) {
+            self.lately.note(topic, key, position);
+        }
+    }
+
     fn wakes(&self) -> bool {
         self.wakes
     }
@@ -79,6 +104,7 @@ impl Write for Statements {
 struct Claim {
     wanted: Vec<(String, String, String)>,
     found: Arc<Mutex<Vec<Claimed>>>,
+    lately: Arc<Lately>,
 }
 
 #[async_trait]
@@ -90,6 +116,12 @@ impl Write for Claim {
         }
         *self.found.lock() = found;
         Ok(())
+    }
+
+    fn committed(&self, position: Position) {
+        for (user, ..) in &self.wanted {
+            self.lately.note(Topic::KeyCounts, user, position);
+        }
     }
 
     /// The device sees how many keys it has left.

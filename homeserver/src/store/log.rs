@@ -15,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use landbridge_sql::{Apply, Db, Round, SqlError, Step, Tx};
 use parking_lot::{Mutex, RwLock};
-use ruma::{UserId, events::TimelineEventType};
+use ruma::{OwnedUserId, UserId, events::TimelineEventType};
 use tokio::sync::watch;
 
 pub(super) use self::op::Op;
@@ -24,9 +24,16 @@ use self::{
     recent::Recent,
     rows::{RESERVE_SQL, Rows},
 };
-use super::{cache::Cache, event_cache::EventCache, relations::RelatedEvents, room_cache::RoomCache, txns::TxnFilter};
+use super::{
+    cache::Cache,
+    event_cache::EventCache,
+    lately::{Lately, Topic},
+    relations::RelatedEvents,
+    room_cache::RoomCache,
+    txns::TxnFilter,
+};
 use crate::{
-    rooms::{Event, EventNid, KeyIndex, RoomNid, state_tree::Node, state_tree::NodeId},
+    rooms::{Direction, Event, EventNid, KeyIndex, RoomMembership, RoomNid, state_tree::Node, state_tree::NodeId},
     stream::{Concern, Position, Waiters},
 };
 
@@ -34,6 +41,8 @@ use crate::{
 const NODES: usize = 4 << 20;
 /// How many bytes of places in the indices of rooms are kept in memory.
 const KEYS: usize = 2 << 20;
+/// How many bytes of memberships are kept in memory.
+const STANDINGS: usize = 4 << 20;
 /// How many positions are reserved at once.
 const RESERVE: i64 = 1 << 20;
 
@@ -60,6 +69,9 @@ pub(crate) struct Log {
     pub(super) txns: TxnFilter,
     pub(super) related: RelatedEvents,
     pub(super) waiters: Arc<Waiters>,
+    pub(super) lately: Arc<Lately>,
+    /// Memberships of users who synced lately, each with the end of the log before they were read.
+    pub(super) standings: Cache<OwnedUserId, (Position, Arc<[RoomMembership]>)>,
 }
 
 impl Log {
@@ -87,6 +99,10 @@ impl Log {
             rooms: RoomCache::default(),
             keys: Cache::weighed(KEYS, |(room, name), index| size_of_val(room) + name.len() + size_of_val(index) + 40),
             waiters: Arc::default(),
+            lately: Arc::new(Lately::after(head)),
+            standings: Cache::weighed(STANDINGS, |user, (_, rooms)| {
+                2 * user.as_str().len() + rooms.len() * (size_of::<RoomMembership>() + 120)
+            }),
             // There are no more transaction ids than events.
             txns: TxnFilter::new(usize::try_from(next_event).unwrap_or(0)),
             related: RelatedEvents::since(head),
@@ -104,6 +120,17 @@ impl Log {
     /// The events after `after` up to `up_to`, where all of them are in memory.
     pub(super) fn recent(&self, after: Position, up_to: Position, limit: usize) -> Option<Vec<Arc<Event>>> {
         self.recent.read().between(after, up_to, limit)
+    }
+
+    /// The events of a room after `after` up to `up_to`, the first `limit` in a direction, where all of them are in memory.
+    pub(super) fn recent_of_room(
+        &self,
+        room: RoomNid,
+        (after, up_to): (Position, Position),
+        direction: Direction,
+        limit: usize,
+    ) -> Option<Vec<Arc<Event>>> {
+        self.recent.read().of_room(room, after, up_to, direction, limit)
     }
 
     /// Lets go of events that are not in the database any more.
@@ -141,6 +168,7 @@ impl Log {
     }
 
     fn remember(&self, write: &RoomWrite, mut position: Position) {
+        let before = position;
         let mut recent = self.recent.write();
         for NewEvent { event, .. } in &write.events {
             if event.flags.in_timeline() {
@@ -153,12 +181,20 @@ impl Log {
             }
             self.events.insert(event.clone());
         }
+        for (target, by) in &write.redactions {
+            recent.redact(target, *by);
+        }
         drop(recent);
         for (id, node) in &write.nodes {
             self.nodes.insert(*id, node.clone());
         }
         for (target, by) in &write.redactions {
             self.events.redact(target, *by);
+        }
+        // Where nothing of it is shown, it has no place of its own, and is newer than what was read at the end of the log.
+        position.0 += i64::from(position == before);
+        for member in &write.memberships {
+            self.lately.note(Topic::Memberships, member.user.as_str(), position);
         }
         write.room.set_current(write.current.clone());
         if write.creates {

@@ -1,12 +1,18 @@
 //! The table `membership`: how users stand to rooms now.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use async_trait::async_trait;
 use landbridge_sql::{BatchSql, Row, SqlError, Tx, Value};
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use super::{Store, Write};
+use super::{
+    RoomInfo, Store, Write,
+    lately::{Lately, Topic},
+};
 use crate::{
     rooms::{EventNid, Membership, RoomMembership, RoomNid},
     stream::Position,
@@ -35,6 +41,7 @@ pub(crate) struct MembershipRow {
 pub(crate) struct Forget {
     pub(crate) room: RoomNid,
     pub(crate) user: OwnedUserId,
+    pub(crate) lately: Arc<Lately>,
 }
 
 #[async_trait]
@@ -43,6 +50,11 @@ impl Write for Forget {
         let sql =
             "UPDATE membership SET forgotten = 1 WHERE room = $1 AND user_id = $2 AND membership IN ('leave', 'ban')";
         tx.execute(sql, &[Value::from(self.room.0), Value::from(self.user.as_str())]).await.map(drop)
+    }
+
+    /// It has no place of its own: what was read up to its place may have been read before it.
+    fn committed(&self, position: Position) {
+        self.lately.note(Topic::Memberships, self.user.as_str(), Position(position.0 + 1));
     }
 
     fn wakes(&self) -> bool {
@@ -83,7 +95,14 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    pub(crate) async fn memberships_of(&self, user: &UserId) -> Result<Vec<RoomMembership>, SqlError> {
+    pub(crate) async fn memberships_of(&self, user: &UserId) -> Result<Arc<[RoomMembership]>, SqlError> {
+        if let Some((at, known)) = self.log.standings.get(user)
+            && !self.log.lately.may_have(Topic::Memberships, user.as_str(), at)
+        {
+            return Ok(known);
+        }
+        // Before the look: what is written after it is found to be newer.
+        let at = self.head();
         let rows = self
             .db
             .fetch_all(
@@ -92,28 +111,53 @@ impl Store {
                 &[Value::from(user.as_str())],
             )
             .await?;
-        rows.iter().map(read).collect()
+        let found: Arc<[RoomMembership]> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        self.log.standings.insert(user.to_owned(), (at, found.clone()));
+        Ok(found)
     }
 
-    /// Those who stand to a room in one of two ways, in the order of the events that say so.
+    /// The first of those who stand to a room in one of two ways, but for one, in the order of the events that say so.
     pub(crate) async fn first_members(
         &self,
-        room: RoomNid,
+        room: &RoomInfo,
         but: &UserId,
         [one, other]: [Membership; 2],
         limit: u32,
     ) -> Result<Vec<OwnedUserId>, SqlError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        // One more than is wanted: the one who is left out may be among them.
+        let asked = limit.saturating_add(1);
+        let enough = |(first, up_to, _): &&(Membership, usize, Arc<[_]>)| *first == one && *up_to >= asked;
+        let (root, known) = room.known(|digest| digest.first.iter().find(enough).map(|(.., users)| users.clone()));
+        let first = match known {
+            Some(known) => known,
+            None => {
+                let found = self.read_first_members(room.nid, [one, other], asked).await?;
+                room.learn(root, |digest| {
+                    digest.first.retain(|(first, ..)| *first != one);
+                    digest.first.push((one, asked, found.clone()));
+                });
+                found
+            }
+        };
+        Ok(first.iter().filter(|user| *user != but).take(limit).cloned().collect())
+    }
+
+    async fn read_first_members(
+        &self,
+        room: RoomNid,
+        [one, other]: [Membership; 2],
+        limit: usize,
+    ) -> Result<Arc<[OwnedUserId]>, SqlError> {
         let rows = self
             .db
             .fetch_all(
-                "SELECT user_id FROM membership WHERE room = $1 AND user_id <> $2 AND membership IN ($3, $4) \
-                 ORDER BY event LIMIT $5",
+                "SELECT user_id FROM membership WHERE room = $1 AND membership IN ($2, $3) ORDER BY event LIMIT $4",
                 &[
                     Value::from(room.0),
-                    Value::from(but.as_str()),
                     Value::from(one.as_str()),
                     Value::from(other.as_str()),
-                    Value::from(i64::from(limit)),
+                    Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
                 ],
             )
             .await?;
@@ -144,13 +188,17 @@ impl Store {
     }
 
     /// How many are joined, and how many invited.
-    pub(crate) async fn member_counts(&self, room: RoomNid) -> Result<(u64, u64), SqlError> {
+    pub(crate) async fn member_counts(&self, room: &RoomInfo) -> Result<(u64, u64), SqlError> {
+        let (root, known) = room.known(|digest| digest.counts);
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let rows = self
             .db
             .fetch_all(
                 "SELECT membership, COUNT(*) FROM membership WHERE room = $1 AND membership IN ('join', 'invite') \
                  GROUP BY membership",
-                &[Value::from(room.0)],
+                &[Value::from(room.nid.0)],
             )
             .await?;
         let mut counts = (0, 0);
@@ -158,6 +206,7 @@ impl Store {
             let count = u64::try_from(row.int(1)?).unwrap_or(0);
             if row.text(0)? == "join" { counts.0 = count } else { counts.1 = count }
         }
+        room.learn(root, |digest| digest.counts = Some(counts));
         Ok(counts)
     }
 

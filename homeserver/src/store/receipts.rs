@@ -2,7 +2,10 @@
 
 use landbridge_sql::{Db, Row, SqlError, Value};
 
-use super::statement::{Cell, Statement, statement};
+use super::{
+    lately::Topic,
+    statement::{Cell, Statement, statement},
+};
 
 /// A row of `receipt`.
 #[derive(Clone, Debug)]
@@ -29,6 +32,7 @@ pub(crate) fn put(row: &ReceiptRow) -> Statement {
         row.ts,
         Cell::Position
     )
+    .about(Topic::Receipts, Some(0))
 }
 
 /// Receipts of all rooms with `after < pos <= until`, oldest first.

@@ -3,10 +3,10 @@
 use std::sync::{Arc, LazyLock};
 
 use landbridge_sql::{BatchSql, Row, SqlError, Value};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules};
 
-use super::Store;
+use super::{Store, digest::Digest};
 use crate::rooms::{EventNid, RoomNid, Root};
 
 pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
@@ -39,6 +39,7 @@ pub(crate) struct RoomInfo {
     pub(crate) version: RoomVersionId,
     pub(crate) rules: RoomVersionRules,
     current: RwLock<CurrentState>,
+    pub(super) digest: Mutex<Digest>,
 }
 
 impl RoomInfo {
@@ -49,7 +50,7 @@ impl RoomInfo {
         rules: RoomVersionRules,
         current: CurrentState,
     ) -> Self {
-        Self { nid, room_id, version, rules, current: RwLock::new(current) }
+        Self { nid, room_id, version, rules, current: RwLock::new(current), digest: Mutex::default() }
     }
 
     /// Where the room stood after the last commit.

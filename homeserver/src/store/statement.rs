@@ -3,6 +3,8 @@
 use landbridge_sql::{BatchSql, Step, Value};
 use serde::Serialize;
 
+use super::lately::Topic;
+
 /// One value a statement is bound to.
 #[derive(Clone, Debug)]
 pub(crate) enum Cell {
@@ -55,19 +57,36 @@ impl From<Vec<u8>> for Cell {
 #[derive(Clone, Debug)]
 pub(crate) enum Statement {
     /// One with its values.
-    One { sql: &'static str, cells: Vec<Cell> },
+    One { sql: &'static str, cells: Vec<Cell>, about: Option<(Topic, Option<usize>)> },
     /// One over many rows, encoded.
     Rows(&'static BatchSql, String),
 }
 
 impl Statement {
     pub(crate) fn new(sql: &'static str, cells: impl IntoIterator<Item = Cell>) -> Self {
-        Self::One { sql, cells: cells.into_iter().collect() }
+        Self::One { sql, cells: cells.into_iter().collect(), about: None }
     }
 
     /// A statement over many rows.
     pub(crate) fn rows<T: Serialize>(sql: &'static BatchSql, rows: &[T]) -> Result<Self, serde_json::Error> {
         Ok(Self::Rows(sql, serde_json::to_string(rows)?))
+    }
+
+    /// Says what it writes: the cell with this number is the key, or there is one key for all.
+    pub(super) fn about(mut self, topic: Topic, key: Option<usize>) -> Self {
+        if let Self::One { about, .. } = &mut self {
+            *about = Some((topic, key));
+        }
+        self
+    }
+
+    /// What it writes, and for whom.
+    pub(super) fn topic(&self) -> Option<(Topic, &str)> {
+        let Self::One { about: Some((topic, key)), cells, .. } = self else { return None };
+        match key.and_then(|key| cells.get(key)) {
+            Some(Cell::Text(Some(key))) => Some((*topic, key)),
+            _ => Some((*topic, "")),
+        }
     }
 
     /// Whether it wants a place in the log.
@@ -78,7 +97,7 @@ impl Statement {
     /// The statement, as it is run when the write has this place in the log.
     pub(super) fn step(&self, position: i64) -> Step<'_> {
         match self {
-            Self::One { sql, cells } => {
+            Self::One { sql, cells, .. } => {
                 Step::One { sql, values: cells.iter().map(|cell| cell.value(position)).collect(), touched: None }
             }
             Self::Rows(sql, rows) => Step::Rows(sql, rows.clone()),

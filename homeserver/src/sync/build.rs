@@ -1,6 +1,9 @@
 //! Puts a whole sync together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use ruma::{
     OneTimeKeyAlgorithm, OwnedRoomId, OwnedUserId, RoomId, UInt, UserId,
@@ -54,7 +57,7 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
     let seen = request.since.map(|since| since.position);
     let news = news(sources, request, &memberships, seen, until).await?;
     let mut response = Response::new(String::new());
-    for membership in &memberships {
+    for membership in &*memberships {
         if !membership.forgotten && admits_room(&request.filter, &membership.room_id) {
             add_room(frame, &news, membership, until, &mut response).await?;
         }
@@ -88,7 +91,10 @@ pub(super) async fn nothing(
 }
 
 /// The end of the log, and how the user stands to rooms at that end or before it.
-pub(super) async fn standing(sources: &Sources, user_id: &UserId) -> Result<(Position, Vec<RoomMembership>), ApiError> {
+pub(super) async fn standing(
+    sources: &Sources,
+    user_id: &UserId,
+) -> Result<(Position, Arc<[RoomMembership]>), ApiError> {
     let mut until = sources.stream.position();
     loop {
         let memberships = sources.rooms.memberships_of(user_id).await?;

@@ -12,9 +12,11 @@ use crate::{
     clock::Clock,
     store::{
         StoreError,
+        lately::Topic,
         local::Local,
         receipts::{self as table, ReceiptRow},
     },
+    stream::Position,
 };
 
 /// How many receipts of one room a client is shown at once, the newest.
@@ -79,6 +81,9 @@ impl Receipts {
     /// # Errors
     /// When the store fails.
     pub async fn of_rooms(&self, rooms: &[&RoomId], after: i64, until: i64) -> Result<Vec<Receipt>, SqlError> {
+        if !rooms.iter().any(|room_id| self.local.may_have(Topic::Receipts, room_id.as_str(), Position(after))) {
+            return Ok(Vec::new());
+        }
         let all = self.between(after, until).await?;
         if i64::try_from(all.len()).is_ok_and(|found| found < PER_ROUND) {
             return Ok(all);

@@ -112,9 +112,9 @@ impl Sync {
         let plain = plain_request(asked, connection.seen);
         let news = build::news(sources, &plain, &memberships, connection.seen, until).await?;
         let rooms: HashMap<OwnedRoomId, RoomMembership> = memberships
-            .into_iter()
+            .iter()
             .filter(|known| is_shown(known, onlooker, &connection.sent))
-            .map(|known| (known.room_id.clone(), known))
+            .map(|known| (known.room_id.clone(), known.clone()))
             .collect();
         let joined = || rooms.values().filter(|known| known.membership == Membership::Join);
         let joined_nids = joined().map(|known| known.room).collect();

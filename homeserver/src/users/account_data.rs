@@ -9,10 +9,14 @@ use ruma::{RoomId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use super::settings::{IGNORED_USERS, PUSH_RULES, Settings};
-use crate::store::{
-    StoreError,
-    accounts::{self, AccountDataRow},
-    local::Local,
+use crate::{
+    store::{
+        StoreError,
+        accounts::{self, AccountDataRow},
+        lately::Topic,
+        local::Local,
+    },
+    stream::Position,
 };
 
 /// The largest account data event and the largest filter, in bytes.
@@ -79,6 +83,9 @@ impl AccountData {
     /// # Errors
     /// When the store fails.
     pub async fn between(&self, user_id: &UserId, after: i64, until: i64) -> Result<Vec<StoredEvent>, SqlError> {
+        if !self.local.may_have(Topic::AccountData, user_id.as_str(), Position(after)) {
+            return Ok(Vec::new());
+        }
         let rows = accounts::account_data_between(self.local.db(), user_id.as_str(), after, until).await?;
         let event = |row: AccountDataRow| StoredEvent { room_id: row.room_id, kind: row.kind, content: row.content };
         Ok(rows.into_iter().map(event).collect())

@@ -45,7 +45,7 @@ pub(crate) async fn embedded(report: &mut Report) {
     let appservice = Appservice::start().await;
     let (dir, port) = (Workdir::new("bench"), Port::free());
     let began = Instant::now();
-    let mut server = start(&dir, &port, &appservice);
+    let mut server = start(&dir, &port, &appservice, None);
     let api = Api::new(&format!("http://{}", port.address()));
     let mut starts = Vec::new();
     while !api.is_up().await {
@@ -84,11 +84,18 @@ pub(crate) async fn embedded(report: &mut Report) {
     report.ours("memory after 200,000 events", "MB", AtMost(120.0), figures.filled.unwrap_or_default());
 }
 
-pub(crate) fn start(dir: &Workdir, port: &Port, appservice: &Appservice) -> Landbridge {
+/// Starts the homeserver, on the database at an address or on its own file.
+pub(crate) fn start(dir: &Workdir, port: &Port, appservice: &Appservice, database: Option<&str>) -> Landbridge {
     let data = dir.path().join("data").display().to_string();
     let listen = port.address().to_string();
     let registration = appservice.registration.display().to_string();
-    Landbridge::start(dir.path(), ["up", "--data", &data, "--listen", &listen, "--appservice", &registration])
+    let mut arguments = vec!["up", "--data", &data, "--listen", &listen, "--appservice", &registration];
+    let settings = dir.path().join("homeserver.yaml").display().to_string();
+    if let Some(address) = database {
+        std::fs::write(&settings, format!("database: {address}\n")).expect("the folder can be written");
+        arguments.extend(["--homeserver-config", &settings]);
+    }
+    Landbridge::start(dir.path(), arguments)
 }
 
 /// Measures Synapse, with less work.

@@ -21,8 +21,17 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a cluster, starts it and waits until it answers queries.
+    /// Makes a cluster, starts it and waits until it answers queries. A power cut would lose what it holds, as a test does anyway.
     pub async fn start() -> Self {
+        Self::start_with(&["-c", "fsync=off"]).await
+    }
+
+    /// The same, but what it acknowledges is on the disk.
+    pub async fn start_durable() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(settings: &[&str]) -> Self {
         let (dir, port) = (Workdir::new("postgres"), Port::free());
         let data = dir.folder("data");
         if let Some((uid, gid)) = process::root_may_become("postgres") {
@@ -37,7 +46,7 @@ impl Postgres {
             .expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let mut command = tool("postgres", dir.path());
-        command.arg("-D").arg(&data).args(["-p", &port.text(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
+        command.arg("-D").arg(&data).args(["-p", &port.text(), "-c", "listen_addresses=127.0.0.1"]).args(settings);
         command.arg("-k").arg(dir.path());
         let mut process = Process::start("postgres", command, &dir.path().join("postgres.log"));
         process.writes("database system is ready to accept connections").await;
