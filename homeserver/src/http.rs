@@ -12,7 +12,7 @@ pub(crate) mod state;
 pub(crate) mod uia;
 
 use axum::Router;
-use landbridge_axum_ruma::{cors, finish};
+use landbridge_axum_ruma::finish;
 
 pub use self::{
     limits::{Rate, RateLimits},
@@ -27,5 +27,5 @@ pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// The whole homeserver as a router: the client-server API, `/health` and `/metrics`.
 pub fn router(state: ApiState) -> Router {
     let router = ops::routes(admin::routes(client_api::routes(Router::new())));
-    cors(guard::guard(finish(router, MAX_BODY_BYTES))).with_state(state)
+    guard::guard(finish(router, MAX_BODY_BYTES)).with_state(state)
 }

@@ -40,7 +40,7 @@ mod turn;
 pub use self::{
     assertion::IdentityAssertion,
     auth::{bearer_token, same_token},
-    cors::cors,
+    cors::{allow_all_origins, cors},
     download::{ContentHeaders, is_shown_inline, safe_headers},
     error::MatrixError,
     json::{JsonBody, parse_json},

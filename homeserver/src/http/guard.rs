@@ -1,4 +1,7 @@
-//! The first line and the last: no NUL comes in by a URL, and a handler that panics answers 500 and takes nothing else with it.
+//! The first line and the last: no NUL comes in by a URL, a handler that panics answers 500 and takes nothing else with it, and web
+//! clients of any origin may read the answer ([spec]).
+//!
+//! [spec]: https://spec.matrix.org/v1.19/client-server-api/#web-browser-clients
 
 use std::panic::AssertUnwindSafe;
 
@@ -9,12 +12,25 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
-use landbridge_axum_ruma::MatrixError;
+use http::{Method, StatusCode};
+use landbridge_axum_ruma::{MatrixError, allow_all_origins};
 
 /// Refuses NUL in URLs, which PostgreSQL's texts cannot hold and no identifier needs. Catches panics of all routes; that there
-/// is one is a fault of ours, logged as such.
+/// is one is a fault of ours, logged as such. Adds the headers that web clients need to every answer, and answers `OPTIONS`.
+///
+/// All of it is one layer: a request that waits keeps something of each.
 pub(crate) fn guard<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router.layer(middleware::from_fn(catch))
+    router.layer(middleware::from_fn(open))
+}
+
+async fn open(request: Request, next: Next) -> Response {
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        catch(request, next).await
+    };
+    allow_all_origins(response.headers_mut());
+    response
 }
 
 async fn catch(request: Request, next: Next) -> Response {
@@ -30,7 +46,7 @@ async fn catch(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, routing::get};
-    use http::{Request, StatusCode};
+    use http::Request;
     use tower::ServiceExt as _;
 
     use super::*;

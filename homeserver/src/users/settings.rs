@@ -20,7 +20,7 @@ pub(super) const PUSH_RULES: &str = "m.push_rules";
 const KEPT: usize = 20_000;
 
 /// How many sets of push rules are kept in memory. One takes some kilobytes, and hardly anybody has rules of their own.
-const RULES: usize = 400;
+const RULES: usize = 128;
 
 /// What was read lately.
 #[derive(Debug)]
