@@ -4,7 +4,7 @@ use ruma::{OwnedRoomId, UserId};
 
 use crate::{
     devices::{DeviceError, Devices},
-    rooms::{Membership, MembershipChange, RoomMembership, RoomError, Rooms},
+    rooms::{Membership, MembershipChange, RoomError, RoomMembership, Rooms},
     users::{AccountError, Users},
 };
 
@@ -57,8 +57,9 @@ impl Departure {
 
     async fn rooms_of(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, RoomError> {
         let known = self.rooms.memberships_of(user_id).await?;
-        let is_here =
-            |known: &&RoomMembership| matches!(known.membership, Membership::Join | Membership::Invite | Membership::Knock);
+        let is_here = |known: &&RoomMembership| {
+            matches!(known.membership, Membership::Join | Membership::Invite | Membership::Knock)
+        };
         Ok(known.iter().filter(is_here).map(|known| known.room_id.clone()).collect())
     }
 

@@ -24,8 +24,10 @@ const DEVICES: usize = 10_000;
 pub struct Keys {
     local: Local,
     /// What was counted of devices, each with the end of the log before that.
-    counts: Arc<Cache<(OwnedUserId, OwnedDeviceId), (Position, Arc<Counts>)>>,
+    counts: Arc<Cache<(OwnedUserId, OwnedDeviceId), Counted>>,
 }
+
+type Counted = (Position, Arc<Counts>);
 
 /// What keys a device has left for others.
 #[derive(Debug)]

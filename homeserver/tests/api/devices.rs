@@ -49,6 +49,25 @@ fn key(text: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_device_that_is_made_again_has_none_of_the_keys_of_the_one_before() {
+    let server = Server::start().await;
+    server.appservice(irc_registration(), &Service::default()).await;
+    let bob = registers(&server, "irc_bob").await;
+    let left = async || {
+        let sync = bob.call("GET", "sync?device_id=BRIDGE", None).await.ok();
+        sync["device_one_time_keys_count"]["signed_curve25519"].clone()
+    };
+    for _ in 0..2 {
+        assert_eq!(bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.status, 201);
+        assert_eq!(left().await, 0);
+        let upload = json!({ "one_time_keys": { "signed_curve25519:A": key("a") } });
+        bob.call("POST", "keys/upload?device_id=BRIDGE", Some(upload)).await.ok();
+        assert_eq!(left().await, 1);
+        bob.call("DELETE", "devices/BRIDGE", Some(json!({}))).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn a_one_time_key_is_given_once_and_then_the_fallback() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
