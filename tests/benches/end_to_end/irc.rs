@@ -12,12 +12,17 @@ use tokio::{
     sync::Notify,
 };
 
+/// How many lines are written before the server must have taken them. InspIRCd takes 10,240 bytes from a client at a time, and where
+/// more is there it looks again only when something else happens, which may be a second later.
+const STEP: usize = 256;
+
 /// A person on IRC.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Irc {
     out: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
     heard: Arc<Mutex<Vec<(String, String, Instant)>>>,
     more: Arc<Notify>,
+    pong: Arc<Notify>,
 }
 
 impl Irc {
@@ -26,16 +31,10 @@ impl Irc {
         let socket = TcpStream::connect(server).await.expect("the IRC server accepts");
         socket.set_nodelay(true).expect("a socket option");
         let (read, write) = socket.into_split();
-        let irc = Self { out: Arc::new(write.into()), heard: Arc::default(), more: Arc::default() };
+        let (heard, more, pong) = (Arc::default(), Arc::default(), Arc::default());
+        let irc = Self { out: Arc::new(write.into()), heard, more, pong };
         let joined = Arc::new(Notify::new());
-        tokio::spawn(listen(
-            BufReader::new(read),
-            irc.out.clone(),
-            irc.heard.clone(),
-            irc.more.clone(),
-            joined.clone(),
-            format!("JOIN {channel}\r\n"),
-        ));
+        tokio::spawn(irc.clone().listen(BufReader::new(read), joined.clone(), format!("JOIN {channel}\r\n")));
         irc.write(&format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}\r\n")).await;
         joined.notified().await;
         irc
@@ -43,6 +42,15 @@ impl Irc {
 
     pub(crate) async fn write(&self, lines: &str) {
         self.out.lock().await.write_all(lines.as_bytes()).await.expect("connected");
+    }
+
+    /// Says many things, as fast as the server takes them.
+    pub(crate) async fn says_all(&self, channel: &str, texts: impl Iterator<Item = String>) {
+        let lines: Vec<String> = texts.map(|text| format!("PRIVMSG {channel} :{text}\r\n")).collect();
+        for step in lines.chunks(STEP) {
+            self.write(&format!("{}PING :taken\r\n", step.concat())).await;
+            self.pong.notified().await;
+        }
     }
 
     /// What was said so far: nick, text, when.
@@ -60,36 +68,31 @@ impl Irc {
             more.await;
         }
     }
-}
 
-async fn listen(
-    mut read: BufReader<OwnedReadHalf>,
-    out: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
-    heard: Arc<Mutex<Vec<(String, String, Instant)>>>,
-    more: Arc<Notify>,
-    joined: Arc<Notify>,
-    join: String,
-) {
-    let mut line = Vec::new();
-    while read.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
-        let at = Instant::now();
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
-        let mut words = text.splitn(4, ' ');
-        let (source, command) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        if source == "PING" {
-            let _ = out.lock().await.write_all(format!("PONG {command}\r\n").as_bytes()).await;
-        } else if command == "001" {
-            // Before, nothing can be joined.
-            let _ = out.lock().await.write_all(join.as_bytes()).await;
-        } else if command == "366" {
-            joined.notify_one();
-        } else if command == "PRIVMSG" {
-            let nick = source.trim_start_matches(':').split('!').next().unwrap_or_default().to_owned();
-            let said = words.nth(1).unwrap_or_default().trim_start_matches(':').to_owned();
-            heard.lock().push((nick, said, at));
-            more.notify_waiters();
+    async fn listen(self, mut read: BufReader<OwnedReadHalf>, joined: Arc<Notify>, join: String) {
+        let mut line = Vec::new();
+        while read.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+            let at = Instant::now();
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end();
+            let mut words = text.splitn(4, ' ');
+            let (source, command) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            if source == "PING" {
+                self.write(&format!("PONG {command}\r\n")).await;
+            } else if command == "001" {
+                // Before, nothing can be joined.
+                self.write(&join).await;
+            } else if command == "PONG" {
+                self.pong.notify_one();
+            } else if command == "366" {
+                joined.notify_one();
+            } else if command == "PRIVMSG" {
+                let nick = source.trim_start_matches(':').split('!').next().unwrap_or_default().to_owned();
+                let said = words.nth(1).unwrap_or_default().trim_start_matches(':').to_owned();
+                self.heard.lock().push((nick, said, at));
+                self.more.notify_waiters();
+            }
+            line.clear();
         }
-        line.clear();
     }
 }
