@@ -105,7 +105,11 @@ impl Db {
             // The same pages change again and again: the longer they are kept apart, the fewer are copied back.
             .pragma("wal_autocheckpoint", WAL_PAGES);
         let cached = |kibibytes: u32| connect.clone().pragma("cache_size", format!("-{kibibytes}"));
-        let pool = |size: u32| SqlitePoolOptions::new().max_connections(size).idle_timeout(None).max_lifetime(None);
+        // A file does not hang up: asking each connection first whether it lives is a change of threads for each statement.
+        let pool = |size: u32| {
+            let options = SqlitePoolOptions::new().max_connections(size).test_before_acquire(false);
+            options.idle_timeout(None).max_lifetime(None)
+        };
         let writer = pool(1).connect_with(cached(options.writer_cache)).await?;
         migrator(migrations, options.migrations_table, |step| step.sqlite)
             .run(&writer)
