@@ -22,6 +22,9 @@ pub(crate) struct Size {
     pub(crate) puppets: usize,
 }
 
+/// How many puppets come before the measure begins.
+const WARM_UP: usize = 50;
+
 /// Measures it.
 pub(crate) async fn measure(report: &mut Report, size: Size) {
     let mut d = Deployment::start(On::Embedded, Over::Inspircd, With::Sqlite, &[CHANNEL]).await;
@@ -54,16 +57,20 @@ pub(crate) async fn measure(report: &mut Report, size: Size) {
     report.ours("IRC → Matrix, burst", "/s", AtLeast(1500.0), rate);
     report.ours("IRC → Matrix, burst, lost or reordered", "lines", AtMost(0.0), wrong);
 
-    // They are users of the homeserver before; what is counted is what comes with their first word.
+    // They are users of the homeserver before; what is counted is what comes with their first word. The first ones bring the
+    // process to its working size.
     let mut crowd = Vec::new();
-    for n in 0..size.puppets {
+    for n in 0..size.puppets + WARM_UP {
         let person = api.register(&format!("puppet{n}")).await;
         api.join(&person, &room).await;
         crowd.push(person);
     }
     let process = d.bridge.process().id();
-    let before = report::rss(process);
-    for person in &crowd {
+    let mut before = 0.0;
+    for (n, person) in crowd.iter().enumerate() {
+        if n == WARM_UP {
+            before = report::rss(process);
+        }
         let said = bob.heard().len();
         api.send(person, &room, "hello").await;
         bob.hears(said + 1).await;
