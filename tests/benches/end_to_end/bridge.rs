@@ -13,21 +13,12 @@ use crate::{
 
 const CHANNEL: &str = "#bench";
 
-/// How much of it is done.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Size {
-    /// How many lines a burst has.
-    pub(crate) burst: usize,
-    /// How many puppets come for the measure of their memory.
-    pub(crate) puppets: usize,
-}
-
 /// How many puppets come before the measure begins.
 const WARM_UP: usize = 50;
 
 /// Measures it.
-pub(crate) async fn measure(report: &mut Report, size: Size) {
-    let mut d = Deployment::start(On::Embedded, Over::Inspircd, With::Sqlite, &[CHANNEL]).await;
+pub(crate) async fn measure(report: &mut Report, burst: usize) {
+    let d = Deployment::start(On::Embedded, Over::Inspircd, With::Sqlite, &[CHANNEL]).await;
     let api = Api::new(d.url().as_str());
     let bob = Irc::join(d.irc.address(), "bob", CHANNEL).await;
     let mut people = Vec::new();
@@ -50,19 +41,25 @@ pub(crate) async fn measure(report: &mut Report, size: Size) {
     report.ours("Matrix → IRC at 20/s, median", "ms", AtMost(5.0), latency);
     let latency = to_matrix_latency(&bob, &mut heard).await;
     report.ours("IRC → Matrix at 20/s, median", "ms", AtMost(5.0), latency);
-    let (rate, wrong) = to_irc_burst(&api, &people, &room, &bob, size.burst).await;
+    let (rate, wrong) = to_irc_burst(&api, &people, &room, &bob, burst).await;
     report.ours("Matrix → IRC, burst", "/s", AtLeast(1500.0), rate);
     report.ours("Matrix → IRC, burst, lost or reordered", "lines", AtMost(0.0), wrong);
-    let (rate, wrong) = to_matrix_burst(&bob, &mut heard, size.burst).await;
+    let (rate, wrong) = to_matrix_burst(&bob, &mut heard, burst).await;
     report.ours("IRC → Matrix, burst", "/s", AtLeast(1500.0), rate);
     report.ours("IRC → Matrix, burst, lost or reordered", "lines", AtMost(0.0), wrong);
+}
 
+/// Measures what a puppet takes: in a process of its own, for after a burst the allocator's free pages fill up again beside it.
+pub(crate) async fn puppets(report: &mut Report, count: usize) {
+    let mut d = Deployment::start(On::Embedded, Over::Inspircd, With::Sqlite, &[CHANNEL]).await;
+    let api = Api::new(d.url().as_str());
+    let bob = Irc::join(d.irc.address(), "bob", CHANNEL).await;
     // They are users of the homeserver before; what is counted is what comes with their first word. The first ones bring the
     // process to its working size.
-    let mut crowd = Vec::new();
-    for n in 0..size.puppets + WARM_UP {
+    let (mut crowd, mut room) = (Vec::new(), String::new());
+    for n in 0..count + WARM_UP {
         let person = api.register(&format!("puppet{n}")).await;
-        api.join(&person, &room).await;
+        room = api.join(&person, &d.alias(CHANNEL)).await;
         crowd.push(person);
     }
     let process = d.bridge.process().id();
@@ -75,8 +72,8 @@ pub(crate) async fn measure(report: &mut Report, size: Size) {
         api.send(person, &room, "hello").await;
         bob.hears(said + 1).await;
     }
-    let each = (report::rss(process) - before) * 1024.0 / size.puppets.max(1) as f64;
-    report.ours("memory per IRC puppet", "kB", AtMost(40.0), each);
+    let each = (report::rss(process) - before) * 1024.0 / count.max(1) as f64;
+    report.ours("memory per IRC puppet", "kB", Limit::AtMost(40.0), each);
 }
 
 async fn to_irc_latency(api: &Api, alice: &Account, room: &str, bob: &Irc) -> f64 {

@@ -36,7 +36,7 @@ fn main() {
     let parts: Vec<&str> =
         wanted.iter().filter_map(|argument| argument.split('=').next()).filter(|name| !is_size(name)).collect();
     let wants = |name: &str| parts.is_empty() || parts.contains(&name);
-    let of_bridge = bridge::Size { burst: size("burst").unwrap_or(5_000), puppets: size("puppets").unwrap_or(200) };
+    let (burst, puppets) = (size("burst").unwrap_or(5_000), size("puppets").unwrap_or(200));
     // `cargo test --benches` and `cargo nextest` run this too: then there is nothing to measure.
     if (cfg!(debug_assertions) && std::env::var_os("LANDBRIDGE_BENCH_DEBUG").is_none())
         || std::env::args().any(|argument| argument == "--test" || argument == "--list")
@@ -65,7 +65,8 @@ fn main() {
             inbox::measure(&mut report).await;
         }
         if wants("bridge") {
-            bridge::measure(&mut report, of_bridge).await;
+            bridge::puppets(&mut report, puppets).await;
+            bridge::measure(&mut report, burst).await;
         }
         if wants("xmpp") {
             xmpp_bridge::measure(&mut report).await;
