@@ -357,7 +357,9 @@ fn code_language(attributes: &Attributes<'_>) -> Option<String> {
 
 /// The user a link leads to: `https://matrix.to/#/@user:server` or `matrix:u/user:server`.
 fn linked_user(href: &str) -> Option<OwnedUserId> {
-    if href.len() > 2048 {
+    // The parser of these links fails on an empty part between two slashes; no id has one.
+    let is_empty_part = href.split_once("://").is_some_and(|(_, rest)| rest.contains("//"));
+    if href.len() > 2048 || is_empty_part {
         return None;
     }
     let id = match MatrixToUri::parse(href) {

@@ -82,6 +82,15 @@ fn links_and_images() {
 }
 
 #[test]
+fn a_link_with_an_empty_part_leads_to_nobody() {
+    for path in ["///matrixy", "//", "////", "/@bob:x//", "//@bob:x", "/!r:x//$e", "/%2F//", "/@bob:x/$e//"] {
+        let href = format!("https://matrix.to/#{path}");
+        let text = RichText::from_html(&format!("see <a href=\"{href}\">this</a>"));
+        assert_eq!(text.to_html(), format!("see <a href=\"{href}\">this</a>"), "{href}");
+    }
+}
+
+#[test]
 fn pills_become_mentions() {
     let text = RichText::from_html("hi <a href=\"https://matrix.to/#/@bob:example.org\">Bob <b>B</b></a>: yo");
     let RichText { blocks } = &text;
