@@ -1,6 +1,11 @@
 //! What the bridge keeps: dead letters, as its operator settles them, and a disk that is full.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use http::StatusCode;
 use landbridge_tests::{IrcUser, LoneBridge, Ngircd, eventually, transaction};
@@ -17,6 +22,18 @@ fn printed(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Waits until the room is mapped: what is said in it before concerns nobody.
+async fn is_mapped(lone: &LoneBridge, bob: &IrcUser) {
+    lone.joins(bob, LOBBY).await;
+    let hello = AtomicUsize::new(1_000_000);
+    eventually("the room is mapped", || async {
+        let n = hello.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(lone.pushes(&format!("hello{n}"), said(n, "hello")).await, StatusCode::OK);
+        bob.heard(LOBBY).iter().any(|(_, text)| text.contains("hello")).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn dead_letters_are_listed_shown_tried_again_and_dropped() {
     let mut irc = Ngircd::start().await;
@@ -24,7 +41,7 @@ async fn dead_letters_are_listed_shown_tried_again_and_dropped() {
     let lone = LoneBridge::start(irc.address(), LOBBY, section, drop).await;
     let bob = IrcUser::connect(irc.address(), "bob").await;
     bob.joins(LOBBY).await;
-    lone.joins(&bob, LOBBY).await;
+    is_mapped(&lone, &bob).await;
     assert_eq!(lone.pushes("1", said(1, "before")).await, StatusCode::OK);
     bob.sees_line("before", |line| line.params.get(1).is_some_and(|text| text.contains("before"))).await;
     assert_eq!(printed(&lone.dead_letters(&["list"])).trim(), "Everything was delivered.");
@@ -49,7 +66,7 @@ async fn dead_letters_are_listed_shown_tried_again_and_dropped() {
     irc.start_again().await;
     let bob = IrcUser::connect(irc.address(), "bob").await;
     bob.joins(LOBBY).await;
-    lone.joins(&bob, LOBBY).await;
+    is_mapped(&lone, &bob).await;
     let retried = lone.dead_letters(&["retry", &number]);
     assert!(retried.status.success() && printed(&retried).starts_with("1 tried again"), "{retried:?}");
     bob.sees_line("poison", |line| line.params.get(1).is_some_and(|text| text.contains("poison"))).await;
@@ -109,7 +126,7 @@ async fn a_full_disk_is_answered_with_5xx_and_loses_nothing() {
     }
     let bob = IrcUser::connect(irc.address(), "bob").await;
     bob.joins(LOBBY).await;
-    lone.joins(&bob, LOBBY).await;
+    is_mapped(&lone, &bob).await;
     irc.kill();
     disk.fill();
     let text = |n: usize| format!("{n} {}", "x".repeat(300));
