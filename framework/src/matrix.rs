@@ -23,6 +23,7 @@ pub use self::{
     files::WebFiles,
     media::Download,
     rooms::{Act, Member, NewRoom},
+    timeline::NewEvent,
     transport::{HttpTransport, InProcess, Transport, TransportError},
 };
 

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ruma::{
-    EventId, MxcUri, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, TransactionId, UserId,
-};
+use ruma::{EventId, MxcUri, OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{Act, Assertion, Client, ClientError, NewRoom, WebFiles};
+use super::{Act, Assertion, Client, ClientError, NewEvent, NewRoom, WebFiles};
 use crate::{
     bridge::{
         Homeserver, HomeserverError, content,
@@ -81,13 +79,15 @@ impl Homeserver for ClientHomeserver {
                 None => raw(event.content)?,
             },
         };
-        let txn_id: &TransactionId = event.txn_id.into();
-        let who = self.assert(event.as_user);
-        let (client, room, kind, at) = (&self.client, event.room, event.kind, event.at);
-        Ok(match event.turn {
-            None => client.send_event(&who, room, kind, txn_id, &content, at).await?,
-            Some(turn) => client.send_event_in_turn(&who, room, kind, txn_id, &content, at, turn.clone()).await?,
-        })
+        let new = NewEvent {
+            room: event.room,
+            event_type: event.kind,
+            txn_id: event.txn_id.into(),
+            content: &content,
+            at: event.at,
+            turn: event.turn.cloned(),
+        };
+        Ok(self.client.send_event(&self.assert(event.as_user), &new).await?)
     }
 
     fn takes_turns(&self) -> bool {

@@ -220,7 +220,7 @@ impl Client {
         Ok(request.map_err(|error| unsendable(&error))?.map(BytesMut::freeze))
     }
 
-    /// Whether [`Client::send_event_in_turn`] keeps the order.
+    /// Whether a turn ([`NewEvent`](super::NewEvent)) keeps the order.
     pub fn takes_turns(&self) -> bool {
         self.0.transport.takes_turns()
     }

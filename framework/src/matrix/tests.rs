@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use ruma::{event_id, room_alias_id, room_id, user_id};
+use ruma::{OwnedEventId, RoomId, event_id, room_alias_id, room_id, user_id};
 use serde_json::{json, value::to_raw_value};
 
 use super::*;
@@ -65,13 +65,21 @@ async fn an_unregistered_virtual_user_cannot_act() {
     assert!(matches!(client.join(&eve, (&*room_id).into(), &[]).await, Err(ClientError::Forbidden(_))));
 }
 
+async fn says_hi(
+    client: &Client,
+    who: &Assertion,
+    room: &RoomId,
+    at: Option<Millis>,
+) -> Result<OwnedEventId, ClientError> {
+    let (event_type, content) = ("m.room.message", &*text("hi"));
+    client.send_event(who, &NewEvent { room, event_type, txn_id: "t1".into(), content, at, turn: None }).await
+}
+
 #[tokio::test]
 async fn a_message_is_said_once_however_often_it_is_sent() {
     let (homeserver, client) = pair();
     let (room, room_id, bob) = in_a_room(&homeserver, &client).await;
-    let send = async || {
-        client.send_event(&bob, &room_id, "m.room.message", "t1".into(), &text("hi"), Some(Millis(1234))).await.unwrap()
-    };
+    let send = async || says_hi(&client, &bob, &room_id, Some(Millis(1234))).await.unwrap();
     assert_eq!(send().await, send().await);
     let event = room.hears("@test_bob:example.org", "hi").await;
     assert_eq!(event["origin_server_ts"], 1234);
@@ -83,7 +91,7 @@ async fn a_lost_answer_is_asked_for_again() {
     let (homeserver, client) = pair();
     let (room, room_id, bob) = in_a_room(&homeserver, &client).await;
     homeserver.fail("/send/", Fault::AnswerLost);
-    client.send_event(&bob, &room_id, "m.room.message", "t1".into(), &text("hi"), None).await.unwrap();
+    says_hi(&client, &bob, &room_id, None).await.unwrap();
     assert_eq!(room.messages(), [("@test_bob:example.org".to_owned(), "hi".to_owned())]);
     let sends = homeserver.requests().iter().filter(|request| request.contains("/send/")).count();
     assert_eq!(sends, 2);
@@ -204,7 +212,7 @@ async fn redactions_typing_receipts_and_account_data() {
     let (homeserver, client) = pair();
     let (room, room_id, bob) = in_a_room(&homeserver, &client).await;
     let bob_id = user_id!("@test_bob:example.org");
-    let said = client.send_event(&bob, &room_id, "m.room.message", "t1".into(), &text("hi"), None).await.unwrap();
+    let said = says_hi(&client, &bob, &room_id, None).await.unwrap();
     client.redact(&bob, &room_id, &said, "t2".into(), Some("typo")).await.unwrap();
     let redaction = room.sees("a redaction", |event| event["type"] == "m.room.redaction").await;
     assert_eq!(redaction["content"]["reason"], "typo");
@@ -228,7 +236,7 @@ async fn an_event_of_another_room_is_none() {
     let secret = ruma::EventId::parse(alice.says(&other, "secret")).unwrap();
     assert_eq!(client.event(&bob, &room_id, &secret).await.unwrap(), None);
     assert_eq!(client.event(&bob, &room_id, event_id!("$nothing")).await.unwrap(), None);
-    let said = client.send_event(&bob, &room_id, "m.room.message", "t1".into(), &text("hi"), None).await.unwrap();
+    let said = says_hi(&client, &bob, &room_id, None).await.unwrap();
     assert_eq!(client.event(&bob, &room_id, &said).await.unwrap().unwrap()["content"]["body"], "hi");
 }
 
@@ -276,7 +284,7 @@ async fn over_a_socket_it_is_the_same() {
     let transport = HttpTransport::new(format!("http://{address}/").parse().unwrap()).unwrap();
     let client = Client::with_policy(std::sync::Arc::new(transport), registration.as_token, RetryPolicy::once());
     let (room, room_id, bob) = in_a_room(&homeserver, &client).await;
-    client.send_event(&bob, &room_id, "m.room.message", "t1".into(), &text("hi"), None).await.unwrap();
+    says_hi(&client, &bob, &room_id, None).await.unwrap();
     room.hears("@test_bob:example.org", "hi").await;
     let big = Bytes::from(vec![7; 3_000_000]);
     let mxc = client.upload(&bob, "big", "image/png", big.clone()).await.unwrap();

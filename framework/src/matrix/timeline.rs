@@ -27,43 +27,43 @@ use super::{
 };
 use crate::clock::Millis;
 
+/// An event to send that is no state.
+#[derive(Debug, Clone)]
+pub struct NewEvent<'a> {
+    /// The room it is for.
+    pub room: &'a RoomId,
+    /// Its type, such as `m.room.message`.
+    pub event_type: &'a str,
+    /// What makes a repetition harmless.
+    pub txn_id: &'a TransactionId,
+    /// Its content.
+    pub content: &'a RawValue,
+    /// When it was said, in milliseconds since 1970 (`ts`); where it is left out, the homeserver takes the time.
+    pub at: Option<Millis>,
+    /// Its turn: it takes effect after what was given an earlier one, where [`Client::takes_turns`] says so.
+    pub turn: Option<Turn>,
+}
+
 impl Client {
-    /// Sends an event. The same `txn_id` of the same user in the same room is the same event, however often it is sent.
+    /// Sends an event ([spec]). The same `txn_id` of the same user in the same room is the same event, however often it is sent.
     ///
     /// The homeserver may forget transaction ids of an application service after half an hour or at its restart (Synapse does,
     /// unless the assertion names a device), and Synapse keys them by token alone: a `txn_id` must be unique over all users.
     ///
     /// # Errors
-    /// [`ClientError::TooLarge`] for an event of more than 65,536 bytes.
-    pub async fn send_event(
-        &self,
-        who: &Assertion,
-        room: &RoomId,
-        event_type: &str,
-        txn_id: &TransactionId,
-        content: &RawValue,
-        ts: Option<Millis>,
-    ) -> Result<OwnedEventId, ClientError> {
-        Ok(self.send(who, message(room, event_type, txn_id, content, ts), Repeat::Safe).await?.event_id)
-    }
-
-    /// As [`Client::send_event`], and not before what was given an earlier turn; where [`Client::takes_turns`] says so.
+    /// [`ClientError::TooLarge`] for an event of more than 65,536 bytes; [`ClientError::Unavailable`] also when what should have come
+    /// before it failed, where it has a turn.
     ///
-    /// # Errors
-    /// [`ClientError::Unavailable`] also when what should have come before failed.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the request")]
-    pub async fn send_event_in_turn(
-        &self,
-        who: &Assertion,
-        room: &RoomId,
-        event_type: &str,
-        txn_id: &TransactionId,
-        content: &RawValue,
-        ts: Option<Millis>,
-        turn: Turn,
-    ) -> Result<OwnedEventId, ClientError> {
-        let mut request = self.prepare(who, message(room, event_type, txn_id, content, ts))?;
-        request.extensions_mut().insert(turn);
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidsendeventtypetxnid
+    pub async fn send_event(&self, who: &Assertion, event: &NewEvent<'_>) -> Result<OwnedEventId, ClientError> {
+        let content = Raw::from_json(event.content.to_owned());
+        let (room, txn_id) = (event.room.to_owned(), event.txn_id.to_owned());
+        let mut message = send_message_event::v3::Request::new_raw(room, txn_id, event.event_type.into(), content);
+        message.timestamp = event.at.and_then(timestamp);
+        let mut request = self.prepare(who, message)?;
+        if let Some(turn) = &event.turn {
+            request.extensions_mut().insert(turn.clone());
+        }
         let response = self.call(request, Repeat::Safe).await?;
         Ok(parse::<send_message_event::v3::Response>(&response)?.event_id)
     }
@@ -203,20 +203,6 @@ impl Client {
         );
         self.send(&Assertion::user(user_id), request, Repeat::Safe).await.map(drop)
     }
-}
-
-fn message(
-    room: &RoomId,
-    event_type: &str,
-    txn_id: &TransactionId,
-    content: &RawValue,
-    ts: Option<Millis>,
-) -> send_message_event::v3::Request {
-    let content = Raw::from_json(content.to_owned());
-    let mut request =
-        send_message_event::v3::Request::new_raw(room.to_owned(), txn_id.to_owned(), event_type.into(), content);
-    request.timestamp = ts.and_then(timestamp);
-    request
 }
 
 fn timestamp(at: Millis) -> Option<MilliSecondsSinceUnixEpoch> {
