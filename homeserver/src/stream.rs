@@ -91,9 +91,9 @@ impl Stream {
         }
     }
 
-    /// Begins to wait for what happens in these rooms, or to this user.
-    pub(crate) fn wait_for(&self, user: OwnedUserId, rooms: Box<[RoomNid]>) -> Wait {
-        self.store.waiters().wait(user, rooms)
+    /// Begins to wait for what happens in these rooms, or to this user, after `seen`.
+    pub(crate) fn wait_for(&self, user: OwnedUserId, rooms: Box<[RoomNid]>, seen: Position) -> Wait {
+        self.store.waiters().wait(user, rooms, seen)
     }
 
     /// Reads room events after `after`, up to and including `up_to`, oldest first, at most `limit`.

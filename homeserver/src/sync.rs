@@ -143,7 +143,8 @@ impl Sync {
         Ok(Looked::Nothing { joined, until, token })
     }
 
-    /// Waits until something happens that may concern the user; gives the place before it. What happens in other rooms wakes nobody.
+    /// Waits until something happens that may concern the user; gives the place before it, which is not before `position`. What
+    /// happens in other rooms wakes nobody.
     async fn news_after(
         &self,
         position: Position,
@@ -152,7 +153,7 @@ impl Sync {
     ) -> Result<Position, ApiError> {
         let concerns =
             |event: &Event| joined.contains(&event.room) || event.state_key.as_deref() == Some(user_id.as_str());
-        let wait = self.sources.stream.wait_for(user_id.to_owned(), joined.clone());
+        let wait = self.sources.stream.wait_for(user_id.to_owned(), joined.clone(), position);
         let head = self.sources.stream.position();
         if head > position {
             let events = Box::pin(self.sources.stream.read(position, head, LOOKED_AT)).await?;

@@ -31,6 +31,7 @@ struct Waiting {
 struct Waiter {
     user: OwnedUserId,
     rooms: Box<[RoomNid]>,
+    seen: Position,
     news: oneshot::Sender<Position>,
 }
 
@@ -44,7 +45,7 @@ pub(crate) struct Wait {
 
 impl Wait {
     /// Returns with the first news of the rooms, or of the user, that were committed after the waiting began: the place in the log
-    /// before them.
+    /// before them, and never one before what was seen. It may be woken by what was seen already.
     pub(crate) async fn news(mut self) -> Position {
         match (&mut self.news).await {
             Ok(before) => before,
@@ -72,8 +73,9 @@ pub(crate) enum Concern<'a> {
 }
 
 impl Waiters {
-    /// Begins to wait. Whoever reads the log up to its end after this, and then awaits [`Wait::news`], misses nothing.
-    pub(crate) fn wait(self: &Arc<Self>, user: OwnedUserId, rooms: Box<[RoomNid]>) -> Wait {
+    /// Begins to wait for what comes after `seen`. Whoever reads the log up to its end after this, and then awaits
+    /// [`Wait::news`], misses nothing.
+    pub(crate) fn wait(self: &Arc<Self>, user: OwnedUserId, rooms: Box<[RoomNid]>, seen: Position) -> Wait {
         let (news, receiver) = oneshot::channel();
         let mut waiting = self.0.lock();
         waiting.last += 1;
@@ -82,7 +84,7 @@ impl Waiters {
             waiting.by_room.entry(*room).or_default().insert(number);
         }
         waiting.by_user.entry(user.clone()).or_default().insert(number);
-        waiting.all.insert(number, Waiter { user, rooms, news });
+        waiting.all.insert(number, Waiter { user, rooms, seen, news });
         drop(waiting);
         Wait { waiters: self.clone(), number, news: receiver }
     }
@@ -101,8 +103,9 @@ impl Waiters {
                 Concern::Everyone => waiting.all.keys().copied().collect(),
             };
             for waiter in numbers.into_iter().filter_map(|number| waiting.take(number)) {
-                // One that has gone away meanwhile needs no news.
-                let _ = waiter.news.send(before);
+                // One that has gone away meanwhile needs no news. One that came after the commit, and before its news were told
+                // here, has seen what was committed, and must not be sent back to the place before it.
+                let _ = waiter.news.send(before.max(waiter.seen));
             }
         }
     }
@@ -145,10 +148,10 @@ mod tests {
     #[test]
     fn news_wakes_those_whom_it_concerns_and_nobody_else() {
         let (alice, bob) = (user_id!("@alice:b.example"), user_id!("@bob:b.example"));
-        let waiters = Arc::<Waiters>::default();
-        let in_one = waiters.wait(alice.to_owned(), [RoomNid(1)].into());
-        let in_both = waiters.wait(bob.to_owned(), [RoomNid(1), RoomNid(2)].into());
-        let gone = waiters.wait(bob.to_owned(), [RoomNid(2)].into());
+        let (waiters, seen) = (Arc::<Waiters>::default(), Position(6));
+        let in_one = waiters.wait(alice.to_owned(), [RoomNid(1)].into(), seen);
+        let in_both = waiters.wait(bob.to_owned(), [RoomNid(1), RoomNid(2)].into(), seen);
+        let gone = waiters.wait(bob.to_owned(), [RoomNid(2)].into(), seen);
         drop(gone);
 
         let news = [(Concern::Room(RoomNid(2)), Position(6)), (Concern::Room(RoomNid(2)), Position(7))];
@@ -160,9 +163,18 @@ mod tests {
         waiters.wake([(Concern::User(alice), Position(9))].into_iter());
         assert_eq!(waiting.now_or_never(), Some(Position(9)));
 
-        let anyone = waiters.wait(alice.to_owned(), [].into());
+        let anyone = waiters.wait(alice.to_owned(), [].into(), seen);
         waiters.wake([(Concern::Everyone, Position(10))].into_iter());
         assert_eq!(anyone.news().now_or_never(), Some(Position(10)));
         assert!(waiters.is_empty());
+    }
+    #[test]
+    fn news_that_are_told_late_send_nobody_back_to_what_they_have_seen() {
+        let alice = user_id!("@alice:b.example");
+        let waiters = Arc::<Waiters>::default();
+        // The log ends at 7, and alice has read to its end, before the waiters are told of its last event.
+        let wait = waiters.wait(alice.to_owned(), [RoomNid(1)].into(), Position(7));
+        waiters.wake([(Concern::Room(RoomNid(1)), Position(6))].into_iter());
+        assert_eq!(wait.news().now_or_never(), Some(Position(7)));
     }
 }

@@ -85,6 +85,32 @@ async fn a_long_poll_ends_with_the_news() {
     assert_eq!(bodies(&joined(&sync, &room)["timeline"]["events"]), ["for bob"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_follows_a_burst_hears_each_line_once_and_in_order() {
+    const LINES: usize = 100;
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let mut since = next(&bob.syncs(None, "").await);
+    let said: Vec<String> = (0..LINES).map(|number| format!("line {number}")).collect();
+    let burst = tokio::spawn({
+        let (room, said) = (room.clone(), said.clone());
+        async move {
+            for line in &said {
+                alice.says(&room, line).await;
+            }
+        }
+    });
+    let mut heard = Vec::new();
+    while heard.len() < LINES {
+        let sync = bob.get(&format!("sync?timeout=60000&since={since}")).await.ok();
+        heard.extend(bodies(&joined(&sync, &room)["timeline"]["events"]));
+        since = next(&sync);
+    }
+    burst.await.unwrap();
+    assert_eq!(heard, said);
+    assert_eq!(bob.syncs(Some(&since), "").await["rooms"], Value::Null);
+}
+
 #[tokio::test]
 async fn a_long_poll_without_news_ends_in_time() {
     let server = Server::start().await;
