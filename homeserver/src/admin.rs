@@ -7,6 +7,7 @@ mod access;
 mod files;
 mod moderation;
 mod notices;
+mod page;
 mod reports;
 mod rooms;
 mod services;

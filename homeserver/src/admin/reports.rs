@@ -7,11 +7,11 @@ use axum::{
 };
 use landbridge_axum_ruma::MatrixError;
 use ruma::EventId;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     access::{AdminCaller, Role},
+    page::{Page, next},
     path,
 };
 use crate::{
@@ -32,14 +32,6 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     router.route(&path("reports"), get(list)).route(&path("reports/{report_id}"), delete(settle))
 }
 
-#[derive(Deserialize)]
-struct Page {
-    /// The last report of the page before.
-    #[serde(default)]
-    from: String,
-    limit: Option<u32>,
-}
-
 /// `GET reports`: the oldest first, each with what it is about, as it was sent.
 async fn list(
     State(reports): State<Reports>,
@@ -48,13 +40,13 @@ async fn list(
     QueryArgs(page): QueryArgs<Page>,
 ) -> ApiResult<Json<Value>> {
     by.must_be(Role::Moderator)?;
-    let after = match page.from.as_str() {
+    let after = match page.from()? {
         "" => 0,
         from => from.parse().map_err(|_| MatrixError::invalid_param("from is not the number of a report"))?,
     };
-    let limit = page.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    let limit = page.limit(MAX_PAGE);
     let found = reports.page(after, limit).await?;
-    let next = found.last().filter(|_| found.len() == limit as usize).map(|last| last.id.to_string());
+    let next = next(&found, limit, |last| last.id.to_string());
     let mut shown = Vec::with_capacity(found.len());
     for report in &found {
         shown.push(show(&rooms, report).await?);

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     access::{AdminCaller, Role},
+    page::{Page, next},
     path,
 };
 use crate::{
@@ -36,14 +37,6 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         .route(&path("rooms/{room_id}/purge"), post(purge))
 }
 
-#[derive(Deserialize)]
-struct Page {
-    /// The last room id of the page before.
-    #[serde(default)]
-    from: String,
-    limit: Option<u32>,
-}
-
 /// `GET rooms`
 async fn list(
     State(users): State<Users>,
@@ -52,9 +45,9 @@ async fn list(
     QueryArgs(page): QueryArgs<Page>,
 ) -> ApiResult<Json<Value>> {
     by.must_be(Role::Auditor)?;
-    let limit = page.limit.unwrap_or(100).clamp(1, MAX_PAGE);
-    let found = table::rooms(users.db(), &page.from, i64::from(limit)).await?;
-    let next = found.last().filter(|_| found.len() == limit as usize).map(|last| last.room_id.clone());
+    let limit = page.limit(MAX_PAGE);
+    let found = table::rooms(users.db(), page.from()?, i64::from(limit)).await?;
+    let next = next(&found, limit, |last| last.room_id.clone());
     let mut shown = Vec::new();
     for row in found {
         let Ok(room_id) = OwnedRoomId::try_from(row.room_id) else { continue };

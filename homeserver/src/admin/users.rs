@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     access::{AdminCaller, Role},
+    page::{Page, next},
     path,
 };
 use crate::{
@@ -45,17 +46,13 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
 }
 
 #[derive(Deserialize)]
-struct Page {
-    /// The last user id of the page before.
-    #[serde(default)]
-    from: String,
+struct Wanted {
     /// Part of the user id.
     #[serde(default)]
     search: String,
     /// Also those of application services.
     #[serde(default)]
     services: bool,
-    limit: Option<u32>,
 }
 
 fn shown(account: &Account, users: &Users) -> Value {
@@ -76,14 +73,19 @@ fn shown(account: &Account, users: &Users) -> Value {
 }
 
 /// `GET users`
-async fn list(State(users): State<Users>, by: AdminCaller, QueryArgs(page): QueryArgs<Page>) -> ApiResult<Json<Value>> {
+async fn list(
+    State(users): State<Users>,
+    by: AdminCaller,
+    QueryArgs(page): QueryArgs<Page>,
+    QueryArgs(wanted): QueryArgs<Wanted>,
+) -> ApiResult<Json<Value>> {
     by.must_be(Role::Auditor)?;
-    let limit = page.limit.unwrap_or(100).clamp(1, MAX_PAGE);
-    if [&page.from, &page.search].iter().any(|text| text.contains('\0')) {
+    let limit = page.limit(MAX_PAGE);
+    if wanted.search.contains('\0') {
         return Err(MatrixError::invalid_param("No user id holds a NUL").into());
     }
-    let found = users.page(&page.from, &page.search, page.services, limit).await?;
-    let next = found.last().filter(|_| found.len() == limit as usize).map(|last| last.user_id.clone());
+    let found = users.page(page.from()?, &wanted.search, wanted.services, limit).await?;
+    let next = next(&found, limit, |last| last.user_id.to_string());
     let users: Vec<Value> = found.iter().map(|account| shown(account, &users)).collect();
     Ok(Json(json!({ "users": users, "next": next })))
 }

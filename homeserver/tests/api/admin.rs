@@ -126,6 +126,24 @@ async fn a_room_is_closed_and_nobody_is_left_in_it() {
 }
 
 #[tokio::test]
+async fn lists_come_in_pages_and_a_page_begins_nowhere_impossible() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let operator = operator(&server);
+    let mut ids = vec![alice.creates_room(json!({})).await, alice.creates_room(json!({})).await];
+    ids.sort();
+    let first = operator.get("rooms?limit=1").await.ok();
+    assert_eq!((first["rooms"][0]["room_id"].as_str(), first["next"].as_str()), (Some(&*ids[0]), Some(&*ids[0])));
+    let second = operator.get(&format!("rooms?from={}", ids[0])).await.ok();
+    assert_eq!((second["rooms"][0]["room_id"].as_str(), &second["next"]), (Some(&*ids[1]), &Value::Null));
+    for list in ["rooms", "users", "reports"] {
+        operator.get(&format!("{list}?from=a%00b")).await.refused(400, "M_INVALID_PARAM");
+        operator.get(&format!("{list}?limit=many")).await.refused(400, "M_INVALID_PARAM");
+        assert_eq!(operator.get(&format!("{list}?limit=0")).await.status, 200, "{list}");
+    }
+}
+
+#[tokio::test]
 async fn application_services_come_and_go_while_the_server_runs() {
     let server = Server::start().await;
     let mut registration = irc_registration();
