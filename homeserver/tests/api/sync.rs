@@ -101,8 +101,9 @@ async fn a_client_that_follows_a_burst_hears_each_line_once_and_in_order() {
         }
     });
     let mut heard = Vec::new();
+    let whole = url(&json!({ "room": { "timeline": { "limit": LINES } } }).to_string());
     while heard.len() < LINES {
-        let sync = bob.get(&format!("sync?timeout=60000&since={since}")).await.ok();
+        let sync = bob.get(&format!("sync?timeout=60000&since={since}&filter={whole}")).await.ok();
         heard.extend(bodies(&joined(&sync, &room)["timeline"]["events"]));
         since = next(&sync);
     }
