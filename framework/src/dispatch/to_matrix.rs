@@ -13,9 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::{from_remote::Saying, queues::Next};
 use crate::{
-    bridge::{
-        HomeserverError, dead_letters::Stage, members::Members, parts::Parts, rooms::Rooms, virtual_users::VirtualUsers,
-    },
+    bridge::{HomeserverError, members::Members, parts::Parts, rooms::Rooms, virtual_users::VirtualUsers},
     clock::Millis,
     metrics::Outcome,
     network::{Direction, Network, RemoteId},
@@ -219,16 +217,7 @@ impl<N: Network> ToMatrix<N> {
     async fn park(&self, row: &OutboxRow, attempts: u32, error: String) -> Option<()> {
         tracing::error!(lane = row.lane, seq = row.seq, error, "something for Matrix is parked");
         self.parts.metrics.outcome(N::INFO.id, Direction::ToMatrix, Outcome::Parked);
-        let parked = DeadLetterRow {
-            number: row.seq,
-            lane: row.lane.clone(),
-            direction: row.direction,
-            stage: Stage::Deliver,
-            input: serde_json::to_string(row).unwrap_or_default(),
-            error,
-            attempts,
-            at: self.parts.clock.now().0,
-        };
+        let parked = DeadLetterRow::undelivered(row, error, attempts, self.parts.clock.now());
         let change = Change { outbox_done: vec![row.seq], park: vec![parked], ..Change::default() };
         super::commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await.map(drop)
     }

@@ -20,7 +20,7 @@ use super::{
     status::{self, About},
 };
 use crate::{
-    bridge::{dead_letters::Stage, parts::Parts},
+    bridge::parts::Parts,
     clock::Millis,
     metrics::Outcome,
     network::{Direction, Network, RemoteId},
@@ -147,7 +147,8 @@ impl<N: Network> ToRemote<N> {
                         .map(|about| status::failed::<N>(self.parts.options.status, about, told));
                     change.outbox.extend(rows.into_iter().flatten().flatten());
                 }
-                change.park.extend(park.map(|error| self.parked(row, error)));
+                let now = self.parts.clock.now();
+                change.park.extend(park.map(|error| DeadLetterRow::undelivered(row, error, row.attempts + 1, now)));
             }
             End::Echoed => self.parts.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered),
             End::Aside | End::Stopped => {}
@@ -176,19 +177,6 @@ impl<N: Network> ToRemote<N> {
     fn about<'a>(&'a self, row: &'a OutboxRow, room_id: &'a RoomId) -> Option<About<'a>> {
         let event_id = row.source.as_deref()?;
         Some(About { bridge: &self.parts.bridge, lane: &row.lane, room_id, event_id, at: row.at })
-    }
-
-    fn parked(&self, row: &OutboxRow, error: String) -> DeadLetterRow {
-        DeadLetterRow {
-            number: row.seq,
-            lane: row.lane.clone(),
-            direction: row.direction,
-            stage: Stage::Deliver,
-            input: serde_json::to_string(row).unwrap_or_default(),
-            error,
-            attempts: row.attempts + 1,
-            at: self.parts.clock.now().0,
-        }
     }
 }
 

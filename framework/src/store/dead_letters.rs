@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use landbridge_sql::{BatchSql, Db, Row, SqlError, Statements, Value};
 
-use super::inbox::{direction, direction_text};
+use super::{
+    inbox::{direction, direction_text},
+    outbox::OutboxRow,
+};
 use crate::{
     bridge::dead_letters::{DeadLetter, Stage},
     clock::Millis,
@@ -30,6 +33,22 @@ pub(crate) struct DeadLetterRow {
     pub(crate) attempts: u32,
     /// When it was parked.
     pub(crate) at: i64,
+}
+
+impl DeadLetterRow {
+    /// What was not delivered.
+    pub(crate) fn undelivered(row: &OutboxRow, error: String, attempts: u32, at: Millis) -> Self {
+        Self {
+            number: row.seq,
+            lane: row.lane.clone(),
+            direction: row.direction,
+            stage: Stage::Deliver,
+            input: serde_json::to_string(row).unwrap_or_default(),
+            error,
+            attempts,
+            at: at.0,
+        }
+    }
 }
 
 static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
