@@ -8,6 +8,7 @@ use std::{
 
 use landbridge_tests::{Deployment, IrcUser, On, Over, Room, With, http};
 use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
 
 use crate::{
     everywhere::LOBBY,
@@ -114,27 +115,31 @@ async fn ask(request: reqwest::RequestBuilder) -> Value {
 
 async fn bursts_on_irc(bob: &IrcUser, enough: &AtomicBool) -> Vec<String> {
     let mut said = Vec::new();
+    // The channel's history is bounded: what is said while the process is dead must be in there when it comes back.
+    let mut pace = tokio::time::interval(Duration::from_secs(1));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !enough.load(Ordering::Relaxed) {
+        pace.tick().await;
         for _ in 0..BURST {
             let line = format!("burst from IRC {}", said.len());
             bob.says(LOBBY, &line);
             said.push(line);
         }
-        // The channel's history is bounded: what is said while the process is dead must be in there when it comes back.
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     said
 }
 
 async fn bursts_on_matrix(room: &Room<'_>, who: &str, enough: &AtomicBool) -> Vec<String> {
     let mut said = Vec::new();
+    let mut pace = tokio::time::interval(Duration::from_millis(1500));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !enough.load(Ordering::Relaxed) {
+        pace.tick().await;
         for _ in 0..BURST {
             let text = format!("burst from {who} {}", said.len());
             room.says(&text).await;
             said.push(text);
         }
-        tokio::time::sleep(Duration::from_millis(1500)).await;
     }
     said
 }
