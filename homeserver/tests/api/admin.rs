@@ -130,7 +130,7 @@ async fn lists_come_in_pages_and_a_page_begins_nowhere_impossible() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
     let operator = operator(&server);
-    let mut ids = vec![alice.creates_room(json!({})).await, alice.creates_room(json!({})).await];
+    let mut ids = [alice.creates_room(json!({})).await, alice.creates_room(json!({})).await];
     ids.sort();
     let first = operator.get("rooms?limit=1").await.ok();
     assert_eq!((first["rooms"][0]["room_id"].as_str(), first["next"].as_str()), (Some(&*ids[0]), Some(&*ids[0])));
