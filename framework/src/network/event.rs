@@ -108,8 +108,19 @@ pub enum RemoteEvent<R, U, M> {
         by: Option<U>,
         /// Why.
         reason: Option<String>,
-        /// Whether they may come back.
+        /// Whether they are kept out.
         banned: bool,
+    },
+    /// A Matrix user who was kept out of a room may come back.
+    Pardoned {
+        /// Where.
+        room: R,
+        /// Which Matrix user.
+        user_id: OwnedUserId,
+        /// By whom, where known.
+        by: Option<U>,
+        /// Why.
+        reason: Option<String>,
     },
     /// The whole list of those who are in a room; whoever is not named has left.
     Members {
@@ -191,6 +202,7 @@ impl<R, U, M> RemoteEvent<R, U, M> {
             | Self::Reactions { room, .. }
             | Self::Member { room, .. }
             | Self::Expelled { room, .. }
+            | Self::Pardoned { room, .. }
             | Self::Members { room, .. }
             | Self::Renamed { room, .. }
             | Self::Profile { room, .. }

@@ -166,6 +166,13 @@ pub enum MatrixOpKind<U, M> {
         /// Why.
         reason: Option<String>,
     },
+    /// Lets a Matrix user who is kept out come back.
+    Pardon {
+        /// Whom.
+        user_id: OwnedUserId,
+        /// Why.
+        reason: Option<String>,
+    },
     /// A virtual user goes by another id: the room sees one person, under a new name.
     Rename {
         /// The id until now.
@@ -214,6 +221,7 @@ pub fn carry_over<R: Clone, U: Clone, M: Clone>(event: &RemoteEvent<R, U, M>) ->
         RemoteEvent::Expelled { user_id, by, reason, banned, .. } => {
             (by, MatrixOpKind::Expel { user_id, banned, reason }, None)
         }
+        RemoteEvent::Pardoned { user_id, by, reason, .. } => (by, MatrixOpKind::Pardon { user_id, reason }, None),
         RemoteEvent::Members { members, .. } => (None, MatrixOpKind::Members(members), None),
         RemoteEvent::Renamed { from, to, name, .. } => (None, MatrixOpKind::Rename { from, to, name }, None),
         RemoteEvent::Profile { who, profile, .. } => (None, MatrixOpKind::Profile { who, profile }, None),

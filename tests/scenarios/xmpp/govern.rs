@@ -101,6 +101,23 @@ async fn a_room_is_governed_from_xmpp(d: XmppDeployment) {
         })
         .await;
     assert!(banned.content()["reason"].as_str().unwrap_or_default().contains("enough"), "{banned:?}");
+
+    bob.affiliates(&tea, &d.puppet("alice"), "none").await;
+    alice
+        .sees_event("she may come back", |event| {
+            event.json["state_key"] == alice.id.as_str() && event.content()["membership"] == "leave"
+        })
+        .await;
+    let room = d.join(&alice, "tea").await;
+    if d.xmpp.domain() != "xmpp.test" {
+        // This ejabberd gives no voice to who was banned before.
+        room.says("am I heard?").await;
+        room.sees_event("that she is not", |event| event.body().contains("no voice")).await;
+        bob.gives_role(&tea, "alice", "participant").await;
+        bob.sees_become(&tea, "alice", "role=\"participant\"").await;
+    }
+    room.says("sorry").await;
+    bob.sees(&tea, "alice", "sorry").await;
 }
 
 async fn what_moderators_take_out_is_out_on_both_sides(d: XmppDeployment) {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     convert::ids::XmppUser,
+    jid::Jid,
     stanza::{Element, StanzaError},
 };
 
@@ -71,6 +72,17 @@ pub enum Happening {
     Configured,
     /// A moderator took out a message: what the room says of it.
     Moderated(Element),
+    /// What one of ours is to the room changed while they were not in it.
+    Standing {
+        /// Whose: an address of ours.
+        jid: Jid,
+        /// Whether they are kept out now.
+        banned: bool,
+        /// By whom: a nick, or an address.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Somebody spoke to one of ours alone.
     Whispered {
         /// Who.

@@ -84,6 +84,16 @@ impl Shared {
             }
             Happening::Moderated(stanza) => self.hear_moderation(jid, &stanza).await,
             Happening::Subject(topic) => self.tell(Event::Topic { room, by: None, topic }, Dedupe::Never).await,
+            Happening::Standing { jid: whose, banned, by, reason } => {
+                let Some(SeatId::Puppet(user_id)) = self.seat_of(&whose) else { return Ok(()) };
+                let by = by.as_deref().and_then(|nick| self.user_called(jid, nick));
+                let event = if banned {
+                    Event::Expelled { room, user_id, by, reason, banned }
+                } else {
+                    Event::Pardoned { room, user_id, by, reason }
+                };
+                self.tell(event, Dedupe::Never).await
+            }
             Happening::Whispered { by, to, stanza } => {
                 let session = SessionId::User(to.clone());
                 self.hear_private(XmppRoom::direct(&to, by.user.clone()), by.user, Some(by.nick), &stanza, &session)

@@ -66,15 +66,20 @@ impl<N: Network> ToMatrix<N> {
                 Ok(Said { members: self.membership(op, room_id), ..Said::default() })
             }
             MatrixOpKind::Expel { user_id, banned, reason } => {
+                if self.is_banned(room_id, user_id).await? {
+                    return Ok(Said::default());
+                }
                 let ask = if *banned { Ask::Ban } else { Ask::Leave };
-                let done = self.parts.homeserver.set_membership(
-                    &self.parts.names.bot,
-                    room_id,
-                    user_id,
-                    ask,
-                    reason.as_deref(),
-                );
-                forgiving("somebody could not be put out", done.await)
+                let done = self.moderate(room_id, user_id, ask, reason.as_deref()).await;
+                forgiving("somebody could not be put out", done)
+            }
+            MatrixOpKind::Pardon { user_id, reason } => {
+                // Who is in the room, or never was kept out of it, is not put out of it by this.
+                if !self.is_banned(room_id, user_id).await? {
+                    return Ok(Said::default());
+                }
+                let done = self.moderate(room_id, user_id, Ask::Unban, reason.as_deref()).await;
+                forgiving("somebody could not be let back in", done)
             }
             MatrixOpKind::Profile { who, profile } => {
                 forgiving("a profile could not be shown", self.users.show(who, profile).await)
@@ -87,6 +92,28 @@ impl<N: Network> ToMatrix<N> {
                 let spokesman = self.spokesman(room_id);
                 self.send(&spokesman, "m.room.message", &content, place, None).await.map(Said::event)
             }
+        }
+    }
+
+    /// What the bot makes of a Matrix user's standing.
+    async fn moderate(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+        ask: Ask,
+        reason: Option<&str>,
+    ) -> Result<(), HomeserverError> {
+        self.parts.homeserver.set_membership(&self.parts.names.bot, room_id, user_id, ask, reason).await
+    }
+
+    async fn is_banned(&self, room_id: &RoomId, user_id: &UserId) -> Result<bool, HomeserverError> {
+        let bot = &self.parts.names.bot;
+        let member = self.parts.homeserver.state(bot, room_id, "m.room.member", user_id.as_str()).await;
+        match member {
+            Ok(member) => Ok(member.is_some_and(|content| content["membership"] == "ban")),
+            Err(error @ (HomeserverError::Limited(_) | HomeserverError::Unavailable(_))) => Err(error),
+            // The bot may not look: then the attempt tells.
+            Err(_) => Ok(false),
         }
     }
 

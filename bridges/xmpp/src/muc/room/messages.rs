@@ -7,7 +7,7 @@ use crate::{
     muc::{
         happening::{Happening, Out},
         occupant::Occupant,
-        presence::{Presence, occupant_id},
+        presence::{Affiliation, Presence, occupant_id},
         seat::SeatId,
     },
     stanza::{Condition, Element, StanzaError, ns},
@@ -20,8 +20,19 @@ impl Room {
         match stanza.kind() {
             "error" => self.bounced(stanza, to),
             "groupchat" => self.said(stanza, &from, to),
+            _ if from.resource().is_none() => self.standing_changed(stanza, to),
             _ => self.whispered(stanza, &from, to),
         }
+    }
+
+    /// The room tells what somebody is to it who is not there
+    /// ([XEP-0045 §9](https://xmpp.org/extensions/xep-0045.html#admin)); of our own it matters, for they are banned and let back so.
+    fn standing_changed(&self, stanza: &Element, to: &SeatId) -> Vec<Out> {
+        let item = Presence::read(stanza).item;
+        let ours = item.jid.filter(|jid| *to == SeatId::Listener && jid.domain() == self.domain);
+        let Some(jid) = ours else { return Vec::new() };
+        let banned = item.affiliation == Affiliation::Outcast;
+        vec![Out::Happened(Happening::Standing { jid, banned, by: item.actor, reason: item.reason })]
     }
 
     fn bounced(&mut self, stanza: &Element, to: &SeatId) -> Vec<Out> {

@@ -385,6 +385,27 @@ fn the_topic_is_told_once() {
 }
 
 #[test]
+fn a_room_tells_what_one_of_ours_is_to_it_who_is_not_there() {
+    let mut room = listening();
+    let told = |from: &str, jid: &str, affiliation: &str| {
+        let reason = Element::new("reason", ns::MUC_USER).with_text("enough");
+        let item = Element::new("item", ns::MUC_USER).attr("affiliation", affiliation).attr("jid", jid).child(reason);
+        Element::stanza("message", from, LISTENER, "").child(Element::new("x", ns::MUC_USER).child(item))
+    };
+    let standing = |banned| {
+        let reason = Some("enough".to_owned());
+        [Out::Happened(Happening::Standing { jid: jid("ann%hs@matrix.test"), banned, by: None, reason })]
+    };
+    let ours = "ann%hs@matrix.test";
+    assert_eq!(room.message_came(&told(ROOM, ours, "outcast"), &SeatId::Listener), standing(true));
+    assert_eq!(room.message_came(&told(ROOM, ours, "none"), &SeatId::Listener), standing(false));
+    assert_eq!(room.message_came(&told(ROOM, ours, "none"), &ann()), [], "the listener is told, too");
+    assert_eq!(room.message_came(&told(ROOM, "bob@xmpp.test", "none"), &SeatId::Listener), []);
+    let by_bob = told(&format!("{ROOM}/bob"), ours, "outcast");
+    assert_eq!(room.message_came(&by_bob, &SeatId::Listener), [], "only the room itself can say so");
+}
+
+#[test]
 fn after_the_link_was_down_the_same_nick_is_asked_for_and_nobody_notices() {
     let mut room = listening();
     room.presence_came(&presence("Ann", "", &[item()]), &SeatId::Listener);

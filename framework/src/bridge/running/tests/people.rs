@@ -193,3 +193,27 @@ async fn one_who_cannot_connect_holds_up_nobody_else_and_loses_nothing() {
     stage.script.expects("#lobby", "three").await;
     assert_eq!(stage.lines(), ["#lobby hello", "#lobby one", "#lobby two", "#lobby three"]);
 }
+
+#[tokio::test]
+async fn who_was_kept_out_by_the_network_may_come_back_when_it_says_so() {
+    let (stage, _, room) = Stage::lobby().await;
+    let alice = || ruma::user_id!("@alice:localhost").to_owned();
+    let pardoned =
+        || Heard::Pardoned { room: "#lobby".to_owned(), user_id: alice(), by: Some("bob".to_owned()), reason: None };
+    // Who was never kept out is not put out by being forgiven.
+    stage.script.happens(pardoned(), Dedupe::Never).await.unwrap();
+    stage.script.hears("#lobby", "bob", "one").await.unwrap();
+    room.hears("@test_bob:localhost", "one").await;
+    assert_eq!(room.membership("@alice:localhost"), "join");
+    let expelled = Heard::Expelled {
+        room: "#lobby".to_owned(),
+        user_id: alice(),
+        by: Some("bob".to_owned()),
+        reason: Some("spam".to_owned()),
+        banned: true,
+    };
+    stage.script.happens(expelled, Dedupe::Never).await.unwrap();
+    room.has("@alice:localhost", "ban").await;
+    stage.script.happens(pardoned(), Dedupe::Never).await.unwrap();
+    room.has("@alice:localhost", "leave").await;
+}
