@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::{SqlError, Step, Tx};
 
+/// Where the rows come from in PostgreSQL. In binary form: in the text form each cell that is read of a row parses the whole row again.
+pub(crate) const POSTGRES_ROWS: &str = "jsonb_array_elements($1::jsonb) AS rows(value)";
+
 /// A statement that takes many rows at once, as one JSON array of arrays bound to `$1`.
 ///
 /// The template says `{rows}` where the rows come from; each row is then the column `value`, and its cells are `value->>0`,
@@ -26,7 +29,7 @@ impl BatchSql {
     pub fn new(template: &'static str) -> Self {
         // Rows in binary form: in the text form each cell that is read of a row writes and parses the whole row again.
         let sqlite = template.replace("{rows}", "jsonb_each($1)");
-        let postgres = template.replace("{rows}", "json_array_elements($1::json) AS rows(value)");
+        let postgres = template.replace("{rows}", POSTGRES_ROWS);
         Self {
             sqlite: replace_bytes(&sqlite, |cell| format!("unhex(value->>{cell})")),
             postgres: replace_bytes(&postgres, |cell| format!("decode(value->>{cell}, 'hex')")),

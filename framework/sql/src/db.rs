@@ -5,12 +5,11 @@ use std::{str::FromStr, time::Duration};
 use serde::Serialize;
 use sqlx::{
     Sqlite, Transaction,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use crate::{
-    BatchSql, Migration, Row, SqlError, Tx, Value,
+    BatchSql, Migration, PostgresDb, Row, SqlError, Tx, Value,
     batch::encode,
     migrate::migrator,
     row::{bind_postgres, bind_sqlite},
@@ -69,7 +68,7 @@ pub enum Db {
         readers: SqlitePool,
     },
     /// PostgreSQL.
-    Postgres(PgPool),
+    Postgres(PostgresDb),
 }
 
 impl Db {
@@ -123,13 +122,12 @@ impl Db {
     }
 
     async fn open_postgres(address: &str, migrations: &[Migration], options: DbOptions) -> Result<Self, SqlError> {
-        let connect = PgConnectOptions::from_str(address)?.application_name("landbridge");
-        let pool = PgPoolOptions::new().max_connections(options.readers.max(1) + 2).connect_with(connect).await?;
+        let db = PostgresDb::open(address, options.readers.max(1) + 2).await?;
         migrator(migrations, options.migrations_table, |step| step.postgres)
-            .run(&pool)
+            .run(db.pool())
             .await
             .map_err(SqlError::Migration)?;
-        Ok(Self::Postgres(pool))
+        Ok(Self::Postgres(db))
     }
 
     /// Begins a transaction that may write. On SQLite it waits for the one writing connection and takes the write lock at once.
@@ -139,7 +137,7 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx<'static>, SqlError> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(begin_writing(writer).await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(db) => Tx::Postgres(db.pool().begin().await?),
         })
     }
 
@@ -150,8 +148,8 @@ impl Db {
     pub async fn snapshot(&self) -> Result<Tx<'static>, SqlError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            Self::Postgres(db) => {
+                Tx::Postgres(db.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         })
     }
@@ -165,9 +163,12 @@ impl Db {
             Self::Sqlite { readers, .. } => {
                 bind_sqlite(sqlx::query(sql), values).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(pool) => {
-                bind_postgres(sqlx::query(sql), values).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
-            }
+            Self::Postgres(db) => bind_postgres(sqlx::query(sql), values)
+                .fetch_all(db.pool())
+                .await?
+                .into_iter()
+                .map(Row::Postgres)
+                .collect(),
         })
     }
 
@@ -180,8 +181,8 @@ impl Db {
             Self::Sqlite { readers, .. } => {
                 bind_sqlite(sqlx::query(sql), values).fetch_optional(readers).await?.map(Row::Sqlite)
             }
-            Self::Postgres(pool) => {
-                bind_postgres(sqlx::query(sql), values).fetch_optional(pool).await?.map(Row::Postgres)
+            Self::Postgres(db) => {
+                bind_postgres(sqlx::query(sql), values).fetch_optional(db.pool()).await?.map(Row::Postgres)
             }
         })
     }
@@ -201,8 +202,8 @@ impl Db {
                 let found = sqlx::query(sql.sqlite()).bind(rows).fetch_all(readers).await?;
                 found.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(pool) => {
-                let found = sqlx::query(sql.postgres()).bind(rows).fetch_all(pool).await?;
+            Self::Postgres(db) => {
+                let found = sqlx::query(sql.postgres()).bind(rows).fetch_all(db.pool()).await?;
                 found.into_iter().map(Row::Postgres).collect()
             }
         })
@@ -228,7 +229,7 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(db) => db.close().await,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! A round of writes that needs to read nothing: all its statements in one transaction, and on SQLite in one call of the engine.
 
+mod on_postgres;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Executor as _, PgPool, SqlitePool};
+use sqlx::{AssertSqlSafe, Either, Executor as _, SqlitePool};
 
 use crate::{BatchSql, Db, SqlError, Value, row};
 
@@ -38,6 +40,10 @@ impl Told {
         })
     }
 
+    pub(crate) const fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(crate) fn tell(&self, touched: u64) {
         if let Some(place) = &self.0 {
             place.store(touched, Ordering::Release);
@@ -47,7 +53,7 @@ impl Told {
 
 impl Db {
     /// Runs statements in one transaction. On SQLite all of it is one call to the engine, which costs a thread switch each; on
-    /// PostgreSQL it is one call each.
+    /// PostgreSQL neighbours that write different tables, and read no others, become one statement, which costs a way there and back.
     ///
     /// # Errors
     /// As [`SqlError`] sorts them; then nothing was written.
@@ -57,7 +63,7 @@ impl Db {
         }
         match self {
             Self::Sqlite { writer, .. } => on_sqlite(writer, steps).await,
-            Self::Postgres(pool) => on_postgres(pool, steps).await,
+            Self::Postgres(db) => on_postgres::commit(db, steps).await,
         }
     }
 }
@@ -134,20 +140,6 @@ fn renumber(sql: &str, by: usize, out: &mut String) {
         rest = tail;
     }
     out.push_str(rest);
-}
-
-async fn on_postgres(pool: &PgPool, steps: Vec<Step<'_>>) -> Result<(), SqlError> {
-    let mut tx = pool.begin().await?;
-    for step in steps {
-        let told = Told::of(&step);
-        let done = match step {
-            Step::Rows(sql, rows) => sqlx::query(sql.postgres()).bind(rows).execute(&mut *tx).await?,
-            Step::One { sql, values, .. } => row::bind_postgres(sqlx::query(sql), &values).execute(&mut *tx).await?,
-        };
-        told.tell(done.rows_affected());
-    }
-    tx.commit().await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -235,8 +235,8 @@ mod tests {
     const STEPS: &[Migration] = &[Migration {
         version: 1,
         name: "init",
-        sqlite: "CREATE TABLE note (id TEXT PRIMARY KEY, n BIGINT NOT NULL, raw BLOB)",
-        postgres: "CREATE TABLE note (id TEXT PRIMARY KEY, n BIGINT NOT NULL, raw BYTEA)",
+        sqlite: "CREATE TABLE note (id TEXT PRIMARY KEY, n BIGINT NOT NULL, raw BLOB); CREATE TABLE other (id TEXT)",
+        postgres: "CREATE TABLE note (id TEXT PRIMARY KEY, n BIGINT NOT NULL, raw BYTEA); CREATE TABLE other (id TEXT)",
     }];
 
     static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
@@ -301,29 +301,30 @@ mod tests {
         prepared_story(&format!("sqlite:{}", dir.path().join("t.db").display())).await;
     }
 
+    async fn told_story(address: &str) {
+        let db = Db::open(address, STEPS, DbOptions::default()).await.unwrap();
+        let rows = [("a", 1, "00"), ("b", 2, "00"), ("c", 2, "00")];
+        let (raised, dropped, noted) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default(), Arc::default());
+        raised.store(9, Ordering::Release);
+        dropped.store(9, Ordering::Release);
+        let one = |sql, values, touched: &Arc<AtomicU64>| Step::One { sql, values, touched: Some(touched.clone()) };
+        let steps = vec![
+            Step::Rows(&INSERT, serde_json::to_string(&rows).unwrap()),
+            // On PostgreSQL these two become one statement.
+            one("UPDATE note SET n = $2 WHERE n = $1", vec![2.into(), 3.into()], &raised),
+            one("INSERT INTO other (id) VALUES ($1)", vec!["x".into()], &noted),
+            one("DELETE FROM note WHERE id = $1", vec!["nobody".into()], &dropped),
+        ];
+        db.commit_round(steps).await.unwrap();
+        let told = [&raised, &noted, &dropped].map(|told| told.load(Ordering::Acquire));
+        assert_eq!(told, [2, 1, 0]);
+        db.close().await;
+    }
+
     #[tokio::test]
     async fn a_round_tells_how_many_rows_each_of_its_statements_touched() {
         let dir = tempfile::tempdir().unwrap();
-        let address = format!("sqlite:{}", dir.path().join("t.db").display());
-        let db = Db::open(&address, STEPS, DbOptions::default()).await.unwrap();
-        let rows = [("a", 1, "00"), ("b", 2, "00"), ("c", 2, "00")];
-        let (raised, dropped) = (Arc::new(AtomicU64::new(9)), Arc::new(AtomicU64::new(9)));
-        let steps = vec![
-            Step::Rows(&INSERT, serde_json::to_string(&rows).unwrap()),
-            Step::One {
-                sql: "UPDATE note SET n = $2 WHERE n = $1",
-                values: vec![2.into(), 3.into()],
-                touched: Some(raised.clone()),
-            },
-            Step::One {
-                sql: "DELETE FROM note WHERE id = $1",
-                values: vec!["nobody".into()],
-                touched: Some(dropped.clone()),
-            },
-        ];
-        db.commit_round(steps).await.unwrap();
-        assert_eq!((raised.load(Ordering::Acquire), dropped.load(Ordering::Acquire)), (2, 0));
-        db.close().await;
+        told_story(&format!("sqlite:{}", dir.path().join("t.db").display())).await;
     }
 
     async fn story(address: &str) {
@@ -351,12 +352,28 @@ mod tests {
     }
     use crate::Value;
 
+    async fn emptied(address: &str) {
+        let db = Db::open(address, STEPS, DbOptions::default()).await.unwrap();
+        db.commit_round(vec![
+            Step::One { sql: "DELETE FROM note", values: vec![], touched: None },
+            Step::One { sql: "DELETE FROM other", values: vec![], touched: None },
+        ])
+        .await
+        .unwrap();
+        db.close().await;
+    }
+
     #[tokio::test]
     async fn a_bad_operation_fails_alone() {
         let dir = tempfile::tempdir().unwrap();
         story(&format!("sqlite:{}", dir.path().join("t.db").display())).await;
         if let Ok(address) = std::env::var("TEST_POSTGRES_URL") {
             story(&address).await;
+            emptied(&address).await;
+            prepared_story(&address).await;
+            emptied(&address).await;
+            told_story(&address).await;
+            emptied(&address).await;
         }
     }
 
