@@ -302,14 +302,14 @@ async fn store(local: Local, dirty: Dirty) {
     loop {
         tokio::time::sleep(STORED_EVERY).await;
         let changed = std::mem::take(&mut *dirty.lock());
-        let mut statements = Vec::with_capacity(changed.len());
+        let mut rows: Vec<table::UnreadRow> = Vec::with_capacity(changed.len());
         for ((user, room_id), entry) in changed {
             let entry = entry.lock().await;
-            let notes = entry.notes.to_stored();
-            statements.push(table::put_unread(user.as_str(), room_id.as_str(), entry.until.0, &notes));
+            rows.push((user.into(), room_id.into(), entry.until.0, entry.notes.to_stored()));
         }
-        for batch in statements.chunks(500) {
-            if let Err(error) = local.write(batch.to_vec()).await {
+        for batch in rows.chunks(500) {
+            let Ok(statement) = table::put_unread(batch) else { break };
+            if let Err(error) = local.write(vec![statement]).await {
                 tracing::debug!(%error, "unread counts were not stored; they will be counted again");
                 break;
             }

@@ -1,6 +1,8 @@
 //! The tables `pusher` and `unread`.
 
-use landbridge_sql::{Db, Row, SqlError, Value};
+use std::sync::LazyLock;
+
+use landbridge_sql::{BatchSql, Db, Row, SqlError, Value};
 
 use super::statement::{Statement, statement};
 
@@ -100,13 +102,17 @@ pub(crate) async fn unread(db: &Db, user_id: &str, room_id: &str) -> Result<Opti
     .transpose()
 }
 
-pub(crate) fn put_unread(user_id: &str, room_id: &str, until: i64, notes: &str) -> Statement {
-    statement!(
-        "INSERT INTO unread (user_id, room_id, until, notes) VALUES ($1, $2, $3, $4) \
+/// A row of `unread`: user, room, how far it was counted, and what was found.
+pub(crate) type UnreadRow = (String, String, i64, String);
+
+static PUT_UNREAD: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO unread (user_id, room_id, until, notes) \
+         SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT), value->>3 FROM {rows} WHERE true \
          ON CONFLICT (user_id, room_id) DO UPDATE SET until = excluded.until, notes = excluded.notes",
-        user_id,
-        room_id,
-        until,
-        notes
     )
+});
+
+pub(crate) fn put_unread(rows: &[UnreadRow]) -> Result<Statement, serde_json::Error> {
+    Statement::rows(&PUT_UNREAD, rows)
 }

@@ -1,7 +1,9 @@
 //! The tables `search_text` and `search_cursor`: the one place where the two engines have nothing in common, for each searches texts in
 //! its own way.
 
-use landbridge_sql::{Db, SqlError, Value};
+use std::sync::LazyLock;
+
+use landbridge_sql::{BatchSql, Db, SqlError, Value};
 use ruma::events::TimelineEventType;
 
 use super::statement::{Statement, statement};
@@ -23,20 +25,36 @@ pub(crate) fn moved(pos: i64) -> Statement {
     )
 }
 
-/// Adds the words of an event, if it has any, and if it is still there when this is written.
-pub(crate) fn insert(db: &Db, event: &Event) -> Option<Statement> {
-    let text = text_of(event)?;
+static INSERT_SQLITE: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO search_text (rowid, words) SELECT CAST(value->>0 AS BIGINT), value->>1 FROM {rows} \
+         WHERE EXISTS (SELECT 1 FROM event WHERE nid = CAST(value->>0 AS BIGINT) AND redacted_by IS NULL)",
+    )
+});
+
+static INSERT_POSTGRES: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO search_text (nid, words) SELECT CAST(value->>0 AS BIGINT), to_tsvector('simple', value->>1) FROM {rows} \
+         WHERE EXISTS (SELECT 1 FROM event WHERE nid = CAST(value->>0 AS BIGINT) AND redacted_by IS NULL) \
+         ON CONFLICT (nid) DO NOTHING",
+    )
+});
+
+/// Adds the words of those events that have any, and that are still there when this is written.
+///
+/// # Errors
+/// Where there is no JSON form of a text.
+pub(crate) fn insert<'a>(
+    db: &Db,
+    events: impl Iterator<Item = &'a Event>,
+) -> Result<Option<Statement>, serde_json::Error> {
     let sql = match db {
-        Db::Sqlite { .. } => {
-            "INSERT INTO search_text (rowid, words) SELECT $1, $2 \
-             WHERE EXISTS (SELECT 1 FROM event WHERE nid = $1 AND redacted_by IS NULL)"
-        }
-        Db::Postgres(_) => {
-            "INSERT INTO search_text (nid, words) SELECT $1, to_tsvector('simple', $2) \
-             WHERE EXISTS (SELECT 1 FROM event WHERE nid = $1 AND redacted_by IS NULL) ON CONFLICT (nid) DO NOTHING"
-        }
+        Db::Sqlite { .. } => &INSERT_SQLITE,
+        Db::Postgres(_) => &INSERT_POSTGRES,
     };
-    Some(statement!(sql, event.nid.0, text.as_str()))
+    let rows: Vec<(i64, String)> =
+        events.filter_map(|event| Some((event.nid.0, text_of(event)?.replace('\0', "\u{fffd}")))).collect();
+    if rows.is_empty() { Ok(None) } else { Statement::rows(sql, &rows).map(Some) }
 }
 
 /// Takes the words of an event away, if it has any. SQLite's index keeps no texts and finds what to take away by the words that were
