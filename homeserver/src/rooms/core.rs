@@ -277,13 +277,12 @@ impl Core {
             Some(key) => self.with_entry(self.root, key, Some(event.nid), batch).await?,
             None => self.root,
         };
-        let parents = self.heads.iter().take(MAX_PREV_EVENTS).map(|head| head.nid).collect();
         self.heads.drain(..self.heads.len().min(MAX_PREV_EVENTS));
         self.heads.push(event.clone());
         self.root = root;
         self.took(&event, batch);
         batch.redact(redacted, event.nid);
-        batch.events.push(NewEvent { event: event.clone(), parents, resolved: None });
+        batch.events.push(NewEvent { event: event.clone(), resolved: None });
         Ok(event)
     }
 

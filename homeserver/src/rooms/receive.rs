@@ -15,7 +15,6 @@ use super::{
     Event, EventFlags, EventMeta, Membership, RoomError, Rooms, Root, Sent,
     actor::Command,
     authorize,
-    build::MAX_PREV_EVENTS,
     core::{Batch, Core},
 };
 use crate::store::NewEvent;
@@ -82,7 +81,7 @@ impl Core {
             event.replaces = self.entry(event.state_before, key).await?;
         }
         event.flags = self.judge(&event, &auth).await?;
-        self.enter(Arc::new(event), &prev, batch).await
+        self.enter(Arc::new(event), batch).await
     }
 
     fn verify(&self, Foreign { mut pdu, keys }: Foreign) -> Result<Checked, RoomError> {
@@ -170,13 +169,7 @@ impl Core {
     }
 
     /// Puts a judged event into the room.
-    async fn enter(
-        &mut self,
-        event: Arc<Event>,
-        prev: &[Arc<Event>],
-        batch: &mut Batch,
-    ) -> Result<Arc<Event>, RoomError> {
-        let parents = prev.iter().take(MAX_PREV_EVENTS).map(|event| event.nid).collect();
+    async fn enter(&mut self, event: Arc<Event>, batch: &mut Batch) -> Result<Arc<Event>, RoomError> {
         let mut resolved = None;
         let mut redacted = None;
         if event.flags.in_timeline() {
@@ -198,7 +191,7 @@ impl Core {
             self.keep(&event, batch);
         }
         batch.redact(redacted, event.nid);
-        batch.events.push(NewEvent { event: event.clone(), parents, resolved });
+        batch.events.push(NewEvent { event: event.clone(), resolved });
         Ok(event)
     }
 

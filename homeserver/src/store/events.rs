@@ -1,4 +1,4 @@
-//! The tables `event` and `event_edge`.
+//! The table `event`.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,13 +17,6 @@ pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
          SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
          CAST(value->>4 AS BIGINT), {bytes:5}, {bytes:6}, CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
          value->>9, value->>10, value->>11, CAST(value->>12 AS BIGINT) FROM {rows} WHERE true",
-    )
-});
-
-pub(super) static INSERT_EDGE: LazyLock<BatchSql> = LazyLock::new(|| {
-    BatchSql::new(
-        "INSERT INTO event_edge (child, parent) \
-         SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM {rows} WHERE true",
     )
 });
 

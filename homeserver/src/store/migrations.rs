@@ -29,4 +29,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(33, "0033_search_forgets"),
     step!(34, "0034_dehydrated"),
     step!(35, "0035_profile_fields"),
+    step!(36, "0036_no_edges"),
 ];

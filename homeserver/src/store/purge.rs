@@ -25,10 +25,6 @@ const FIND: &str = "SELECT nid FROM event WHERE room = $1 AND position > $2 AND 
 static EVENTS: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("DELETE FROM event WHERE nid IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})"));
 
-static EDGES: LazyLock<BatchSql> = LazyLock::new(|| {
-    BatchSql::new("DELETE FROM event_edge WHERE parent IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})")
-});
-
 static RELATIONS: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
         "DELETE FROM relation WHERE (room, target, position) IN \
@@ -73,7 +69,6 @@ impl Write for Purge {
         }
         tx.execute_rows(&RELATIONS, &self.relations).await?;
         tx.execute_rows(&TXNS, &self.txns).await?;
-        tx.execute_rows(&EDGES, &self.nids).await?;
         tx.execute_rows(&EVENTS, &self.nids).await.map(drop)
     }
 

@@ -48,8 +48,6 @@ pub(crate) struct RoomWrite {
 #[derive(Debug)]
 pub(crate) struct NewEvent {
     pub(crate) event: Arc<Event>,
-    /// The events before it that are known here.
-    pub(crate) parents: Vec<EventNid>,
     /// The room's current state once this event was worked, where that is not simply the state after it.
     pub(crate) resolved: Option<Root>,
 }

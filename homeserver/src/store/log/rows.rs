@@ -32,7 +32,6 @@ pub(super) struct Rows<'a> {
     nodes: Vec<(String, String)>,
     events: Vec<EventRow<'a>>,
     relations: Vec<relations::Row<'a>>,
-    edges: Vec<(i64, i64)>,
     memberships: HashMap<(i64, &'a str), (&'a MembershipRow, i64)>,
     redactions: HashMap<i64, i64>,
     txns: Vec<(String, i64)>,
@@ -71,7 +70,7 @@ impl<'a> Rows<'a> {
             .extend(write.keys.iter().map(|(index, kind, key)| (room, index.0, text::encode(kind), text::encode(key))));
         self.nodes.extend(write.nodes.iter().map(|(id, node)| (hex(&id.0), hex(&node.encode()))));
         let mut positions: HashMap<EventNid, i64> = HashMap::new();
-        for NewEvent { event, parents, resolved } in &write.events {
+        for NewEvent { event, resolved } in &write.events {
             let place = event.flags.in_timeline().then(|| {
                 position.0 += 1;
                 position.0
@@ -93,7 +92,6 @@ impl<'a> Rows<'a> {
                 i64::from(event.origin_server_ts.0),
             ));
             self.relations.extend(place.and_then(|place| relations::row(event, place)));
-            self.edges.extend(parents.iter().map(|parent| (event.nid.0, parent.0)));
         }
         for row in &write.memberships {
             let place = positions.get(&row.event).copied().unwrap_or(position.0);
@@ -128,7 +126,6 @@ impl<'a> Rows<'a> {
         add(&mut steps, &keys::INSERT, &self.keys)?;
         add(&mut steps, &nodes::INSERT, &self.nodes)?;
         add(&mut steps, &events::INSERT, &self.events)?;
-        add(&mut steps, &events::INSERT_EDGE, &self.edges)?;
         add(&mut steps, &relations::INSERT, &self.relations)?;
         add(&mut steps, &memberships::UPSERT, &memberships)?;
         add(&mut steps, &events::REDACT, &redactions)?;
