@@ -25,7 +25,7 @@ use ruma::{
 use tokio::time::Instant;
 
 use self::build::Built;
-pub(crate) use self::device_lists::device_changes;
+pub(crate) use self::{device_lists::device_changes, filter::everything};
 pub use self::{
     filter::EventFilter,
     presence::Presences,
@@ -86,8 +86,8 @@ pub struct SyncRequest {
     pub device_id: Option<OwnedDeviceId>,
     /// Where the last sync ended; `None` for the first.
     pub since: Option<SyncToken>,
-    /// What of it.
-    pub filter: FilterDefinition,
+    /// What of it. Shared by those who ask for everything.
+    pub filter: Arc<FilterDefinition>,
     /// The whole state of all rooms, not only what changed.
     pub full_state: bool,
     /// State as of the end of each timeline rather than its beginning.
@@ -115,21 +115,21 @@ impl Sync {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn sync(&self, mut request: SyncRequest) -> Result<Response, ApiError> {
+    pub async fn sync(&self, mut request: Box<SyncRequest>) -> Result<Box<Response>, ApiError> {
         let deadline = Instant::now() + request.timeout.min(LONGEST_POLL);
         loop {
             let (joined, until, token) = match Box::pin(self.look(&request, deadline)).await? {
-                Looked::Answer(response) => return Ok(*response),
+                Looked::Answer(response) => return Ok(response),
                 Looked::Nothing { joined, until, token } => (joined, until, token),
             };
             // Nothing of what was looked at is news, so the next look begins where this one ended.
             let Some(since) = request.since.map(|since| SyncToken { position: until, ..since }) else {
-                return Ok(*build::nothing(&self.sources, &request, token).await?);
+                return Box::pin(build::nothing(&self.sources, &request, token)).await;
             };
             let news = self.news_after(since.position, &request.user_id, joined);
             match tokio::time::timeout_at(deadline, news).await {
                 Ok(news) => request.since = Some(SyncToken { position: news?, ..since }),
-                Err(_) => return Ok(*Box::pin(build::nothing(&self.sources, &request, token)).await?),
+                Err(_) => return Box::pin(build::nothing(&self.sources, &request, token)).await,
             }
         }
     }

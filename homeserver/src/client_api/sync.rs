@@ -2,11 +2,11 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3sync
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{FromRef as _, FromRequest, FromRequestParts as _, Request, State},
     response::{IntoResponse as _, Response},
 };
 use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
@@ -22,8 +22,13 @@ use ruma::{
 use serde::Deserialize;
 
 use crate::{
-    http::{ApiState, auth::Authed, error::ApiResult, path::QueryArgs},
-    sync::{Presences, Sync, SyncRequest},
+    http::{
+        ApiState,
+        auth::Authed,
+        error::{ApiError, ApiResult},
+        path::QueryArgs,
+    },
+    sync::{Presences, Sync, SyncRequest, everything},
     users::AccountData,
 };
 
@@ -34,39 +39,50 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
 /// The presence that a client asks for. Who asks for none changes nothing: a thousand clients that come back at once would wake
 /// each other a thousand times.
 #[derive(Deserialize)]
-struct Asked {
+struct SetPresence {
     set_presence: Option<PresenceState>,
 }
 
-async fn sync(
-    State(sync): State<Sync>,
-    State(account_data): State<AccountData>,
-    State(presences): State<Presences>,
-    QueryArgs(asked): QueryArgs<Asked>,
-    Authed { caller, body }: Authed<sync_events::Request>,
-) -> ApiResult<Response> {
-    if let Some(presence) = asked.set_presence.filter(|_| caller.appservice.is_none()) {
+async fn sync(State(sync): State<Sync>, Asked(request): Asked) -> ApiResult<Response> {
+    let response = sync.sync(request).await?;
+    let has_left = !response.rooms.leave.is_empty();
+    let reply = RumaReply(*response).into_response();
+    Ok(if has_left { Box::pin(with_state_of_left_rooms(reply)).await } else { reply })
+}
+
+/// What somebody asks for. A request that waits keeps this, and nothing of how it was found out.
+struct Asked(Box<SyncRequest>);
+
+impl FromRequest<ApiState> for Asked {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> ApiResult<Self> {
+        Box::pin(asked(request, state)).await.map(Self)
+    }
+}
+
+async fn asked(request: Request, state: &ApiState) -> ApiResult<Box<SyncRequest>> {
+    let (mut head, body) = request.into_parts();
+    let QueryArgs(SetPresence { set_presence }) = QueryArgs::from_request_parts(&mut head, state).await?;
+    let request = Request::from_parts(head, body);
+    let Authed { caller, body } = Authed::<sync_events::Request>::from_request(request, state).await?;
+    if let Some(presence) = set_presence.filter(|_| caller.appservice.is_none()) {
         if !matches!(presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
             return Err(MatrixError::invalid_param("set_presence is no presence").into());
         }
-        Box::pin(presences.synced(&caller.user_id, presence.as_str())).await?;
+        Presences::from_ref(state).synced(&caller.user_id, presence.as_str()).await?;
     }
     let since = body.since.as_deref().filter(|since| !since.is_empty()).map(str::parse).transpose();
     let since = since.map_err(|_| MatrixError::invalid_param("since is not a token of this server"))?;
-    let filter = Box::pin(filter(&account_data, &caller.user_id, body.filter)).await?;
-    let request = SyncRequest {
+    Ok(Box::new(SyncRequest {
+        filter: filter(&AccountData::from_ref(state), &caller.user_id, body.filter).await?,
         user_id: caller.user_id,
         device_id: caller.device_id,
         since,
-        filter,
         full_state: body.full_state,
         use_state_after: body.use_state_after,
         timeout: body.timeout.unwrap_or(Duration::ZERO),
-    };
-    let response = sync.sync(request).await?;
-    let has_left = !response.rooms.leave.is_empty();
-    let reply = RumaReply(response).into_response();
-    Ok(if has_left { Box::pin(with_state_of_left_rooms(reply)).await } else { reply })
+    }))
 }
 
 /// Some clients read the `state` of a room that was left even where it is empty, which ruma leaves out.
@@ -89,14 +105,18 @@ async fn with_state_of_left_rooms(reply: Response) -> Response {
 }
 
 /// A filter given in the request, or stored before.
-async fn filter(account_data: &AccountData, user_id: &UserId, filter: Option<Filter>) -> ApiResult<FilterDefinition> {
+async fn filter(
+    account_data: &AccountData,
+    user_id: &UserId,
+    filter: Option<Filter>,
+) -> ApiResult<Arc<FilterDefinition>> {
     match filter {
-        None => Ok(FilterDefinition::default()),
-        Some(Filter::FilterDefinition(filter)) => Ok(filter),
+        None => Ok(everything()),
+        Some(Filter::FilterDefinition(filter)) => Ok(Arc::new(filter)),
         Some(Filter::FilterId(id)) => {
             let stored = account_data.filter(user_id, &id).await?;
             let stored = stored.ok_or_else(|| MatrixError::invalid_param("No such filter"))?;
-            Ok(serde_json::from_str(&stored).map_err(|_| MatrixError::internal())?)
+            Ok(serde_json::from_str(&stored).map(Arc::new).map_err(|_| MatrixError::internal())?)
         }
         Some(_) => Err(MatrixError::invalid_param("Not a filter").into()),
     }

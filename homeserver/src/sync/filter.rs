@@ -2,6 +2,8 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#filtering
 
+use std::sync::{Arc, LazyLock};
+
 use ruma::{
     RoomId,
     api::client::filter::{FilterDefinition, LazyLoadOptions, RoomEventFilter, UrlFilter},
@@ -14,6 +16,13 @@ const DEFAULT_LIMIT: usize = 10;
 
 /// The longest timeline of one room, in events.
 const MAX_LIMIT: usize = 1000;
+
+/// The filter of those who name none. One for all of them, for many wait at once.
+#[must_use]
+pub(crate) fn everything() -> Arc<FilterDefinition> {
+    static EVERYTHING: LazyLock<Arc<FilterDefinition>> = LazyLock::new(Arc::default);
+    EVERYTHING.clone()
+}
 
 /// Decides on events.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId};
 
-use crate::{rooms::Event, rooms::EventNid, store::cache::Cache, stream::Position};
+use crate::{rooms::Event, rooms::EventNid, rooms::KeyIndex, store::cache::Cache, stream::Position};
 
 /// Of how many devices this is remembered; those that are forgotten are told again.
 const DEVICES: usize = 2000;
@@ -15,7 +15,12 @@ const DEVICES: usize = 2000;
 /// How many members of all rooms are remembered of one device; at the bound all are forgotten.
 const MEMBERS: usize = 5000;
 
-type Told = HashMap<(OwnedRoomId, String), (EventNid, Position)>;
+/// What a device was told of the members of its rooms: by room and place in the room's index, the event and the end of the answer.
+#[derive(Debug, Default)]
+struct Told {
+    rooms: HashMap<OwnedRoomId, HashMap<KeyIndex, (EventNid, Position)>>,
+    members: usize,
+}
 
 /// What devices were told of members.
 #[derive(Debug)]
@@ -46,20 +51,25 @@ impl LazyMembers {
         let mut told = told.lock();
         if since.is_none() {
             // The device begins anew in this room.
-            told.retain(|(room, _), _| room != room_id);
+            let gone = told.rooms.remove(room_id).map_or(0, |room| room.len());
+            told.members -= gone;
         }
-        if told.len() >= MEMBERS {
-            told.clear();
+        if told.members >= MEMBERS {
+            *told = Told::default();
         }
+        if members.is_empty() {
+            return;
+        }
+        let Told { rooms, members: count } = &mut *told;
+        let room = rooms.entry(room_id.to_owned()).or_default();
         members.retain(|member| {
-            let Some(state_key) = member.state_key.clone() else { return true };
-            let key = (room_id.to_owned(), state_key);
-            match told.get(&key) {
+            let Some(key) = member.key else { return true };
+            match room.get(&key) {
                 // An answer after `since` may never have arrived.
                 Some((nid, at)) if *nid == member.nid && since.is_some_and(|since| *at <= since) => false,
                 Some((nid, _)) if *nid == member.nid => true,
                 _ => {
-                    told.insert(key, (member.nid, until));
+                    *count += usize::from(room.insert(key, (member.nid, until)).is_none());
                     true
                 }
             }

@@ -19,14 +19,14 @@ use std::{
 
 use http::StatusCode;
 use landbridge_axum_ruma::MatrixError;
-use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, api::client::filter::FilterDefinition};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 pub use self::request::SlidingRequest;
 pub(crate) use self::{connection::Connections, recency::Recency};
 use self::{connection::RoomSent, request::RoomParams};
-use super::{LONGEST_POLL, Sync, SyncRequest, SyncToken, build};
+use super::{LONGEST_POLL, Sync, SyncRequest, SyncToken, build, everything};
 use crate::{
     http::error::ApiError,
     rooms::{Membership, Onlooker, RoomMembership, RoomNid},
@@ -182,7 +182,7 @@ fn plain_request(asked: &SlidingSync, seen: Option<Position>) -> SyncRequest {
         user_id: asked.user_id.clone(),
         device_id: Some(asked.device_id.clone()),
         since: seen.map(SyncToken::from),
-        filter: FilterDefinition::default(),
+        filter: everything(),
         full_state: false,
         use_state_after: false,
         timeout: std::time::Duration::ZERO,
