@@ -4,7 +4,7 @@
 //! cargo build --release && cargo bench -p landbridge-tests --bench end_to_end            # everything
 //! cargo bench -p landbridge-tests --bench end_to_end -- homeserver synapse bridge        # some of it
 //! cargo bench -p landbridge-tests --bench end_to_end -- crowd million active             # the homeserver at scale
-//! cargo bench -p landbridge-tests --bench end_to_end -- million=300000                   # a smaller database, for less time
+//! cargo bench -p landbridge-tests --bench end_to_end -- million=300000 crowd=2000        # less of it, for less time
 //! cargo bench -p landbridge-tests --bench end_to_end -- bridge burst=1000 puppets=50     # less of it
 //! ```
 //!
@@ -50,7 +50,7 @@ fn main() {
             homeserver::embedded(&mut report).await;
         }
         if wants("crowd") {
-            scale::crowd(&mut report).await;
+            scale::crowd(&mut report, size("crowd").unwrap_or(scale::CROWD)).await;
         }
         if wants("million") {
             scale::million(&mut report, size("million").unwrap_or(scale::MILLION)).await;

@@ -34,7 +34,8 @@ fn scaled(amount: usize) -> usize {
     if cfg!(debug_assertions) { amount / 100 } else { amount }
 }
 
-/// Has the homeserver stand on a PostgreSQL cluster of its own (`=postgres`): the same figures, each to be half at least.
+/// Has the homeserver stand on a PostgreSQL cluster of its own (`=postgres`), or on an empty database at an address: the same figures,
+/// each to be half at least.
 const DATABASE: &str = "LANDBRIDGE_BENCH_DATABASE";
 
 struct Running {
@@ -50,11 +51,12 @@ impl Running {
     async fn begin() -> Self {
         let appservice = Appservice::start().await;
         let (dir, port) = (Workdir::new("scale"), Port::free());
-        let postgres = match std::env::var(DATABASE).as_deref() {
-            Ok("postgres") => Some(Postgres::start_durable().await),
+        let asked = std::env::var(DATABASE).ok();
+        let postgres = match asked.as_deref() {
+            Some("postgres") => Some(Postgres::start_durable().await),
             _ => None,
         };
-        let database = postgres.as_ref().map(|postgres| postgres.database("bench"));
+        let database = postgres.as_ref().map(|postgres| postgres.database("bench")).or(asked);
         let server = start(&dir, &port, &appservice, database.as_deref());
         let api = Api::new(&format!("http://{}", port.address()));
         let running = Self { server, api, appservice, dir, _port: port, _postgres: postgres };
@@ -90,20 +92,23 @@ impl Running {
     }
 }
 
+/// How many members the large room has.
+pub(crate) const CROWD: usize = 10_000;
+
 /// A room of 10,000 members, and 1,000 clients that wait for news.
-pub(crate) async fn crowd(report: &mut Report) {
+pub(crate) async fn crowd(report: &mut Report, members: usize) {
     let mut running = Running::begin().await;
     let senders = running.accounts(8).await;
     let mut rooms = Vec::new();
     for _ in 0..10 {
         rooms.push(running.room_of(&senders).await);
     }
-    let total = scaled(40_000);
+    let members = scaled(members);
+    let total = 4 * members;
     let (small, _) = sends(&running.api, &senders, &rooms, total).await;
     report.ours("sends, 8 in flight, 10 rooms, on the way to 5,000", "/s", AtLeast(5000.0), small);
 
     let big = running.room_of(&senders).await;
-    let members = scaled(10_000);
     let (registered, users) = register(&running, members).await;
     report.ours("virtual users registered", "/s", AtLeast(2000.0), registered);
     report.ours("joins into one room", "/s", AtLeast(2000.0), join_all(&running, &big, &users).await);
@@ -121,7 +126,7 @@ pub(crate) async fn crowd(report: &mut Report) {
     let (alone, _) = sends(&running.api, &senders, &rooms, total).await;
     report.noted("sends, 8 in flight, before anybody waits", "/s", alone);
     let idle = running.memory();
-    let waiting = wait_for_news(&running, &users[..scaled(1_000)]).await;
+    let waiting = wait_for_news(&running, &users[..members / 10]).await;
     let kilobytes = (running.memory() - idle) * 1000.0 / waiting.len() as f64;
     report.ours("memory of a client that waits", "kB", AtMost(20.0), kilobytes);
     let poll = long_poll(&running, &senders, &rooms[0], scaled(20_000)).await;
