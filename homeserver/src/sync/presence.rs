@@ -86,15 +86,18 @@ impl Presences {
         self.stream.write(Box::new(moved)).await.map(drop)
     }
 
-    /// Sets the presence that a client asks for with its sync; what the user says of itself stays.
+    /// Sets the presence that a client asks for with its sync; what the user says of itself stays. `offline` asks for nothing: that
+    /// client alone is not there, and says nothing of others.
     ///
     /// # Errors
     /// When the store is closed.
     pub async fn synced(&self, user_id: &UserId, state: &str) -> Result<(), StoreError> {
+        if state == "offline" {
+            return Ok(());
+        }
         let status = {
             let mut users = self.users.lock();
             match users.get_mut(user_id) {
-                None if state == "offline" => return Ok(()),
                 Some(known) if known.state == state => {
                     known.synced = known.synced.map(|_| Instant::now());
                     return Ok(());
