@@ -207,6 +207,13 @@ class Driver:
     async def displayname(self, name):
         ok(await self.client.set_displayname(name))
 
+    async def presence(self, presence, status=None):
+        ok(await self.client.set_presence(presence, status))
+
+    async def presence_of(self, user):
+        presence = ok(await self.client.get_presence(user))
+        return {"presence": presence.presence, "status": presence.status_msg}
+
     async def picture(self, base64):
         data = b64decode(base64)
         answer, _ = await self.client.upload(lambda *_: io.BytesIO(data), "image/png", "me.png", filesize=len(data))

@@ -238,9 +238,16 @@ async fn what_a_channel_refuses_is_told_for_each_line(d: Deployment) {
     assert_eq!(refusals(), 6, "what was heard is not told as refused");
 }
 
-/// Typing needs a server that lets tags through.
-mod typing {
-    crate::everywhere::on!(embedded_inspircd, Embedded, Inspircd, Sqlite, typing_is_shown_both_ways,);
+/// Typing needs a server that lets tags through, and absence one that tells of it.
+mod signs {
+    crate::everywhere::on!(
+        embedded_inspircd,
+        Embedded,
+        Inspircd,
+        Sqlite,
+        typing_is_shown_both_ways,
+        who_is_away_is_so_on_both_sides,
+    );
     crate::everywhere::on!(synapse_inspircd, Synapse, Inspircd, Sqlite, typing_is_shown_both_ways,);
 
     use landbridge_tests::Deployment;
@@ -266,6 +273,30 @@ mod typing {
                 event.kind() == "m.typing" && users.is_some_and(|users| users.iter().any(|user| *user == *ghost))
             })
             .await;
+    }
+
+    async fn who_is_away_is_so_on_both_sides(d: Deployment) {
+        let bob = d.irc_in(LOBBY, "bob").await;
+        let alice = d.matrix("alice").await;
+        let lobby = d.join(&alice, LOBBY).await;
+        lobby.says("hello").await;
+        bob.sees(LOBBY, "alice", "hello").await;
+        bob.says(LOBBY, "hello, alice");
+        lobby.sees(&d.ghost("bob"), "hello, alice").await;
+
+        bob.sends("AWAY", &["out for tea"]);
+        alice.sees_absence(&d.ghost("bob"), "out for tea").await;
+        bob.sends("AWAY", &[]);
+        alice.sees_return(&d.ghost("bob")).await;
+
+        bob.sends("CAP", &["REQ", "away-notify"]);
+        bob.sees_line("CAP ACK", |line| line.command == "CAP" && line.params.contains(&"ACK".to_owned())).await;
+        alice.is_now("unavailable", Some("at lunch")).await;
+        let away = |line: &landbridge_tests::Line| line.command == "AWAY" && line.nick == "alice";
+        bob.sees_line("alice is away", |line| {
+            away(line) && line.params.last().is_some_and(|words| words == "at lunch")
+        })
+        .await;
     }
 }
 

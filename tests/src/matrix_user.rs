@@ -179,6 +179,29 @@ impl MatrixUser {
         profile["displayname"].as_str().map(str::to_owned)
     }
 
+    /// Says whether one is there: `online`, `unavailable`, `offline`.
+    pub async fn is_now(&self, presence: &str, status: Option<&str>) {
+        self.driver.ask("presence", json!({ "presence": presence, "status": status })).await;
+    }
+
+    /// Waits until somebody is shown as not there, with these words.
+    pub async fn sees_absence(&self, user: &str, words: &str) {
+        self.sees_presence(user, |presence, status| presence != "online" && status == Some(words)).await;
+    }
+
+    /// Waits until somebody is shown as there.
+    pub async fn sees_return(&self, user: &str) {
+        self.sees_presence(user, |presence, status| presence == "online" && status.is_none()).await;
+    }
+
+    async fn sees_presence(&self, user: &str, as_wanted: impl Fn(&str, Option<&str>) -> bool) {
+        eventually(&format!("the presence of {user}"), || async {
+            let shown = self.driver.try_ask("presence_of", json!({ "user": user })).await.ok()?;
+            as_wanted(shown["presence"].as_str()?, shown["status"].as_str()).then_some(())
+        })
+        .await;
+    }
+
     /// Uploads a file; its `mxc://` URI comes back.
     pub async fn uploads(&self, content: &str, mimetype: &str, filename: &str) -> String {
         let arguments = json!({ "text": content, "mimetype": mimetype, "filename": filename });

@@ -4,6 +4,7 @@
 //! A puppet joins a channel when it first speaks in it, and tells only what is said to it in private. What puppets say is
 //! therefore never heard twice; that the bot hears it once is known from [`own`], not from a list of nicks.
 
+mod absence;
 mod bot;
 mod deliver;
 mod ephemeral;

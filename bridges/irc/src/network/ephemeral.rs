@@ -16,8 +16,6 @@ use crate::{
 /// Somebody who types says so again after this long ([typing](https://ircv3.net/specs/client-tags/typing)); where lines are limited
 /// to a speed, that they stopped is left to the message that follows.
 const TYPING_AGAIN: Duration = Duration::from_secs(3);
-/// The shortest time between two changes of AWAY; a change that comes sooner is left out.
-const AWAY_AGAIN: Duration = Duration::from_secs(20);
 /// The longest words of somebody who is away, in bytes.
 const MAX_AWAY: usize = 200;
 
@@ -25,7 +23,6 @@ const MAX_AWAY: usize = 200;
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     typing: Option<(String, Instant)>,
-    away: Option<(Option<String>, Instant)>,
 }
 
 impl IrcSession {
@@ -37,7 +34,7 @@ impl IrcSession {
         }
         let command = match &event.kind {
             EphemeralKind::Typing { room, typing } => self.typing(room, *typing),
-            EphemeralKind::Presence { presence, status } => self.away(*presence, status.as_deref()),
+            EphemeralKind::Presence { presence, status } => return self.away(*presence, status.as_deref()),
             EphemeralKind::Read { .. } => None,
         };
         if let (Some(command), Ok(handle)) = (command, self.link.handle()) {
@@ -66,9 +63,9 @@ impl IrcSession {
         Some(Command::Send(Outgoing { target, kind: SendKind::Tags, text: IrcText::default(), tags, key: None }))
     }
 
-    fn away(&self, presence: Presence, status: Option<&str>) -> Option<Command> {
+    fn away(&self, presence: Presence, status: Option<&str>) {
         if !self.shared.config.puppets.away {
-            return None;
+            return;
         }
         let words = match presence {
             Presence::Online => None,
@@ -77,14 +74,7 @@ impl IrcSession {
                 Some(words[..words.floor_char_boundary(MAX_AWAY)].to_owned())
             }
         };
-        let mut shown = self.link.shown.lock();
-        let (now, before) = (Instant::now(), shown.away.as_ref());
-        let same = before.map_or(words.is_none(), |(before, _)| *before == words);
-        if same || before.is_some_and(|(_, at)| *at + AWAY_AGAIN > now) {
-            return None;
-        }
-        shown.away = Some((words.clone(), now));
-        Some(Command::Away(words.map(|words| IrcText::one_line(&words))))
+        self.link.absence.want(words);
     }
 
     /// Somebody went away, or came back (`away-notify`).

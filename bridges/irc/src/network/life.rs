@@ -8,8 +8,9 @@ use std::{
 use landbridge::network::{CancellationToken, ConnectionError};
 use tokio::time::Instant;
 
-use super::{ephemeral::Shown, session::IrcSession};
+use super::{absence::AWAY_AGAIN, ephemeral::Shown, session::IrcSession};
 use crate::{
+    message::IrcText,
     numerics::EndClass,
     session::{Command, Ending, EventKind, Online},
     wire::{Connection, OpenError},
@@ -38,7 +39,8 @@ impl IrcSession {
         let driver = tokio::spawn(driver.run());
         let _stop_driver_with_us = AbortOnDrop(driver.abort_handle());
         let mut quitting = false;
-        let mut nick_at = Instant::now();
+        let (mut nick_at, mut away_at) = (Instant::now(), Instant::now());
+        let mut is_online = false;
         loop {
             tokio::select! {
                 () = stop.cancelled(), if !quitting => {
@@ -52,10 +54,16 @@ impl IrcSession {
                         let _ = handle.submit(Command::Nick(nick)).await;
                     }
                 }
+                words = self.link.absence.to_tell(away_at), if is_online && !quitting => {
+                    away_at = Instant::now() + AWAY_AGAIN;
+                    let words = words.map(|words| IrcText::one_line(&words));
+                    let _ = handle.submit(Command::Away(words)).await;
+                }
                 event = events.next() => {
                     let Some(event) = event else { break };
                     if let EventKind::Online(online) | EventKind::Changed(online) = &event.kind {
                         self.came_online(online, matches!(event.kind, EventKind::Online(_)));
+                        is_online = true;
                     }
                     if let EventKind::TlsOnly(duration) = event.kind {
                         self.shared.use_tls_for(&self.host.lock(), duration);
@@ -129,6 +137,7 @@ impl IrcSession {
 
     fn went_offline(&self) {
         *self.link.shown.lock() = Shown::default();
+        self.link.absence.untold();
         self.link.handle.send_replace(None);
         self.link.joined.lock().clear();
         match self.puppet_of() {

@@ -9,7 +9,7 @@ use landbridge::network::SendError;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::ephemeral::Shown;
+use super::{absence::Absence, ephemeral::Shown};
 use crate::{message::Nick, wire::Handle};
 
 /// How many people are remembered as partners of private messages; beyond that all are forgotten, and a notice from them waits
@@ -26,8 +26,9 @@ pub(super) struct Link {
     pub(super) joined: Mutex<HashSet<String>>,
     /// With whom private messages were exchanged, folded.
     talked: Mutex<HashSet<String>>,
-    /// What the network was told last of our user's typing and absence.
+    /// What the network was told last of our user's typing.
     pub(super) shown: Mutex<Shown>,
+    pub(super) absence: Absence,
     /// Who is away, folded, and their words, as far as our user was told.
     away: Mutex<HashMap<String, String>>,
     /// The nick that is wanted but not yet asked for.
@@ -42,6 +43,7 @@ impl Link {
             joined: Mutex::default(),
             talked: Mutex::default(),
             shown: Mutex::default(),
+            absence: Absence::default(),
             away: Mutex::default(),
             wanted_nick: Mutex::default(),
             nick_wanted: Notify::new(),
