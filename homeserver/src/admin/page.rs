@@ -1,6 +1,5 @@
 //! Lists in pages.
 
-use landbridge_axum_ruma::MatrixError;
 use serde::Deserialize;
 
 /// How many rows a page has where nothing is said.
@@ -9,21 +8,13 @@ const USUAL: u32 = 100;
 /// Which page of a list is asked for.
 #[derive(Deserialize)]
 pub(super) struct Page {
-    /// The `next` of the page before.
+    /// The `next` of the page before; empty for the first page.
     #[serde(default)]
-    from: String,
+    pub(super) from: String,
     limit: Option<u32>,
 }
 
 impl Page {
-    /// After which row the page begins; empty for the first page.
-    pub(super) fn from(&self) -> Result<&str, MatrixError> {
-        if self.from.contains('\0') {
-            return Err(MatrixError::invalid_param("from holds a NUL"));
-        }
-        Ok(&self.from)
-    }
-
     /// How many rows are asked for, at most `most`.
     pub(super) fn limit(&self, most: u32) -> u32 {
         self.limit.unwrap_or(USUAL).clamp(1, most)

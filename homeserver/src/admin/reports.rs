@@ -40,7 +40,7 @@ async fn list(
     QueryArgs(page): QueryArgs<Page>,
 ) -> ApiResult<Json<Value>> {
     by.must_be(Role::Moderator)?;
-    let after = match page.from()? {
+    let after = match page.from.as_str() {
         "" => 0,
         from => from.parse().map_err(|_| MatrixError::invalid_param("from is not the number of a report"))?,
     };

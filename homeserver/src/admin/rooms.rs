@@ -46,7 +46,7 @@ async fn list(
 ) -> ApiResult<Json<Value>> {
     by.must_be(Role::Auditor)?;
     let limit = page.limit(MAX_PAGE);
-    let found = table::rooms(users.db(), page.from()?, i64::from(limit)).await?;
+    let found = table::rooms(users.db(), &page.from, i64::from(limit)).await?;
     let next = next(&found, limit, |last| last.room_id.clone());
     let mut shown = Vec::new();
     for row in found {
