@@ -36,6 +36,12 @@ const KEPT: usize = 100_000;
 /// How long counts wait to be stored: what is not stored is counted again.
 const STORED_EVERY: Duration = Duration::from_secs(5);
 
+/// How much is stored at once: a thousand users who have a thousand notifications each come to tens of megabytes.
+const STORED_BYTES: usize = 64 * 1024;
+
+/// Of how many pairs of user and room it is stored at once.
+const STORED_ROWS: usize = 500;
+
 /// How many unread notifications there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -302,17 +308,23 @@ async fn store(local: Local, dirty: Dirty) {
     loop {
         tokio::time::sleep(STORED_EVERY).await;
         let changed = std::mem::take(&mut *dirty.lock());
-        let mut rows: Vec<table::UnreadRow> = Vec::with_capacity(changed.len());
-        for ((user, room_id), entry) in changed {
+        let (mut rows, mut bytes) = (Vec::<table::UnreadRow>::new(), 0);
+        let mut changed = changed.into_iter().peekable();
+        while let Some(((user, room_id), entry)) = changed.next() {
             let entry = entry.lock().await;
-            rows.push((user.into(), room_id.into(), entry.until.0, entry.notes.to_stored()));
-        }
-        for batch in rows.chunks(500) {
-            let Ok(statement) = table::put_unread(batch) else { break };
+            let notes = entry.notes.to_stored();
+            bytes += notes.len();
+            rows.push((user.into(), room_id.into(), entry.until.0, notes));
+            drop(entry);
+            if bytes < STORED_BYTES && rows.len() < STORED_ROWS && changed.peek().is_some() {
+                continue;
+            }
+            let Ok(statement) = table::put_unread(&rows) else { break };
             if let Err(error) = local.write(vec![statement]).await {
                 tracing::debug!(%error, "unread counts were not stored; they will be counted again");
                 break;
             }
+            (rows, bytes) = (Vec::new(), 0);
         }
     }
 }

@@ -125,8 +125,11 @@ pub(crate) async fn crowd(report: &mut Report, members: usize) {
     // Once more before anybody waits: by now the database is larger than it was.
     let (alone, _) = sends(&running.api, &senders, &rooms, total).await;
     report.noted("sends, 8 in flight, before anybody waits", "/s", alone);
+    // The database's connections keep pages in memory, up to a bound: that is nobody's who waits.
+    let (waiting, others) = users.split_at(members / 10);
+    look_around(&running, &others[..members / 20]).await;
     let idle = running.memory();
-    let waiting = wait_for_news(&running, &users[..members / 10]).await;
+    let waiting = wait_for_news(&running, waiting).await;
     let kilobytes = (running.memory() - idle) * 1000.0 / waiting.len() as f64;
     report.ours("memory of a client that waits", "kB", AtMost(20.0), kilobytes);
     let poll = long_poll(&running, &senders, &rooms[0], scaled(20_000)).await;
@@ -201,6 +204,26 @@ async fn ask_often(running: &Running, account: &Account, times: usize, path: imp
     median(&mut taken)
 }
 
+/// Each of these syncs once, 8 at a time.
+async fn look_around(running: &Running, users: &[Account]) {
+    let tasks: Vec<_> = users
+        .chunks(users.len().div_ceil(8).max(1))
+        .map(|users| {
+            let (base, users) = (running.api.base().to_owned(), users.to_vec());
+            tokio::spawn(async move {
+                let mut connection = Connection::open(&base).await;
+                let path = format!("/_matrix/client/v3/sync?timeout=0&set_presence=offline&filter={LAZY}");
+                for user in &users {
+                    connection.ask("GET", user, &path, "").await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("a worker");
+    }
+}
+
 /// Each of these clients syncs and waits; the connections that wait come back.
 async fn wait_for_news(running: &Running, users: &[Account]) -> Vec<Connection> {
     let mut waiting = Vec::with_capacity(users.len());
@@ -215,6 +238,15 @@ async fn wait_for_news(running: &Running, users: &[Account]) -> Vec<Connection> 
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     waiting
+}
+
+/// How long a search takes: it waits until the index has read the log, but not forever.
+async fn search(running: &Running, account: &Account) -> Duration {
+    let began = Instant::now();
+    let mut connection = Connection::open(running.api.base()).await;
+    let body = r#"{"search_categories":{"room_events":{"search_term":"nobody said this"}}}"#;
+    connection.ask("POST", account, "/_matrix/client/v3/search", body).await;
+    began.elapsed()
 }
 
 async fn long_poll(running: &Running, senders: &[Account], room: &str, times: usize) -> f64 {
@@ -266,6 +298,8 @@ pub(crate) async fn million(report: &mut Report, events: usize) {
     running.is_up().await;
     report.ours("start on the large database", "ms", AtMost(500.0), millis(began.elapsed()));
     running.api.join(&reader, &room).await;
+    // What fills it writes faster than the index of words reads, which would now read all of it beside what is measured.
+    while search(&running, &reader).await > Duration::from_secs(1) {}
     let place = |n: usize| first + (last - first) * ((n * 7919) % 1000) as i64 / 1000;
     let mut taken = Vec::new();
     let mut connection = Connection::open(running.api.base()).await;
