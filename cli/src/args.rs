@@ -7,9 +7,9 @@ use ruma::OwnedServerName;
 
 use crate::admin::AdminArgs;
 
-/// Bridges IRC into Matrix; loses nothing and doubles nothing.
+/// Bridges IRC and XMPP into Matrix; loses nothing and doubles nothing.
 ///
-/// `landbridge up` is all that a first look needs: a homeserver and a bridge in one process, without any configuration.
+/// `landbridge up` is all that a first look needs: a homeserver and a bridge in one process, for IRC without any configuration.
 /// Beside a homeserver of your own (such as Synapse), make a registration with `landbridge registration generate`, let the
 /// homeserver read it, write a configuration after landbridge.example.yaml, look it over with `landbridge check`, and start
 /// the bridge with `landbridge run`.
@@ -36,11 +36,12 @@ pub(crate) struct LogArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a homeserver and, with --irc, a bridge in one process; no configuration needed.
+    /// Start a homeserver and, with --irc or --bridge, bridges in one process; for IRC no configuration is needed.
     ///
     /// Everything is kept in the data directory; the next start carries on where this one stopped. Ctrl-C stops cleanly.
     ///
-    /// Example: landbridge up --irc irc.example.org:6667 --channel '#lobby'
+    /// Examples: landbridge up --irc irc.example.org:6667 --channel '#lobby';
+    /// landbridge up --bridge xmpp.yaml
     Up(UpArgs),
     /// Start the bridge beside a homeserver that is there already.
     Run(ConfigArg),
@@ -77,6 +78,12 @@ pub(crate) struct UpArgs {
     /// A channel to bridge; more than one may be given. In a shell, put it between quotes.
     #[arg(long = "channel", value_name = "CHANNEL", requires = "irc")]
     pub(crate) channels: Vec<String>,
+    /// The configuration of a bridge to run in this process; more than one may be given.
+    ///
+    /// As for `landbridge run` (see xmpp.example.yaml and landbridge.example.yaml), but nothing has to be said of what is known
+    /// here: `homeserver`, `listen`, `registration` and `database`. For XMPP, xmpp.component with domain and secret is enough.
+    #[arg(long = "bridge", value_name = "FILE")]
+    pub(crate) bridges: Vec<PathBuf>,
     /// Where everything is kept.
     #[arg(long, value_name = "DIR", default_value = "landbridge-data")]
     pub(crate) data: PathBuf,
@@ -211,14 +218,16 @@ pub(crate) struct SettleArgs {
 
 /// Whose dead letters.
 #[derive(Debug, Args)]
-#[group(multiple = false)]
 pub(crate) struct StoreArgs {
     /// Those of a bridge that is started with `run`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "network"])]
     pub(crate) config: Option<PathBuf>,
     /// Those of a bridge that is started with `up`.
     #[arg(long, value_name = "DIR", default_value = "landbridge-data")]
     pub(crate) data: PathBuf,
+    /// Which of the bridges that are started with `up`.
+    #[arg(long, value_enum, default_value = "irc")]
+    pub(crate) network: NetworkArg,
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ async fn open(store: &StoreArgs) -> anyhow::Result<DeadLetters> {
                 Kind::Xmpp => Config::<XmppNetwork>::read(path).with_context(cannot_be_read)?.usable()?.0.database,
             }
         }
-        None => up::database(&store.data),
+        None => up::database(&store.data, store.network.name()),
     };
     if let Some(path) = database.strip_prefix("sqlite:") {
         // Opening it would make it.
@@ -114,8 +114,8 @@ fn stage(letter: &DeadLetter) -> &'static str {
 
 fn way(direction: Direction) -> &'static str {
     match direction {
-        Direction::ToRemote => "Matrix → IRC",
-        Direction::ToMatrix => "IRC → Matrix",
+        Direction::ToRemote => "Matrix → network",
+        Direction::ToMatrix => "network → Matrix",
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use landbridge::{
     Network,
-    config::{Config, PlumbedRoom},
+    config::{Config, PlumbedRoom, Sections},
 };
 use landbridge_irc::IrcNetwork;
 use landbridge_xmpp::{
@@ -17,6 +17,12 @@ use ruma::OwnedRoomOrAliasId;
 pub(crate) trait Known: Network {
     /// Where it connects, for people.
     fn server(config: &Self::Config) -> String;
+
+    /// What it goes by there.
+    fn own_name(config: &Self::Config) -> String;
+
+    /// What a room is called there, and the name of some room.
+    fn some_room(config: &Self::Config) -> (&'static str, String);
 
     /// The rooms that its own section joins to Matrix rooms.
     fn plumbed(config: &Self::Config) -> Vec<PlumbedRoom>;
@@ -39,16 +45,32 @@ pub(crate) enum Kind {
 
 /// Looks for the section of a network. What is wrong with the rest is for whoever reads it in full.
 pub(crate) fn kind_of(path: &Path) -> std::io::Result<Kind> {
+    let is_xmpp = sections(path)?.contains_key(XmppNetwork::INFO.id);
+    Ok(if is_xmpp { Kind::Xmpp } else { Kind::Irc })
+}
+
+/// The homeserver that a configuration names, if it does.
+pub(crate) fn server_name_in(path: &Path) -> std::io::Result<Option<String>> {
+    Ok(sections(path)?.get("homeserver").and_then(|section| section["server_name"].as_str()).map(str::to_owned))
+}
+
+fn sections(path: &Path) -> std::io::Result<Sections> {
     let text = std::fs::read_to_string(path)?;
     let options = serde_yaml::options! { with_snippet: false };
-    let top = serde_yaml::from_str_with_options::<serde_json::Map<String, serde_json::Value>>(&text, options);
-    let is_xmpp = top.is_ok_and(|top| top.contains_key(XmppNetwork::INFO.id));
-    Ok(if is_xmpp { Kind::Xmpp } else { Kind::Irc })
+    Ok(serde_yaml::from_str_with_options(&text, options).unwrap_or_default())
 }
 
 impl Known for IrcNetwork {
     fn server(config: &Self::Config) -> String {
         crate::irc::server(config)
+    }
+
+    fn own_name(config: &Self::Config) -> String {
+        config.bot.nick.clone()
+    }
+
+    fn some_room(_: &Self::Config) -> (&'static str, String) {
+        ("channel", "#channel".to_owned())
     }
 
     fn plumbed(config: &Self::Config) -> Vec<PlumbedRoom> {
@@ -59,6 +81,16 @@ impl Known for IrcNetwork {
 impl Known for XmppNetwork {
     fn server(config: &Self::Config) -> String {
         format!("{}:{}", config.component.host, config.component.port)
+    }
+
+    fn own_name(config: &Self::Config) -> String {
+        config.component.domain.clone()
+    }
+
+    fn some_room(config: &Self::Config) -> (&'static str, String) {
+        let domain = config.component.domain.as_str();
+        let parent = domain.split_once('.').map_or(domain, |(_, parent)| parent);
+        ("room", format!("room@muc.{parent}"))
     }
 
     fn plumbed(config: &Self::Config) -> Vec<PlumbedRoom> {

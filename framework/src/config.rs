@@ -13,7 +13,7 @@ use std::{fmt, io, net::SocketAddr, path::Path};
 use landbridge_registration::{Registration, ServiceUrl};
 
 pub use self::{
-    generate::{GenerateError, generate_registration, registration_for},
+    generate::{GenerateError, generate_registration, generate_registration_with, registration_for},
     report::{Fault, Faults, Reading},
     sections::{
         BridgeSection, HistorySection, HomeserverSection, LogFormat, LoggingSection, MediaSection, MetricsSection,
@@ -22,6 +22,9 @@ pub use self::{
     units::{ByteSize, Span},
 };
 use crate::{bridge::Names, network::Network};
+
+/// Sections of a configuration by name, such as `homeserver` or `database`, as they would be written.
+pub type Sections = serde_json::Map<String, serde_json::Value>;
 
 /// Everything a bridge is told.
 pub struct Config<N: Network> {
@@ -61,8 +64,17 @@ impl<N: Network> Config<N> {
     /// # Errors
     /// When the file itself cannot be read.
     pub fn read(path: &Path) -> io::Result<Reading<Self>> {
+        Self::read_with(path, &Sections::new())
+    }
+
+    /// Reads a configuration in which what is known already need not stand: `known` says how whole sections read that the file
+    /// leaves out.
+    ///
+    /// # Errors
+    /// When the file itself cannot be read.
+    pub fn read_with(path: &Path, known: &Sections) -> io::Result<Reading<Self>> {
         let text = std::fs::read_to_string(path)?;
-        Ok(checks::read(path, &text))
+        Ok(checks::read(path, &text, known))
     }
 
     /// What virtual users and portals are called.

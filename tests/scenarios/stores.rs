@@ -51,7 +51,7 @@ async fn dead_letters_are_listed_shown_tried_again_and_dropped() {
     let listed = async || {
         eventually("a dead letter", || async {
             let list = printed(&lone.dead_letters(&["list"]));
-            list.contains("Matrix → IRC").then_some(list)
+            list.contains("Matrix → network").then_some(list)
         })
         .await
     };

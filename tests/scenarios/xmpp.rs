@@ -5,6 +5,7 @@ mod everywhere;
 mod files;
 mod flood;
 mod govern;
+mod in_one;
 mod kills;
 mod people;
 mod relay;

@@ -8,10 +8,10 @@ use crate::{
     transcript::eventually,
 };
 
-/// A homeserver, an XMPP server, and the bridge between them, a process each.
+/// A homeserver, an XMPP server, and the bridge between them, a process each, or homeserver and bridge in one.
 #[derive(Debug)]
 pub struct XmppDeployment {
-    /// The bridge.
+    /// The bridge, and the homeserver in it if it is in the same process.
     pub bridge: Landbridge,
     /// The XMPP server.
     pub xmpp: Xmppd,
@@ -26,6 +26,8 @@ pub struct XmppDeployment {
 pub enum XmppHomeserver {
     /// Ours.
     Embedded(Landbridge, Port),
+    /// Ours, in the process of the bridge, at this port of it.
+    Within(Url),
     /// Synapse.
     Synapse(Synapse),
 }
@@ -34,6 +36,7 @@ impl XmppHomeserver {
     fn url(&self) -> Url {
         match self {
             Self::Embedded(_, port) => Url::parse(&format!("http://{}", port.address())).expect("a URL"),
+            Self::Within(url) => url.clone(),
             Self::Synapse(synapse) => synapse.url(),
         }
     }
@@ -48,6 +51,31 @@ impl XmppDeployment {
     /// Starts everything over ejabberd.
     pub async fn over_ejabberd(on: On) -> Self {
         Self::beside(Ejabberd::start().await, on, json!({})).await
+    }
+
+    /// Starts everything over Prosody, homeserver and bridge in one process.
+    pub async fn in_one_over_prosody() -> Self {
+        Self::in_one_beside(Prosody::start().await, json!({})).await
+    }
+
+    /// Starts homeserver and bridge in one process, as `landbridge up` does; `changes` are merged into the bridge's configuration.
+    pub async fn in_one_beside(xmpp: Xmppd, changes: Value) -> Self {
+        Self::in_one_with(xmpp, changes, &[]).await
+    }
+
+    /// The same with more on the command line.
+    pub async fn in_one_with(xmpp: Xmppd, changes: Value, more: &[&str]) -> Self {
+        let (dir, port) = (Workdir::new("landbridge"), Port::free());
+        let mut config = section(&xmpp);
+        merge(&mut config, changes);
+        let config = dir.write("landbridge.yaml", &config.to_string()).display().to_string();
+        let (data, listen) = (dir.path().join("data").display().to_string(), port.address().to_string());
+        let arguments = [&["up", "--data", &data, "--listen", &listen, "--bridge", &config], more].concat();
+        let bridge = Landbridge::start(dir.path(), arguments);
+        let url = Url::parse(&format!("http://{listen}")).expect("a URL");
+        let mut deployment = Self { bridge, xmpp, homeserver: XmppHomeserver::Within(url), port, dir };
+        deployment.ready().await;
+        deployment
     }
 
     /// Starts everything but the XMPP server, which is there already; `changes` are merged into the bridge's configuration.
@@ -81,20 +109,13 @@ impl XmppDeployment {
             }
         };
         until_answers(&mut homeserver).await;
-        let address = xmpp.component();
         let mut config = json!({
             "homeserver": { "url": homeserver.url(), "server_name": "localhost" },
             "listen": port.address(),
             "registration": registration,
             "database": format!("sqlite:{}", dir.path().join("bridge.db").display()),
-            // The servers of the tests are at private addresses.
-            "bridge": { "media": { "fetch_private": true } },
-            "xmpp": {
-                "component": {
-                    "domain": format!("matrix.{}", xmpp.domain()), "secret": "s3cret", "host": address.ip(), "port": address.port(),
-                },
-            },
         });
+        merge(&mut config, section(&xmpp));
         merge(&mut config, changes);
         let config = dir.write("landbridge.yaml", &config.to_string());
         let bridge = Landbridge::start(dir.path(), ["run".into(), "--config".into(), config.into_os_string()]);
@@ -115,7 +136,8 @@ impl XmppDeployment {
     }
 
     async fn ready(&mut self) {
-        let health = format!("http://{}/health", self.port.address());
+        let below = if matches!(self.homeserver, XmppHomeserver::Within(_)) { "/_landbridge/xmpp" } else { "" };
+        let health = format!("http://{}{below}/health", self.port.address());
         let http = http();
         let healthy =
             async |_: &crate::Process| http.get(&health).send().await.is_ok_and(|answer| answer.status().is_success());
@@ -221,6 +243,20 @@ impl XmppDeployment {
         })
         .await
     }
+}
+
+/// What the bridge is told of an XMPP server.
+fn section(xmpp: &Xmppd) -> Value {
+    let address = xmpp.component();
+    json!({
+        // The servers of the tests are at private addresses.
+        "bridge": { "media": { "fetch_private": true } },
+        "xmpp": {
+            "component": {
+                "domain": format!("matrix.{}", xmpp.domain()), "secret": "s3cret", "host": address.ip(), "port": address.port(),
+            },
+        },
+    })
 }
 
 async fn until_answers(homeserver: &mut XmppHomeserver) {

@@ -7,15 +7,15 @@ use ruma::{RoomAliasId, UserId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{BridgeSection, Config, Fault, HomeserverSection, Reading, collect, tree::Tree};
+use super::{BridgeSection, Config, Fault, HomeserverSection, Reading, Sections, collect, tree::Tree};
 use crate::network::{ConfigIssue, Network, RemoteId as _};
 
 const DEFAULT_DATABASE: &str = "sqlite:landbridge.db";
 const DEFAULT_LISTEN: &str = "add `listen: 127.0.0.1:9000`, where the bridge hears the homeserver";
 
-pub(super) fn read<N: Network>(file: &Path, text: &str) -> Reading<Config<N>> {
+pub(super) fn read<N: Network>(file: &Path, text: &str, known: &Sections) -> Reading<Config<N>> {
     let mut reader = Reader { file, tree: Tree::default(), faults: Vec::new() };
-    let config = reader.read::<N>(text);
+    let config = reader.read::<N>(text, known);
     let Reader { mut faults, .. } = reader;
     faults.sort_by_key(|fault| (fault.file != file, fault.at));
     let config = config.filter(|_| !faults.iter().any(|fault| fault.issue.fatal));
@@ -29,7 +29,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read<N: Network>(&mut self, text: &str) -> Option<Config<N>> {
+    fn read<N: Network>(&mut self, text: &str, known: &Sections) -> Option<Config<N>> {
         self.tree = match Tree::read(text) {
             Ok(tree) => tree,
             Err(fault) => {
@@ -39,6 +39,7 @@ impl Reader<'_> {
                 return None;
             }
         };
+        self.tree.complete(known);
         self.check_keys(N::INFO.id)?;
         let homeserver: Option<HomeserverSection> =
             self.required("homeserver", "add `homeserver:` with `url` and `server_name`");

@@ -8,9 +8,8 @@ use std::{
 
 use landbridge_registration::{BuildError, Builder, Namespace, Overwrite, Registration};
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::{BridgeSection, HomeserverSection, collect, tree::Tree};
+use super::{BridgeSection, HomeserverSection, Sections, collect, tree::Tree};
 use crate::network::Network;
 
 /// Why no registration was made.
@@ -54,12 +53,20 @@ pub fn registration_for<N: Network>(
 /// # Errors
 /// [`GenerateError`], also when there is a registration already.
 pub fn generate_registration<N: Network>(config: &Path) -> Result<PathBuf, GenerateError> {
+    generate_registration_with::<N>(config, &Sections::new())
+}
+
+/// The same for a configuration in which what is `known` already need not stand; see [`Config::read_with`](super::Config::read_with).
+///
+/// # Errors
+/// [`GenerateError`], also when there is a registration already.
+pub fn generate_registration_with<N: Network>(config: &Path, known: &Sections) -> Result<PathBuf, GenerateError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
         move |error| GenerateError::Io(path, error)
     };
     let text = std::fs::read_to_string(config).map_err(fail(config))?;
-    let needed = Needed::read(&text).map_err(|problem| GenerateError::Config(config.to_owned(), problem))?;
+    let needed = Needed::read(&text, known).map_err(|problem| GenerateError::Config(config.to_owned(), problem))?;
     let url = format!("http://{}", needed.listen);
     let registration = registration_for::<N>(&needed.homeserver, &needed.bridge, &url)?;
     let path = config.parent().unwrap_or(Path::new("")).join(needed.registration);
@@ -78,10 +85,10 @@ struct Needed {
 }
 
 impl Needed {
-    fn read(text: &str) -> Result<Self, String> {
-        let tree = Tree::read(text).map_err(|fault| fault.problem)?;
-        let value = if tree.value.is_null() { Value::Object(serde_json::Map::new()) } else { tree.value };
-        collect::section(value).map_err(|faults| {
+    fn read(text: &str, known: &Sections) -> Result<Self, String> {
+        let mut tree = Tree::read(text).map_err(|fault| fault.problem)?;
+        tree.complete(known);
+        collect::section(tree.value).map_err(|faults| {
             let lines = faults.iter().map(|fault| format!("{}: {}; {}", fault.path, fault.problem, fault.fix));
             lines.collect::<Vec<_>>().join("\n")
         })

@@ -50,6 +50,27 @@ fn three_lines_suffice() {
     assert_eq!((names.user_prefix.as_str(), names.bot.as_str()), ("test_", "@testbot:example.org"));
 }
 
+/// As for a bridge in its homeserver's process.
+#[test]
+fn what_is_known_need_not_be_written_and_what_is_written_counts() {
+    let folder = folder("database: postgres://me@localhost/bridge\nhomeserver:\n", |_| {});
+    let known = serde_json::json!({
+        "homeserver": { "url": "http://127.0.0.1:8008", "server_name": "example.org" },
+        "listen": "127.0.0.1:8008",
+        "registration": folder.path().join("made.yaml"),
+        "database": "sqlite:/elsewhere.db",
+    });
+    let (path, known) = (folder.path().join("bridge.yaml"), known.as_object().unwrap());
+    let made = generate_registration_with::<ScriptedNetwork>(&path, known).unwrap();
+    assert_eq!(made, folder.path().join("made.yaml"));
+    let reading = Config::<ScriptedNetwork>::read_with(&path, known).unwrap();
+    assert_eq!(reading.faults, []);
+    let config = reading.config.unwrap();
+    assert_eq!(config.homeserver.server_name, "example.org");
+    assert_eq!(config.database, "postgres://me@localhost/bridge");
+    assert!(read(&folder).config.is_none(), "alone it says too little");
+}
+
 #[test]
 fn everything_can_be_said() {
     let text = format!(

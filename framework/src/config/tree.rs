@@ -10,6 +10,8 @@ use serde::{
 use serde_json::{Map, Number, Value};
 use serde_yaml::Spanned;
 
+use super::Sections;
+
 /// How deep a file may be nested. Deeper than this nothing is meant, and each level takes stack.
 const MAX_DEPTH: usize = 32;
 
@@ -39,6 +41,20 @@ impl Tree {
         let mut tree = Self::default();
         tree.value = tree.take(node, "");
         Ok(tree)
+    }
+
+    /// Adds the sections that are not there.
+    pub(super) fn complete(&mut self, known: &Sections) {
+        if self.value.is_null() {
+            self.value = Value::Object(Map::new());
+        }
+        let Value::Object(sections) = &mut self.value else { return };
+        for (name, section) in known {
+            let there = sections.entry(name).or_insert(Value::Null);
+            if there.is_null() {
+                there.clone_from(section);
+            }
+        }
     }
 
     /// Where something stands; or, if it does not, where that stands in which it should.

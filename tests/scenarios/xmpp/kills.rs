@@ -19,6 +19,12 @@ async fn kill_at_every_step_over_prosody() {
 }
 
 #[tokio::test]
+async fn kill_at_every_step_in_one_process_over_prosody() {
+    let plan = POINTS.iter().map(|point| Kill::At(point)).chain(Kill::randomly(6, 5));
+    Box::pin(survives(XmppDeployment::in_one_over_prosody().await, plan.collect())).await;
+}
+
+#[tokio::test]
 async fn kill_at_every_step_over_ejabberd() {
     let plan = POINTS.iter().map(|point| Kill::At(point)).chain(Kill::randomly(3, 4));
     Box::pin(survives(XmppDeployment::over_ejabberd(On::Embedded).await, plan.collect())).await;
