@@ -14,6 +14,8 @@ pub mod ids;
 mod library;
 pub mod op;
 
+use std::sync::Arc;
+
 /// What implementing these traits needs; here so that a bridge need not depend on the crates by itself.
 pub use async_trait::async_trait;
 use ruma::{OwnedUserId, UserId};
@@ -61,8 +63,9 @@ pub trait Network: Sized + Send + Sync + 'static {
     /// What the network is called, and how Matrix users appear on it.
     const INFO: NetworkInfo;
 
-    /// Whether all sessions are addresses on one connection, the relay's: then none of them waits its turn to connect, and while the
-    /// connection is down, nobody's words overtake another's.
+    /// Whether all sessions are addresses on one connection, the relay's, which keeps the order of all that is said on it: then none
+    /// of them waits its turn to connect, while the connection is down, nobody's words overtake another's, and what several of them
+    /// have to say is told together ([`Session::deliver_among`]).
     const SHARED_LINK: bool = false;
 
     /// Every fault of a configuration, each with the path of its key and the fix.
@@ -173,6 +176,22 @@ pub trait Session<N: Network>: Send + Sync + 'static {
             match results.last() {
                 Some(Err(error)) if !error.is_final() => results.push(Err(SendError::Disconnected)),
                 _ => results.push(self.deliver(op, key, 1).await),
+            }
+        }
+        results
+    }
+
+    /// [`Session::deliver_all`] where all sessions share one link ([`Network::SHARED_LINK`]): each operation comes with the session
+    /// that says it, and the order is kept among all of them. Any of these sessions is called.
+    async fn deliver_among(
+        &self,
+        ops: &[(Arc<N::Session>, RemoteOp<N>, IdempotencyKey)],
+    ) -> Vec<Result<Delivered<N::Message>, SendError>> {
+        let mut results: Vec<Result<_, SendError>> = Vec::with_capacity(ops.len());
+        for (session, op, key) in ops {
+            match results.last() {
+                Some(Err(error)) if !error.is_final() => results.push(Err(SendError::Disconnected)),
+                _ => results.push(session.deliver(op, key, 1).await),
             }
         }
         results

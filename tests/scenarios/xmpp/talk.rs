@@ -12,6 +12,7 @@ everywhere! {
     what_is_taken_back_is_taken_back_on_the_other_side,
     a_stanza_that_ends_other_bridges_ends_nothing,
     the_order_of_a_burst_is_kept,
+    the_order_of_a_burst_by_several_people_is_kept,
 }
 
 async fn people_talk_both_ways_without_echo_or_doubles(d: XmppDeployment) {
@@ -193,6 +194,22 @@ async fn a_stanza_that_ends_other_bridges_ends_nothing(d: XmppDeployment) {
 
 async fn d_log_has(mut d: XmppDeployment, text: &str) -> bool {
     d.bridge.log().contains(text)
+}
+
+/// Each of them is an occupant, and what they say goes out without waiting for who spoke before.
+async fn the_order_of_a_burst_by_several_people_is_kept(d: XmppDeployment) {
+    let people = [d.matrix("alice").await, d.matrix("carol").await, d.matrix("dan").await];
+    let (bob, tea, first, _) = d.in_tea(&people[0]).await;
+    let rooms = [first, d.join(&people[1], "tea").await, d.join(&people[2], "tea").await];
+    let mut said = Vec::new();
+    for n in 0..60 {
+        let text = format!("line {n}");
+        rooms[n % 3].says(&text).await;
+        said.push((["alice", "carol", "dan"][n % 3].to_owned(), text));
+    }
+    bob.sees(&tea, "dan", "line 59").await;
+    let heard: Vec<_> = bob.heard(&tea).into_iter().filter(|(nick, _)| nick != "bob").collect();
+    assert_eq!(heard, said);
 }
 
 async fn the_order_of_a_burst_is_kept(d: XmppDeployment) {

@@ -1,6 +1,6 @@
 //! What the framework wants said and done, and what became of it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use landbridge::network::{
     Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError, host::Closed,
@@ -26,6 +26,16 @@ const REFLECTION: Duration = Duration::from_secs(20);
 
 pub(super) type Said = Result<Delivered<XmppMessage>, SendError>;
 
+/// What is told together with others, and who says it.
+pub(super) type Telling = (Arc<XmppSession>, RemoteOp<XmppNetwork>, IdempotencyKey);
+
+/// A plain message, and who says it.
+struct Saying<'a> {
+    by: &'a XmppSession,
+    say: Say,
+    key: &'a IdempotencyKey,
+}
+
 impl XmppSession {
     /// Does one operation.
     pub(super) async fn do_op(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey, attempt: u32) -> Said {
@@ -37,58 +47,56 @@ impl XmppSession {
         }
     }
 
-    /// Does several operations of one room, in order. Plain messages are said without waiting for each to come back before the next; what
-    /// else there is waits for them.
-    pub(super) async fn do_all(&self, ops: &[(RemoteOp<XmppNetwork>, IdempotencyKey)]) -> Vec<Said> {
+    /// Does several operations of one room, in order, whoever of us says them. Plain messages are said without waiting for each to come
+    /// back before the next: a server works what comes over one stream in its order
+    /// ([RFC 6120 §10.1](https://www.rfc-editor.org/rfc/rfc6120#section-10.1)). What else there is waits for them.
+    pub(super) async fn do_all(&self, ops: &[Telling]) -> Vec<Said> {
         let mut results: Vec<Said> = Vec::with_capacity(ops.len());
-        while let Some((op, key)) = ops.get(results.len()) {
+        while let Some((session, op, key)) = ops.get(results.len()) {
             // What follows one that is to be tried again waits for it.
             if results.last().is_some_and(|last| last.as_ref().is_err_and(|error| !error.is_final())) {
                 results.push(Err(SendError::Disconnected));
                 continue;
             }
-            let says: Vec<(Say, &IdempotencyKey)> =
-                ops[results.len()..].iter().map_while(|(op, key)| Some((plain(op)?, key))).collect();
+            let says: Vec<Saying<'_>> = ops[results.len()..]
+                .iter()
+                .map_while(|(by, op, key)| Some(Saying { by, say: plain(op)?, key }))
+                .collect();
             match &op.room {
                 XmppRoom::Muc(room) if says.len() > 1 => results.extend(self.say_all(room, &says).await),
-                _ => results.push(self.do_op(op, key, 1).await),
+                _ => results.push(session.do_op(op, key, 1).await),
             }
         }
         results
     }
 
-    /// Says several things in a room; then waits until each comes back.
-    async fn say_all(&self, room: &Jid, says: &[(Say, &IdempotencyKey)]) -> Vec<Said> {
-        let ready = async {
-            self.listener_in(room).await?;
-            self.shared.be_in(room, &self.seat).await?;
-            let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
-            Ok((from, self.shared.outlet().ok_or(SendError::Disconnected)?))
-        };
-        let (from, outlet) = match ready.await {
-            Ok(ready) => ready,
+    /// Says the first of several things in a room, as far as who says them has a seat; then waits until each comes back.
+    async fn say_all(&self, room: &Jid, says: &[Saying<'_>]) -> Vec<Said> {
+        let from = match self.seats_of(room, says).await {
+            Ok(from) => from,
             Err(error) => return vec![Err(error)],
         };
+        let Some(outlet) = self.shared.outlet() else { return vec![Err(SendError::Disconnected)] };
         let mut landings = Vec::with_capacity(says.len());
-        for (say, key) in says {
+        for (Saying { say, key, .. }, from) in says.iter().zip(from) {
             let landing = self.shared.await_landing(&say.id);
             let mut stanza = message(say, None, key, room.as_str(), true);
             stanza.set("from", from.as_str());
             landings.push(outlet.send(&stanza).await.map(|()| landing));
         }
         let until = tokio::time::Instant::now() + REFLECTION;
-        let mut results = Vec::with_capacity(says.len());
-        for ((say, _), landing) in says.iter().zip(landings) {
+        let mut results = Vec::with_capacity(landings.len());
+        for (Saying { by, say, .. }, landing) in says.iter().zip(landings) {
             let result = match landing {
                 Err(error) => Err(SendError::Rejected(Reject::Forbidden(error.to_string()))),
                 Ok(landing) => match tokio::time::timeout_at(until, landing).await {
                     Ok(Ok(Ok(archive))) => Ok(delivered(archive)),
                     Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable => {
-                        // We were not in the room, whatever we thought: it is said again, in its turn.
-                        self.shared.with_room(room, |state| state.room.lost(&self.seat));
+                        // They were not in the room, whatever we thought: it is said again, in its turn.
+                        self.shared.with_room(room, |state| state.room.lost(&by.seat));
                         Err(SendError::Disconnected)
                     }
-                    Ok(Ok(Err(error))) => Err(self.refused(room, &error)),
+                    Ok(Ok(Err(error))) => Err(by.refused(room, &error)),
                     Ok(Err(_)) => Err(SendError::MaybeSent("the link went down".to_owned())),
                     Err(_) => Err(SendError::MaybeSent("the room did not send it back".to_owned())),
                 },
@@ -97,6 +105,23 @@ impl XmppSession {
             results.push(result);
         }
         results
+    }
+
+    /// The addresses of those who say the first of several things, at least one, who are all in the room then.
+    async fn seats_of(&self, room: &Jid, says: &[Saying<'_>]) -> Result<Vec<Jid>, SendError> {
+        self.listener_in(room).await?;
+        let mut seats: Vec<Jid> = Vec::with_capacity(says.len());
+        for Saying { by, .. } in says {
+            let seated = self.shared.be_in(room, &by.seat).await;
+            let unknown = SendError::Rejected(Reject::UnknownTarget);
+            match seated.and_then(|()| self.shared.seat_jid(&by.seat).ok_or(unknown)) {
+                Ok(seat) => seats.push(seat),
+                Err(error) if seats.is_empty() => return Err(error),
+                // Its turn comes after what these have to say.
+                Err(_) => break,
+            }
+        }
+        Ok(seats)
     }
 
     async fn do_in_room(

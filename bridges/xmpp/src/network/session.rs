@@ -132,9 +132,9 @@ impl Session<XmppNetwork> for XmppSession {
         TOGETHER
     }
 
-    async fn deliver_all(
+    async fn deliver_among(
         &self,
-        ops: &[(RemoteOp<XmppNetwork>, IdempotencyKey)],
+        ops: &[(Arc<Self>, RemoteOp<XmppNetwork>, IdempotencyKey)],
     ) -> Vec<Result<Delivered<XmppMessage>, SendError>> {
         self.do_all(ops).await
     }

@@ -161,24 +161,26 @@ impl<N: Network> ToRemote<N> {
         }
     }
 
-    /// Tells the first rows together, where they and their session allow it. What became of each is kept for its turn.
+    /// Tells the first rows together, where they and their sessions allow it. What became of each is kept for its turn.
     pub(super) async fn tell_together(&self, held: &mut Held<N>) {
-        let Some(first) = held.rows.front().cloned() else { return };
-        let Some(session_id) = session_id(&first.session).filter(|_| held.claimed > 1 && !self.is_aside(&first)) else {
-            return;
-        };
-        let Some(session) = self.parts.speakers.session(&session_id).await else { return };
-        if self.parts.speakers.connected(&session_id).now_or_never().is_none() {
-            return;
-        }
+        let Some(first) = held.rows.front().cloned().filter(|_| held.claimed > 1) else { return };
+        let Some(session) = self.connected(&first).await else { return };
         let rows = held.together(guarded(|| session.window()).unwrap_or(1));
-        let ops: Vec<_> = rows.iter().map_while(|row| ready::<N>(row)).collect();
+        let ops = self.ready_ones(&rows).await;
         if ops.len() < 2 {
             return;
         }
         let watches: Vec<_> =
             rows.iter().take(ops.len()).map(|row| self.parts.lanes.under_way.watch(&row.idem)).collect();
-        let deliver = AssertUnwindSafe(session.deliver_all(&ops)).catch_unwind();
+        let tell = async {
+            if N::SHARED_LINK {
+                session.deliver_among(&ops).await
+            } else {
+                let ops: Vec<_> = ops.into_iter().map(|(_, op, key)| (op, key)).collect();
+                session.deliver_all(&ops).await
+            }
+        };
+        let deliver = AssertUnwindSafe(tell).catch_unwind();
         let mut results = match tokio::time::timeout(LONGEST_DELIVERY, deliver).await {
             Ok(Ok(results)) => results.into_iter(),
             // What it had said of them by then, nobody can tell.
@@ -191,6 +193,29 @@ impl<N: Network> ToRemote<N> {
                 held.told.insert(row.seq, Spoken { watch, said });
             }
         }
+    }
+
+    /// Who says a row, where they can do so now and nothing of theirs stands aside.
+    async fn connected(&self, row: &OutboxRow) -> Option<Arc<N::Session>> {
+        let id = session_id(&row.session).filter(|_| !self.is_aside(row))?;
+        let session = self.parts.speakers.session(&id).await?;
+        self.parts.speakers.connected(&id).now_or_never().map(|()| session)
+    }
+
+    /// The first rows that can be said now, with who says them.
+    async fn ready_ones(&self, rows: &[Arc<OutboxRow>]) -> Vec<Telling<N>> {
+        let mut ready_ones: Vec<Telling<N>> = Vec::with_capacity(rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            // Mostly it is whoever spoke before.
+            let again = index.checked_sub(1).filter(|before| rows[*before].session == row.session);
+            let session = match again.and_then(|before| ready_ones.get(before)) {
+                Some((session, ..)) => Some(Arc::clone(session)),
+                None => self.connected(row).await,
+            };
+            let (Some(session), Some((op, key))) = (session, ready::<N>(row)) else { break };
+            ready_ones.push((session, op, key));
+        }
+        ready_ones
     }
 
     /// Whether what may have been said was: `Ok` when it is to be said (again).
@@ -275,6 +300,9 @@ fn ready<N: Network>(row: &OutboxRow) -> Option<(RemoteOp<N>, IdempotencyKey)> {
     let key = IdempotencyKey::parse(&row.idem)?;
     op.upload.is_none().then_some((op, key))
 }
+
+/// What is told together with others, and who says it.
+type Telling<N> = (Arc<<N as Network>::Session>, RemoteOp<N>, IdempotencyKey);
 
 /// What a panic leaves behind.
 type Panic = Box<dyn Any + Send>;

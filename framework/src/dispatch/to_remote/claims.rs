@@ -46,9 +46,11 @@ impl<N: Network> Held<N> {
         self.claiming.is_some()
     }
 
-    /// The first rows that may be told together: claimed by us, of one session, never tried before.
+    /// The first rows that may be told together: claimed by us, of one session or of sessions that share one link, never tried before.
     pub(super) fn together(&self, most: usize) -> Vec<Arc<OutboxRow>> {
-        let alike = |first: &OutboxRow, row: &OutboxRow| row.session == first.session && row.fresh && row.attempts == 0;
+        let alike = |first: &OutboxRow, row: &OutboxRow| {
+            (N::SHARED_LINK || row.session == first.session) && row.fresh && row.attempts == 0
+        };
         let Some(first) = self.rows.front() else { return Vec::new() };
         self.rows.iter().take(self.claimed.min(most)).take_while(|row| alike(first, row)).cloned().collect()
     }
