@@ -120,16 +120,18 @@ fn field(value: &Value, name: &str) -> String {
 }
 
 /// Has everybody count as fast as they can, each by themselves and all at once, until `all` numbers are said; how many each said.
+/// Each number comes after which of them says it: one person may be among them several times, as on several devices.
 pub(crate) async fn all_say(api: &Api, people: &[Account], room: &str, all: usize) -> usize {
     let each = all / people.len();
     let tasks: Vec<_> = people
         .iter()
         .cloned()
-        .map(|person| {
+        .enumerate()
+        .map(|(who, person)| {
             let (api, room) = (api.clone(), room.to_owned());
             tokio::spawn(async move {
                 for n in 0..each {
-                    api.send(&person, &room, &n.to_string()).await;
+                    api.send(&person, &room, &format!("{who} {n}")).await;
                 }
             })
         })
@@ -143,9 +145,10 @@ pub(crate) async fn all_say(api: &Api, people: &[Account], room: &str, all: usiz
 /// How many numbers are not where they belong, where everybody counts.
 pub(crate) fn out_of_order(heard: &[(String, String, Instant)]) -> usize {
     let (mut next, mut wrong) = (HashMap::<&str, usize>::new(), 0);
-    for (nick, text, _) in heard {
-        let expected = next.entry(nick).or_default();
-        wrong += usize::from(*text != expected.to_string());
+    for (_, text, _) in heard {
+        let (who, number) = text.split_once(' ').unwrap_or_default();
+        let expected = next.entry(who).or_default();
+        wrong += usize::from(number != expected.to_string());
         *expected += 1;
     }
     wrong

@@ -6,6 +6,7 @@
 //! cargo bench -p landbridge-tests --bench end_to_end -- crowd million active             # the homeserver at scale
 //! cargo bench -p landbridge-tests --bench end_to_end -- million=300000 crowd=2000        # less of it, for less time
 //! cargo bench -p landbridge-tests --bench end_to_end -- bridge burst=1000 puppets=50     # less of it
+//! cargo bench -p landbridge-tests --bench end_to_end -- xmpp xmpp-http                   # homeserver and bridge in one process, in two
 //! ```
 //!
 //! The load generator runs beside the server on the same machine.
@@ -69,7 +70,10 @@ fn main() {
             bridge::measure(&mut report, burst).await;
         }
         if wants("xmpp") {
-            xmpp_bridge::measure(&mut report).await;
+            xmpp_bridge::in_one(&mut report, burst).await;
+        }
+        if wants("xmpp-http") {
+            xmpp_bridge::in_two(&mut report, burst).await;
         }
         println!("{report}");
     });

@@ -14,7 +14,7 @@ pub(crate) enum Limit {
 /// One line of the table.
 #[derive(Debug)]
 struct Row {
-    what: &'static str,
+    what: String,
     unit: &'static str,
     limit: Option<Limit>,
     ours: Option<f64>,
@@ -29,27 +29,27 @@ pub(crate) struct Report {
 
 impl Report {
     /// Notes a figure of ours beside its limit.
-    pub(crate) fn ours(&mut self, what: &'static str, unit: &'static str, limit: Limit, value: f64) {
+    pub(crate) fn ours(&mut self, what: &str, unit: &'static str, limit: Limit, value: f64) {
         eprintln!("{what}: {value:.1} {unit}");
         let row = self.row(what, unit);
         (row.ours, row.limit) = (Some(value), Some(limit));
     }
 
     /// Notes a figure of ours that has no limit of its own.
-    pub(crate) fn noted(&mut self, what: &'static str, unit: &'static str, value: f64) {
+    pub(crate) fn noted(&mut self, what: &str, unit: &'static str, value: f64) {
         eprintln!("{what}: {value:.1} {unit}");
         self.row(what, unit).ours = Some(value);
     }
 
     /// Notes Synapse's figure for the same work.
-    pub(crate) fn synapse(&mut self, what: &'static str, unit: &'static str, value: f64) {
+    pub(crate) fn synapse(&mut self, what: &str, unit: &'static str, value: f64) {
         eprintln!("Synapse, {what}: {value:.1} {unit}");
         self.row(what, unit).synapse = Some(value);
     }
 
-    fn row(&mut self, what: &'static str, unit: &'static str) -> &mut Row {
+    fn row(&mut self, what: &str, unit: &'static str) -> &mut Row {
         let at = self.rows.iter().position(|row| row.what == what).unwrap_or_else(|| {
-            self.rows.push(Row { what, unit, limit: None, ours: None, synapse: None });
+            self.rows.push(Row { what: what.to_owned(), unit, limit: None, ours: None, synapse: None });
             self.rows.len() - 1
         });
         self.rows.get_mut(at).expect("found or just pushed")

@@ -1,4 +1,4 @@
-//! A bare component, and a bare occupant of a room, that note when each message came: nothing of their own between the socket and the
+//! A bare component, and bare occupants of a room, that note when each message came: nothing of their own between the socket and the
 //! clock.
 
 use std::{
@@ -20,10 +20,12 @@ type Heard = Vec<(String, String, Instant)>;
 /// One component with an occupant in a room.
 pub(crate) struct Component {
     outlet: Outlet,
+    domain: String,
     room: String,
     own: String,
     heard: Arc<Mutex<Heard>>,
     more: Arc<Notify>,
+    entered: Arc<Notify>,
     reader: AbortHandle,
 }
 
@@ -45,17 +47,22 @@ impl Component {
         };
         let mut connection =
             Connection::open(&endpoint, Timing::default(), Arc::new(Counters::default())).await.expect("a link");
-        let (outlet, own) = (connection.outlet(), format!("{nick}@{domain}/bench"));
+        let (outlet, own) = (connection.outlet(), address(nick, domain));
         let (heard, more): (Arc<Mutex<Heard>>, Arc<Notify>) = Default::default();
         let entered = Arc::new(Notify::new());
         let reader = tokio::spawn({
             let (heard, more, entered, own) = (heard.clone(), more.clone(), entered.clone(), own.clone());
             let (outlet, nick, room) = (outlet.clone(), nick.to_owned(), room.to_owned());
             async move {
-                while let Ok(stanza) = connection.next(&|_| true, &|_| {}).await {
+                // The copies that others of this component get are not read further than that.
+                let is_mine = |head: &Element| head.name() == "presence" || head.get("to") == Some(own.as_str());
+                while let Ok(stanza) = connection.next(&is_mine, &|_| {}).await {
                     let at = Instant::now();
                     let from = stanza.from().and_then(|from| from.resource().map(str::to_owned)).unwrap_or_default();
-                    if stanza.name() == "presence" && from == nick {
+                    let is_own = stanza
+                        .to()
+                        .is_some_and(|to| stanza.from().is_some() && to.as_str() == address(&from, to.domain()));
+                    if stanza.name() == "presence" && is_own {
                         entered.notify_one();
                     }
                     let Some(body) = stanza.own_text("body").filter(|_| stanza.kind() == "groupchat") else { continue };
@@ -67,16 +74,23 @@ impl Component {
                 }
             }
         });
-        let component = Self { outlet, room: room.to_owned(), own, heard, more, reader: reader.abort_handle() };
-        let to = format!("{room}/{nick}");
-        let history = Element::new("history", ns::MUC).attr("maxstanzas", "0");
-        let presence = Element::stanza("presence", &component.own, &to, "");
-        component.sends(&presence.child(Element::new("x", ns::MUC).child(history))).await;
-        entered.notified().await;
+        let (domain, room, reader) = (domain.to_owned(), room.to_owned(), reader.abort_handle());
+        let component = Self { outlet, domain, room, own, heard, more, entered, reader };
+        component.sits(nick).await;
         // Whoever makes a room unlocks it.
         let form = Element::new("query", ns::MUC_OWNER).child(Element::form("submit"));
-        component.sends(&Element::stanza("iq", &component.own, room, "set").attr("id", "unlock").child(form)).await;
+        let unlock = Element::stanza("iq", &component.own, &component.room, "set").attr("id", "unlock");
+        component.sends(&unlock.child(form)).await;
         component
+    }
+
+    /// Enters the room as `nick` (too), and waits until that is so.
+    pub(crate) async fn sits(&self, nick: &str) {
+        let history = Element::new("history", ns::MUC).attr("maxstanzas", "0");
+        let (own, to) = (address(nick, &self.domain), format!("{}/{nick}", self.room));
+        let presence = Element::stanza("presence", &own, &to, "");
+        self.sends(&presence.child(Element::new("x", ns::MUC).child(history))).await;
+        self.entered.notified().await;
     }
 
     async fn sends(&self, stanza: &Element) {
@@ -111,6 +125,11 @@ impl Component {
         };
         tokio::time::timeout(Duration::from_secs(60), enough).await.is_ok()
     }
+}
+
+/// Where somebody called so is found.
+fn address(nick: &str, domain: &str) -> String {
+    format!("{nick}@{domain}/bench")
 }
 
 fn said(from: &str, room: &str, body: &str) -> Element {
