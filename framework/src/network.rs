@@ -68,6 +68,10 @@ pub trait Network: Sized + Send + Sync + 'static {
     /// have to say is told together ([`Session::deliver_among`]).
     const SHARED_LINK: bool = false;
 
+    /// How many operations of one room may be on their way at once, and so in doubt after a crash, when each is asked about
+    /// ([`Session::reconcile`]). The more, the less a burst waits for the disk and for confirmations.
+    const IN_DOUBT: usize = 12;
+
     /// Every fault of a configuration, each with the path of its key and the fix.
     fn validate(config: &Self::Config) -> Vec<ConfigIssue> {
         let _ = config;

@@ -51,6 +51,8 @@ impl Network for XmppNetwork {
     type Session = XmppSession;
 
     const SHARED_LINK: bool = true;
+    /// A room confirms after it has told everybody, which takes a while where there are many; its archive knows what was said.
+    const IN_DOUBT: usize = 24;
 
     const INFO: NetworkInfo =
         NetworkInfo { id: "xmpp", name: "XMPP", modes: &[IdentityMode::AutoPuppet, IdentityMode::Relay] };

@@ -1,8 +1,8 @@
 //! Who claims what: before something is said it is claimed, and that must be durable.
 //!
 //! A lane with little to say claims one row at a time. A busy one claims several, and the next ones while these are being said, so
-//! that it does not wait for the disk. After a crash each of them may have been said, so their number is bounded: at most
-//! [`AHEAD`] and [`CLAIM`] together.
+//! that it does not wait for the disk. After a crash each of them may have been said, so their number is bounded:
+//! [`Network::IN_DOUBT`].
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,10 +18,14 @@ use crate::{
 
 /// A lane with more than this to say claims several at once.
 const BUSY: usize = 8;
-/// How many are claimed at once in a busy lane.
-const CLAIM: usize = 8;
+/// How many are claimed at once in a busy lane: two thirds of those that may be in doubt.
+fn at_once<N: Network>() -> usize {
+    (N::IN_DOUBT - ahead::<N>()).max(1)
+}
 /// With no more than this many claimed, a busy lane claims the next ones.
-const AHEAD: usize = 4;
+fn ahead<N: Network>() -> usize {
+    N::IN_DOUBT / 3
+}
 
 /// What a lane holds.
 pub(super) struct Held<N: Network> {
@@ -72,7 +76,7 @@ struct Claiming {
 impl<N: Network> ToRemote<N> {
     /// Which rows behind the first `skip` to claim: one, or several where much waits. A row that an earlier life claimed stays as it is.
     fn next_claim(&self, lane: &str, held: &Held<N>, skip: usize) -> Vec<i64> {
-        let most = if self.is_busy(lane, held, skip) { CLAIM } else { 1 };
+        let most = if self.is_busy(lane, held, skip) { at_once::<N>() } else { 1 };
         held.rows.iter().skip(skip).take(most).take_while(|row| !in_doubt(row)).map(|row| row.seq).collect()
     }
 
@@ -100,7 +104,7 @@ impl<N: Network> ToRemote<N> {
 
     /// In a busy lane, begins to claim what comes behind that which is claimed already. `None` when the store is closed.
     pub(super) async fn claim_ahead(&self, lane: &str, held: &mut Held<N>) -> Option<()> {
-        if held.claimed > AHEAD || held.claiming.is_some() || !self.is_busy(lane, held, held.claimed) {
+        if held.claimed > ahead::<N>() || held.claiming.is_some() || !self.is_busy(lane, held, held.claimed) {
             return Some(());
         }
         let claim = self.next_claim(lane, held, held.claimed);
