@@ -277,4 +277,6 @@ pub enum Landed<M> {
     No,
     /// Nobody can tell: the policy for that decides (tell the sender, or send again).
     CannotTell,
+    /// Nobody can be asked now, such as while the connection is down: it is asked again later, as long as the message is not too old.
+    NotNow,
 }

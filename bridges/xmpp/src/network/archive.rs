@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use landbridge::network::host::Closed;
+use landbridge::network::{SendError, host::Closed};
 
-use super::shared::Shared;
+use super::{deliver::rejected, shared::Shared};
 use crate::{
     convert::{ids::XmppRoom, incoming},
     jid::Jid,
+    link::IqError,
     muc::SeatId,
     stanza::{Element, ns},
 };
@@ -40,7 +41,7 @@ impl Shared {
         let Some(since) = since else { return Ok(()) };
         let mut after: Option<String> = None;
         for _ in 0..PAGES {
-            let Some(page) = self.page(jid, &since, after.as_deref()).await else { return Ok(()) };
+            let Ok(page) = self.page(jid, &since, after.as_deref()).await else { return Ok(()) };
             for (id, message) in &page.messages {
                 self.hear_archived(jid, id, message).await?;
             }
@@ -53,11 +54,14 @@ impl Shared {
         Ok(())
     }
 
-    /// Whether a message of ours is in a room's archive, and the id that it has there; `Err` where nobody can tell.
-    pub(super) async fn find_archived(&self, jid: &Jid, id: &str, since: &str) -> Result<Option<String>, ()> {
+    /// Whether a message of ours is in a room's archive, and the id that it has there.
+    ///
+    /// # Errors
+    /// Where the archive cannot be read: a final one where it never can be.
+    pub(super) async fn find_archived(&self, jid: &Jid, id: &str, since: &str) -> Result<Option<String>, SendError> {
         let mut after: Option<String> = None;
         for _ in 0..PAGES {
-            let page = self.page(jid, since, after.as_deref()).await.ok_or(())?;
+            let page = self.page(jid, since, after.as_deref()).await?;
             let found = page.messages.iter().find(|(_, message)| message.get("id") == Some(id));
             if let Some((archive, _)) = found {
                 return Ok(Some(archive.clone()));
@@ -67,11 +71,11 @@ impl Shared {
                 _ => return Ok(None),
             }
         }
-        Err(())
+        Err(SendError::Unsupported)
     }
 
-    async fn page(&self, jid: &Jid, since: &str, after: Option<&str>) -> Option<Page> {
-        let bot = self.seat_jid(&SeatId::Listener)?;
+    async fn page(&self, jid: &Jid, since: &str, after: Option<&str>) -> Result<Page, SendError> {
+        let bot = self.seat_jid(&SeatId::Listener).ok_or(SendError::Unsupported)?;
         let id = self.new_id();
         let form = Element::form("submit").field("FORM_TYPE", ns::MAM).field("start", since);
         let max = Element::new("max", ns::RSM).with_text(PAGE.to_string());
@@ -80,10 +84,13 @@ impl Shared {
         let query = Element::new("query", ns::MAM).attr("queryid", id.clone()).child(form).child(set);
         let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "set").attr("id", id).child(query);
         match self.ask(iq, super::link::ANSWER).await {
-            Ok(answer) => Some(Page::read(&answer)),
+            Ok(answer) => Ok(Page::read(&answer)),
             Err(error) => {
                 tracing::info!(remote.room = %jid, %error, "the archive cannot be read");
-                None
+                Err(match error {
+                    IqError::Refused(error) => rejected(&error),
+                    IqError::Timeout | IqError::Disconnected => SendError::Disconnected,
+                })
             }
         }
     }

@@ -24,6 +24,9 @@ use crate::{
 /// How long a message of ours may take to come back from its room.
 const REFLECTION: Duration = Duration::from_secs(20);
 
+/// So often a room may say that somebody is not in it who has just entered, before that is final.
+const PATIENT: u32 = 5;
+
 pub(super) type Said = Result<Delivered<XmppMessage>, SendError>;
 
 /// What is told together with others, and who says it.
@@ -140,14 +143,15 @@ impl XmppSession {
                     return Ok(delivered(archive));
                 }
                 let file = self.shared.shared_file(&say).await;
-                self.say(room, &self.seat, &say.id, |to, _| message(&say, file.as_deref(), key, to, true)).await
+                self.say(room, &self.seat, (&say.id, attempt), |to, _| message(&say, file.as_deref(), key, to, true))
+                    .await
             }
             Wire::React { id, target, key, on } => {
                 let keys = self.reactions(&op.room, &target, &key, on).await?;
-                self.say(room, &self.seat, &id, |to, _| reaction(&id, &target, &keys, to, true)).await
+                self.say(room, &self.seat, (&id, attempt), |to, _| reaction(&id, &target, &keys, to, true)).await
             }
             Wire::Retract { id, target, own: true, .. } => {
-                self.say(room, &self.seat, &id, |to, _| retraction(&id, &target, to, true)).await
+                self.say(room, &self.seat, (&id, attempt), |to, _| retraction(&id, &target, to, true)).await
             }
             Wire::Retract { target, own: false, reason, .. } => self.moderate(room, &target, reason.as_deref()).await,
             Wire::Subject(subject) => self.set_subject(room, &subject, key).await,
@@ -169,7 +173,13 @@ impl XmppSession {
     }
 
     /// Says something in a room and waits until it comes back: then everybody has it, and it has the room's id.
-    async fn say(&self, room: &Jid, seat: &SeatId, id: &str, stanza: impl Fn(&str, &str) -> Element) -> Said {
+    async fn say(
+        &self,
+        room: &Jid,
+        seat: &SeatId,
+        (id, attempt): (&str, u32),
+        stanza: impl Fn(&str, &str) -> Element,
+    ) -> Said {
         let mut again = true;
         loop {
             self.listener_in(room).await?;
@@ -192,6 +202,11 @@ impl XmppSession {
                     again = false;
                     self.shared.with_room(room, |state| state.room.lost(seat));
                 }
+                // Put out again at once, as after a crash, when the server finds out of whom it reaches no more: a little later, then.
+                Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable && attempt < PATIENT => {
+                    self.shared.with_room(room, |state| state.room.lost(seat));
+                    return Err(SendError::Disconnected);
+                }
                 Ok(Ok(Err(error))) => return Err(self.refused(room, &error)),
                 Ok(Err(_)) => return Err(SendError::MaybeSent("the link went down".to_owned())),
                 Err(_) => {
@@ -209,9 +224,9 @@ impl XmppSession {
             let text = Element::new("subject", ns::COMPONENT).with_text(subject);
             Element::stanza("message", from, to, "groupchat").attr("id", id.clone()).child(text)
         };
-        let mut said = self.say(room, &self.seat, &id, message).await;
+        let mut said = self.say(room, &self.seat, (&id, PATIENT), message).await;
         if matches!(said, Err(SendError::Rejected(_))) && self.seat != SeatId::Listener {
-            said = self.say(room, &SeatId::Listener, &id, message).await;
+            said = self.say(room, &SeatId::Listener, (&id, PATIENT), message).await;
         }
         match said {
             // Some rooms do not give a topic its id back.
@@ -311,19 +326,28 @@ impl XmppSession {
         if let Some(archive) = self.shared.heard(&id) {
             return Landed::Yes { id: archive.map(|id| XmppMessage::archived(&id)) };
         }
-        if self.listener_in(room).await.is_err() {
-            return Landed::CannotTell;
+        if let Err(error) = self.listener_in(room).await {
+            return unknown(&error);
         }
         let has_archive = self.shared.with_room(room, |state| state.archive).unwrap_or_default();
         let Some(since) = self.shared.since(room).await.filter(|_| has_archive) else { return Landed::CannotTell };
         match self.shared.find_archived(room, &id, &since).await {
             Ok(Some(archive)) => Landed::Yes { id: Some(XmppMessage::archived(&archive)) },
-            // Reactions and the like are not in every archive; saying them again changes nothing.
+            // What was missed is fetched at the same time, and what is found there is not looked for here any more.
+            Ok(None) if let Some(archive) = self.shared.heard(&id) => {
+                Landed::Yes { id: archive.map(|id| XmppMessage::archived(&id)) }
+            }
             Ok(None) => Landed::No,
-            Err(()) if !matches!(op.kind, OpKind::Send) => Landed::No,
-            Err(()) => Landed::CannotTell,
+            // Reactions and the like are not in every archive; saying them again changes nothing.
+            Err(_) if !matches!(op.kind, OpKind::Send) => Landed::No,
+            Err(error) => unknown(&error),
         }
     }
+}
+
+/// What is known of a message that nobody could be asked about, for this reason.
+fn unknown(error: &SendError) -> Landed<XmppMessage> {
+    if error.is_final() { Landed::CannotTell } else { Landed::NotNow }
 }
 
 /// A message that brings no file, which would have to be stored first.

@@ -62,49 +62,52 @@ impl<N: Network> ToRemote<N> {
             }
             let session = session.filter(|_| self.parts.speakers.connected(&session_id).now_or_never().is_some());
             let attempted = session.is_some() || told.is_some();
-            let error = match session {
-                None if told.is_some() => {
-                    attempt += 1;
-                    match told.take() {
-                        _ if watch.echo.try_recv().is_ok() => return End::Echoed,
-                        Some(Ok(Delivered { id })) => {
-                            self.parts.kill.pass("remote.delivered").await;
-                            return End::Delivered(id);
-                        }
-                        Some(Err(error)) => error,
-                        None => SendError::Disconnected,
-                    }
-                }
-                None => SendError::Disconnected,
-                Some(session) => {
-                    if let Err(end) = self.store_file(row, &mut op, held, deadline).await {
-                        return end;
-                    }
-                    if unsure {
-                        match self.find_out(row, &session, (&op, &key), held).await {
-                            Ok(()) => unsure = false,
-                            Err(end) => return end,
+            let error = 'tried: {
+                match session {
+                    None if told.is_some() => {
+                        attempt += 1;
+                        match told.take() {
+                            _ if watch.echo.try_recv().is_ok() => return End::Echoed,
+                            Some(Ok(Delivered { id })) => {
+                                self.parts.kill.pass("remote.delivered").await;
+                                return End::Delivered(id);
+                            }
+                            Some(Err(error)) => error,
+                            None => SendError::Disconnected,
                         }
                     }
-                    if !claimed {
-                        if self.claim_now(held).await.is_none() {
-                            return End::Stopped;
+                    None => SendError::Disconnected,
+                    Some(session) => {
+                        if let Err(end) = self.store_file(row, &mut op, held, deadline).await {
+                            return end;
                         }
-                        claimed = true;
-                    }
-                    attempt += 1;
-                    let deliver = AssertUnwindSafe(session.deliver(&op, &key, attempt)).catch_unwind();
-                    let said = tokio::select! {
-                        biased;
-                        Ok(_) = &mut watch.echo => return End::Echoed,
-                        said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
-                    };
-                    match answered(said) {
-                        Ok(Delivered { id }) => {
-                            self.parts.kill.pass("remote.delivered").await;
-                            return End::Delivered(id);
+                        if unsure {
+                            match self.find_out(row, &session, (&op, &key), held).await {
+                                Ok(true) => unsure = false,
+                                Ok(false) => break 'tried SendError::Disconnected,
+                                Err(end) => return end,
+                            }
                         }
-                        Err(error) => error,
+                        if !claimed {
+                            if self.claim_now(held).await.is_none() {
+                                return End::Stopped;
+                            }
+                            claimed = true;
+                        }
+                        attempt += 1;
+                        let deliver = AssertUnwindSafe(session.deliver(&op, &key, attempt)).catch_unwind();
+                        let said = tokio::select! {
+                            biased;
+                            Ok(_) = &mut watch.echo => return End::Echoed,
+                            said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
+                        };
+                        match answered(said) {
+                            Ok(Delivered { id }) => {
+                                self.parts.kill.pass("remote.delivered").await;
+                                return End::Delivered(id);
+                            }
+                            Err(error) => error,
+                        }
                     }
                 }
             };
@@ -218,14 +221,15 @@ impl<N: Network> ToRemote<N> {
         ready_ones
     }
 
-    /// Whether what may have been said was: `Ok` when it is to be said (again).
+    /// Whether what may have been said was: `Ok` when it was not, or nothing speaks against saying it again; `Ok(false)` when nobody
+    /// can be asked yet.
     async fn find_out(
         &self,
         row: &OutboxRow,
         session: &N::Session,
         (op, key): (&RemoteOp<N>, &IdempotencyKey),
         held: &mut Held<N>,
-    ) -> Result<(), End<N>> {
+    ) -> Result<bool, End<N>> {
         let landed = match held.found.remove(&row.seq) {
             Some(landed) => landed,
             None => self.ask_together(session, (op, key), held).await,
@@ -233,11 +237,12 @@ impl<N: Network> ToRemote<N> {
         tracing::debug!(lane = row.lane, seq = row.seq, ?landed, "what may have been said was looked for");
         match landed {
             Landed::Yes { id } => Err(End::Delivered(id)),
-            Landed::No => Ok(()),
+            Landed::No => Ok(true),
+            Landed::NotNow => Ok(false),
             Landed::CannotTell => {
                 let caps = guarded(|| session.caps(&op.room)).unwrap_or_default();
                 if caps.idempotency == Idempotency::ClientId || self.parts.options.when_unsure == WhenUnsure::SayAgain {
-                    return Ok(());
+                    return Ok(true);
                 }
                 let park = Some("nobody can tell whether it was delivered".to_owned());
                 Err(End::Failed { tell: Some(outcome::unsure(N::INFO.name)), park, why: Outcome::Unknown })

@@ -76,6 +76,8 @@ struct State {
     kept_out: HashSet<SessionId>,
     entered: HashSet<String>,
     forgetful: bool,
+    /// How often nobody can be asked whether something landed.
+    unasked: u32,
     closed: bool,
     panics: bool,
     window: usize,
@@ -230,6 +232,19 @@ impl Script {
     /// From now on nobody can tell whether something landed.
     pub fn cannot_tell(&self) {
         self.change(|state| state.forgetful = true);
+    }
+
+    /// So often nobody can be asked yet whether an operation landed.
+    pub fn cannot_be_asked(&self, times: u32) {
+        self.change(|state| state.unasked = times);
+    }
+
+    /// Whether nobody can be asked this time.
+    pub(super) fn is_unasked(&self) -> bool {
+        let mut state = self.0.state.lock();
+        let left = state.unasked.checked_sub(1);
+        state.unasked = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// How many operations of one room are told at once from now on.

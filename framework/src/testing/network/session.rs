@@ -89,6 +89,9 @@ impl Session<ScriptedNetwork> for ScriptedSession {
     }
 
     async fn reconcile(&self, _: &RemoteOp<ScriptedNetwork>, key: &IdempotencyKey) -> Landed<String> {
+        if self.script.is_unasked() {
+            return Landed::NotNow;
+        }
         match self.script.landed(key) {
             None => Landed::CannotTell,
             Some(None) => Landed::No,

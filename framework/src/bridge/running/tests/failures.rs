@@ -124,6 +124,21 @@ async fn what_waits_behind_others_is_not_in_doubt() {
 }
 
 #[tokio::test]
+async fn while_nobody_can_be_asked_what_may_have_been_said_waits_in_its_place() {
+    for landed in [true, false] {
+        let (stage, alice, room) = Stage::lobby().await;
+        stage.script.cannot_be_asked(3);
+        stage.script.loses_next_answer(landed);
+        alice.says(&room, "perhaps");
+        alice.says(&room, "next");
+        stage.script.expects("#lobby", "alice: next").await;
+        let said: Vec<_> = stage.lines().into_iter().filter(|line| line.contains("alice: ")).collect();
+        assert_eq!(said.len(), 2, "once, and in order: {said:?}");
+        assert!(said[0].contains("perhaps"), "{said:?}");
+    }
+}
+
+#[tokio::test]
 async fn when_nobody_can_tell_the_sender_is_told_and_nothing_is_doubled() {
     let (stage, alice, room) = Stage::lobby().await;
     stage.script.cannot_tell();
