@@ -24,8 +24,8 @@ use crate::{
 /// How long a message of ours may take to come back from its room.
 const REFLECTION: Duration = Duration::from_secs(20);
 
-/// So often a room may say that somebody is not in it who has just entered, before that is final.
-const PATIENT: u32 = 5;
+/// At this attempt it is final when a room says twice that somebody is not in it who has just entered; before, it is tried again later.
+const LAST_ENTRY: u32 = 5;
 
 pub(super) type Said = Result<Delivered<XmppMessage>, SendError>;
 
@@ -143,18 +143,18 @@ impl XmppSession {
                     return Ok(delivered(archive));
                 }
                 let file = self.shared.shared_file(&say).await;
-                self.say(room, &self.seat, (&say.id, attempt), |to, _| message(&say, file.as_deref(), key, to, true))
+                self.say(room, &self.seat, &say.id, attempt, |to, _| message(&say, file.as_deref(), key, to, true))
                     .await
             }
             Wire::React { id, target, key, on } => {
                 let keys = self.reactions(&op.room, &target, &key, on).await?;
-                self.say(room, &self.seat, (&id, attempt), |to, _| reaction(&id, &target, &keys, to, true)).await
+                self.say(room, &self.seat, &id, attempt, |to, _| reaction(&id, &target, &keys, to, true)).await
             }
             Wire::Retract { id, target, own: true, .. } => {
-                self.say(room, &self.seat, (&id, attempt), |to, _| retraction(&id, &target, to, true)).await
+                self.say(room, &self.seat, &id, attempt, |to, _| retraction(&id, &target, to, true)).await
             }
             Wire::Retract { target, own: false, reason, .. } => self.moderate(room, &target, reason.as_deref()).await,
-            Wire::Subject(subject) => self.set_subject(room, &subject, key).await,
+            Wire::Subject(subject) => self.set_subject(room, &subject, key, attempt).await,
             Wire::Part(reason) => {
                 self.stand_up(room, &self.seat, reason.as_deref()).await;
                 Ok(Delivered::unnamed())
@@ -177,7 +177,8 @@ impl XmppSession {
         &self,
         room: &Jid,
         seat: &SeatId,
-        (id, attempt): (&str, u32),
+        id: &str,
+        attempt: u32,
         stanza: impl Fn(&str, &str) -> Element,
     ) -> Said {
         let mut again = true;
@@ -203,7 +204,7 @@ impl XmppSession {
                     self.shared.with_room(room, |state| state.room.lost(seat));
                 }
                 // Put out again at once, as after a crash, when the server finds out of whom it reaches no more: a little later, then.
-                Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable && attempt < PATIENT => {
+                Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable && attempt < LAST_ENTRY => {
                     self.shared.with_room(room, |state| state.room.lost(seat));
                     return Err(SendError::Disconnected);
                 }
@@ -218,15 +219,15 @@ impl XmppSession {
     }
 
     /// Sets the topic: as ourselves, or as the listener where that may do more.
-    async fn set_subject(&self, room: &Jid, subject: &str, key: &IdempotencyKey) -> Said {
+    async fn set_subject(&self, room: &Jid, subject: &str, key: &IdempotencyKey, attempt: u32) -> Said {
         let id = key.to_string();
         let message = |to: &str, from: &str| {
             let text = Element::new("subject", ns::COMPONENT).with_text(subject);
             Element::stanza("message", from, to, "groupchat").attr("id", id.clone()).child(text)
         };
-        let mut said = self.say(room, &self.seat, (&id, PATIENT), message).await;
+        let mut said = self.say(room, &self.seat, &id, attempt, message).await;
         if matches!(said, Err(SendError::Rejected(_))) && self.seat != SeatId::Listener {
-            said = self.say(room, &SeatId::Listener, (&id, PATIENT), message).await;
+            said = self.say(room, &SeatId::Listener, &id, attempt, message).await;
         }
         match said {
             // Some rooms do not give a topic its id back.
