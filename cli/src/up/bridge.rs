@@ -111,7 +111,7 @@ async fn start<N: Known>(
     let (registration, names) = (config.registration.clone(), config.names()?);
     config.bridge.rooms.extend(N::plumbed(&config.network));
     let late = Arc::new(SetOnce::new());
-    let to_bridge = Arc::new(appservice::InProcess::new(until_set(Arc::clone(&late))));
+    let to_bridge = Arc::new(appservice::InProcess::new(until_set(Arc::clone(&late))).knowing_events());
     homeserver.add_appservice_over(registration, to_bridge).await.context("the bridge cannot be added")?;
     let to_homeserver = Arc::new(InProcess::new(homeserver.router()).taking_turns());
     let running = Running::start(config, to_homeserver, Arc::new(SystemClock), Kill::from_env()).await?;

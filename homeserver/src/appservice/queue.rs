@@ -77,6 +77,8 @@ pub(super) struct Progress {
 pub(super) struct Flight {
     txn: TxnRow,
     changes: Vec<InterestChange>,
+    /// Whether it is stored, and so is the same after a crash.
+    frozen: bool,
 }
 
 enum Outcome {
@@ -90,7 +92,7 @@ impl Queue {
     pub(super) async fn run(self, mut progress: Progress, mut flight: Option<Flight>) {
         let mut began = None;
         loop {
-            let current = match flight.take() {
+            let mut current = match flight.take() {
                 Some(flight) => flight,
                 None => {
                     self.keep_apart(&progress, began).await;
@@ -109,7 +111,15 @@ impl Queue {
             };
             self.appservice.going().await;
             began = Some(Instant::now());
-            match self.send(&current.txn).await {
+            let outcome = match self.freeze_and_send(&mut progress, &mut current).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    progress.interest.undo(&current.changes);
+                    self.hiccup("freeze", &error).await;
+                    continue;
+                }
+            };
+            match outcome {
                 Outcome::Acknowledged => self.acknowledged(&mut progress, current),
                 Outcome::TooLarge => self.too_large(&mut progress, current).await,
                 Outcome::Failed => {
@@ -164,7 +174,7 @@ impl Queue {
             Some(txn) => {
                 let (after, end) = (Position(progress.cursor.pos), Position(txn.end_pos));
                 let changes = self.sources.walk(&self.appservice, &mut progress.interest, after, end).await?;
-                Some(Flight { txn, changes })
+                Some(Flight { txn, changes, frozen: true })
             }
         };
         Ok((progress, flight))
@@ -209,7 +219,7 @@ impl Queue {
         Ok((cursor, Interest::load(pairs)))
     }
 
-    /// Gathers and freezes the next transaction, in the commit that thaws the one before.
+    /// Gathers the next transaction.
     async fn next_flight(&self, progress: &mut Progress) -> Result<Option<Flight>, BatchError> {
         let Progress { max_events: events, ephemeral, to_device_after, .. } = *progress;
         let limits = Limits { events, bytes: MAX_BYTES, ephemeral, to_device_after };
@@ -217,7 +227,7 @@ impl Queue {
             let after = Position(progress.cursor.pos);
             let batch = self.sources.next(&self.appservice, &mut progress.interest, after, limits).await?;
             if !batch.body.is_empty() {
-                return self.freeze(progress, batch).await.map(Some);
+                return flight(progress, batch).map(Some);
             }
             let moved = batch.end > after;
             // A walk over events of no interest changes nothing of the index, so the cursor may move without them.
@@ -232,28 +242,36 @@ impl Queue {
         }
     }
 
-    async fn freeze(&self, progress: &mut Progress, batch: Batch) -> Result<Flight, BatchError> {
-        let id = self.appservice.id();
-        let txn = TxnRow {
-            txn_id: format!("{}.{}", progress.cursor.epoch, progress.cursor.next_txn),
-            end_pos: batch.end.0,
-            events: i64::try_from(batch.body.events.len()).unwrap_or(i64::MAX),
-            to_device: i64::try_from(batch.body.to_device.len()).unwrap_or(i64::MAX),
-            to_device_end: batch.to_device_end,
-            body: batch.body.freeze()?,
-        };
-        let cursor = CursorRow { next_txn: progress.cursor.next_txn + 1, ..progress.cursor.clone() };
-        let mut statements = progress.pending.clone();
-        statements.push(table::put_cursor(id, &cursor));
-        statements.push(table::freeze(id, &txn));
-        if let Err(error) = self.local.write(statements).await {
-            progress.interest.undo(&batch.changes);
-            return Err(error.into());
+    /// A transaction is stored before it is sent, so that it is repeated byte for byte after a crash, too. A service that knows events is
+    /// sent it meanwhile.
+    async fn freeze_and_send(&self, progress: &mut Progress, flight: &mut Flight) -> Result<Outcome, StoreError> {
+        if flight.frozen {
+            return Ok(self.send(&flight.txn).await);
         }
+        if !self.appservice.knows_events() || flight.txn.to_device > 0 {
+            self.freeze(progress, &flight.txn).await?;
+            flight.frozen = true;
+            return Ok(self.send(&flight.txn).await);
+        }
+        let (frozen, outcome) = tokio::join!(self.freeze(progress, &flight.txn), self.send(&flight.txn));
+        match frozen {
+            Ok(()) => flight.frozen = true,
+            // It is frozen with the next try, or passed over once it is acknowledged: what is pending says so.
+            Err(error) => tracing::error!(appservice.id = self.appservice.id(), %error, "a transaction was not stored"),
+        }
+        Ok(outcome)
+    }
+
+    /// Stores a transaction, in the commit that thaws the one before.
+    async fn freeze(&self, progress: &mut Progress, txn: &TxnRow) -> Result<(), StoreError> {
+        let id = self.appservice.id();
+        let mut statements = progress.pending.clone();
+        statements.push(table::put_cursor(id, &progress.cursor));
+        statements.push(table::freeze(id, txn));
+        self.local.write(statements).await?;
         progress.pending.clear();
-        progress.stored = cursor.pos;
-        progress.cursor = cursor;
-        Ok(Flight { txn, changes: batch.changes })
+        progress.stored = progress.cursor.pos;
+        Ok(())
     }
 
     async fn store(&self, progress: &mut Progress) -> Result<(), StoreError> {
@@ -370,4 +388,25 @@ impl Queue {
         tracing::error!(appservice.id = self.appservice.id(), %error, what, "delivery to an application service paused");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// Makes the next transaction of a batch.
+fn flight(progress: &mut Progress, batch: Batch) -> Result<Flight, BatchError> {
+    let body = match batch.body.freeze() {
+        Ok(body) => body,
+        Err(error) => {
+            progress.interest.undo(&batch.changes);
+            return Err(error.into());
+        }
+    };
+    let txn = TxnRow {
+        txn_id: format!("{}.{}", progress.cursor.epoch, progress.cursor.next_txn),
+        end_pos: batch.end.0,
+        events: i64::try_from(batch.body.events.len()).unwrap_or(i64::MAX),
+        to_device: i64::try_from(batch.body.to_device.len()).unwrap_or(i64::MAX),
+        to_device_end: batch.to_device_end,
+        body,
+    };
+    progress.cursor.next_txn += 1;
+    Ok(Flight { txn, changes: batch.changes, frozen: false })
 }

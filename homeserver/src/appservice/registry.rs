@@ -123,6 +123,11 @@ impl Appservice {
         self.transport.is_some()
     }
 
+    /// Whether it takes each event once ([`AppserviceTransport::knows_events`]).
+    pub(super) fn knows_events(&self) -> bool {
+        self.transport.as_ref().is_some_and(|transport| transport.knows_events())
+    }
+
     /// Whether it is told of messages to the devices of its users (MSC4203): if it asks for ephemeral events or for encryption.
     #[must_use]
     pub fn wants_to_device(&self) -> bool {

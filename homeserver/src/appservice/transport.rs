@@ -20,6 +20,12 @@ pub trait AppserviceTransport: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When no answer came; an answer with any status is `Ok`.
     async fn call(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, TransportError>;
+
+    /// Whether the service takes each event once, by its id, in whatever transaction it comes. Then a transaction is sent while it is
+    /// being frozen, not after that: when the server crashes in between, its events come again, perhaps in another transaction.
+    fn knows_events(&self) -> bool {
+        false
+    }
 }
 
 /// Why there was no answer.
@@ -102,18 +108,27 @@ impl AppserviceTransport for HttpTransport {
 
 /// Reaches an application service that lives in this process: its router is called, no socket is between.
 #[derive(Clone)]
-pub struct InProcess(Router);
+pub struct InProcess {
+    router: Router,
+    knows_events: bool,
+}
 
 impl InProcess {
     /// `router` serves `/_matrix/app/…`.
     #[must_use]
     pub const fn new(router: Router) -> Self {
-        Self(router)
+        Self { router, knows_events: false }
+    }
+
+    /// The same for a service that [knows events](AppserviceTransport::knows_events), which saves each of them a commit on its way.
+    #[must_use]
+    pub fn knowing_events(self) -> Self {
+        Self { knows_events: true, ..self }
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let request = request.map(axum::body::Body::from);
-        let answer = self.0.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let answer = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let (parts, body) = answer.into_parts();
         let body = axum::body::to_bytes(body, MAX_RESPONSE_BYTES).await.map_err(|_| TransportError::TooLong)?;
         Ok(Response::from_parts(parts, body))
@@ -130,5 +145,9 @@ impl std::fmt::Debug for InProcess {
 impl AppserviceTransport for InProcess {
     async fn call(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, TransportError> {
         tokio::time::timeout(timeout, self.send(request)).await.map_err(|_| TransportError::Timeout)?
+    }
+
+    fn knows_events(&self) -> bool {
+        self.knows_events
     }
 }

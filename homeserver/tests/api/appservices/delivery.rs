@@ -1,11 +1,14 @@
 //! Transactions: in order, once, in batches, the same at every try.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use landbridge_homeserver::appservice::InProcess;
+use landbridge_sql::{Db, DbOptions};
 use serde_json::{Value, json};
 
 use crate::support::{
-    AS_TOKEN, Frozen, Person, Talk, bodies, bridged, irc_registration, pings, portal, talking, virtual_user,
+    AS_TOKEN, Frozen, Person, Server, Service, Talk, bodies, bridged, irc_registration, pings, portal, talking,
+    virtual_user,
 };
 
 #[tokio::test]
@@ -54,6 +57,84 @@ async fn a_restart_repeats_the_same_bytes_under_the_same_id() {
     virtual_user(&server, "ircbot").joins(&room_two).await;
     Person::again(&server, &alice).says(&room_two, "the end").await;
     assert_eq!(service.hears("the end").await, ["before", "in flight", "waiting", "the end"]);
+}
+
+/// Keeps the server from storing transactions.
+struct Obstacle(Db);
+
+impl Obstacle {
+    async fn put(server: &Server) -> Self {
+        let file = format!("sqlite:{}", server.folder().join("homeserver.db").display());
+        let options = DbOptions { migrations_table: "_obstacle", ..DbOptions::default() };
+        let obstacle = Self(Db::open(&file, &[], options).await.unwrap());
+        obstacle
+            .run("CREATE TRIGGER obstacle BEFORE INSERT ON appservice_txn BEGIN SELECT RAISE(ABORT, 'not now'); END")
+            .await;
+        obstacle
+    }
+
+    async fn is_taken_away(&self) {
+        self.run("DROP TRIGGER obstacle").await;
+    }
+
+    async fn run(&self, statement: &'static str) {
+        let mut tx = self.0.begin().await.unwrap();
+        tx.execute(statement, &[]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn adds_one_that_knows_events(server: &Server, service: &Service) {
+    let transport = Arc::new(InProcess::new(service.router()).knowing_events());
+    server.hs.add_appservice_over(irc_registration(), transport).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_told_before_it_is_stored() {
+    let Talk { server, service, alice, room, before } = talking().await;
+    let obstacle = Obstacle::put(&server).await;
+    let frozen = Frozen::now();
+    alice.says(&room, "first").await;
+    tokio::time::advance(Duration::from_millis(1500)).await;
+    alice.says(&room, "second").await;
+    assert_eq!(service.transactions().len(), before);
+    obstacle.is_taken_away().await;
+    drop(frozen);
+    tokio::time::resume();
+    assert_eq!(service.hears("second").await, ["before", "first", "second"]);
+}
+
+#[tokio::test]
+async fn a_service_that_knows_events_is_told_while_they_are_stored_and_again_after_a_crash() {
+    let server = Server::start().await;
+    let service = Service::default();
+    adds_one_that_knows_events(&server, &service).await;
+    let alice = server.person("alice").await;
+    let room = portal(&server, &alice).await;
+    alice.says(&room, "before").await;
+    service.hears("before").await;
+    let obstacle = Obstacle::put(&server).await;
+    alice.says(&room, "first").await;
+    service.hears("first").await;
+    // A refusal is tried again, stored or not.
+    service.answers(&[500]);
+    alice.says(&room, "second").await;
+    pings(&server).await;
+    assert_eq!(service.hears("second").await, ["before", "first", "second"]);
+    obstacle.is_taken_away().await;
+    // What was told and is not known to have been is told again, with the same ids.
+    let server = server.restart().await;
+    let again = Service::default();
+    adds_one_that_knows_events(&server, &again).await;
+    Person::again(&server, &alice).says(&room, "third").await;
+    assert_eq!(
+        again.hears("third").await.into_iter().filter(|body| body != "before").collect::<Vec<_>>(),
+        ["first", "second", "third"]
+    );
+    let told = |service: &Service, text: &str| {
+        service.events().iter().find(|event| event["content"]["body"] == text).unwrap()["event_id"].clone()
+    };
+    assert_eq!(told(&again, "first"), told(&service, "first"));
 }
 
 #[tokio::test]
