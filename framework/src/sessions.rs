@@ -169,6 +169,11 @@ impl<N: Network> Sessions<N> {
         self.open(id, Identity::AutoPuppet { user_id: user_id.to_owned(), display_name })
     }
 
+    /// Whether no session is opened, because none is yet or everything stops.
+    fn rests(&self) -> bool {
+        self.0.network.get().is_none() || self.0.stop.is_cancelled()
+    }
+
     /// The name a user goes by, unless their session was refused.
     fn remember(&self, user_id: &UserId, display_name: Option<&str>) -> Option<String> {
         let mut memory = self.0.memory.lock();
@@ -231,7 +236,13 @@ impl<N: Network> Sessions<N> {
 #[async_trait]
 impl<N: Network> Speakers<N> for Sessions<N> {
     async fn speaker(&self, user_id: &UserId, display_name: &str) -> SessionId {
-        self.own(user_id, Some(display_name)).map_or(SessionId::Relay, |_| SessionId::User(user_id.to_owned()))
+        let rested = self.rests();
+        let has_own = self.own(user_id, Some(display_name)).is_some()
+            // Not yet, or not any more, because everything starts or stops: what they say waits for their session.
+            || ((rested || self.rests())
+                && self.0.options.mode == IdentityMode::AutoPuppet
+                && self.remember(user_id, Some(display_name)).is_some());
+        if has_own { SessionId::User(user_id.to_owned()) } else { SessionId::Relay }
     }
 
     async fn session(&self, id: &SessionId) -> Option<Arc<N::Session>> {

@@ -188,6 +188,10 @@ async fn come_and_go(carol: &IrcUser, enough: &AtomicBool) {
 pub(crate) fn same(way: &str, said: &[String], heard: &[String]) {
     let lost: Vec<_> = said.iter().filter(|text| !heard.contains(text)).collect();
     let doubled: Vec<_> = said.iter().filter(|text| heard.iter().filter(|heard| heard == text).count() > 1).collect();
-    assert!(lost.is_empty() && doubled.is_empty(), "{way}: lost {lost:?}, doubled {doubled:?}");
+    let strange: Vec<_> = heard.iter().filter(|text| !said.contains(text)).collect();
+    assert!(
+        lost.is_empty() && doubled.is_empty(),
+        "{way}: lost {lost:?}, doubled {doubled:?}, heard and never said {strange:?}"
+    );
     assert_eq!(said, heard, "{way}: in order");
 }

@@ -127,7 +127,6 @@ impl<N: Network> Bridge<N> {
         let commands = Commands::new(&parts, &rooms, permissions, revoked.clone());
         let converter = Converter::new(&parts, &members, &rooms, commands);
         let to_matrix = ToMatrix::new(&parts, &users, &members, &rooms);
-        spawn_lanes(&mut tasks, needy, &parts.lanes, converter, ToRemote::new(&parts), to_matrix);
 
         let (connected, connections) = mpsc::unbounded_channel();
         tasks.spawn(Entering::new(&parts, &rooms).run(connections));
@@ -144,6 +143,8 @@ impl<N: Network> Bridge<N> {
         let (network, speakers) = (Arc::clone(&parts.network), Arc::clone(&parts.speakers));
         let _ = later.set(Later { network, speakers, pictures, connected });
         sessions.start(Arc::clone(&parts.network));
+        // Only now: who has something to say must find a session for it.
+        spawn_lanes(&mut tasks, needy, &parts.lanes, converter, ToRemote::new(&parts), to_matrix);
         let intake = Arc::new(Gate::new(Arc::new(inbox)));
         Ok(Self { parts, sessions, intake, rooms, revoked, revive: revive_now, tasks, writer })
     }

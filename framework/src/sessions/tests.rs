@@ -218,8 +218,30 @@ async fn stopping_lets_everybody_say_goodbye() {
     case.speaks("alice").await;
     case.sessions.stop(SECOND * 5).await;
     assert!(case.script.connected().is_empty());
-    assert_eq!(case.speaks("bob").await, SessionId::Relay);
+    assert!(case.sessions.session(&session_of("bob")).await.is_none(), "nobody comes any more");
     assert_eq!(case.state(&SessionId::Relay), Some(SessionState::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_before_all_starts_or_after_all_stops_waits_for_who_said_it() {
+    let options = SessionOptions { mode: IdentityMode::AutoPuppet, ..SessionOptions::default() };
+    let early = Sessions::<ScriptedNetwork>::new(options, Arc::new(TestClock::default()), Chance::from_seed(1));
+    let alice = user_id!("@alice:example.org");
+    assert_eq!(early.speaker(alice, "alice").await, session_of("alice"));
+    assert!(early.session(&session_of("alice")).await.is_none(), "there is none yet");
+
+    let case = Case::new(|_| {}).await;
+    let id = session_of("eve");
+    case.script.shuts_out(&id, ConnectionError::Banned("go away".to_owned()));
+    case.speaks("eve").await;
+    case.until(&id, |state| state.is_none()).await;
+    case.sessions.stop(SECOND).await;
+    assert_eq!(case.sessions.speaker(alice, "alice").await, session_of("alice"));
+    let eve = user_id!("@eve:example.org");
+    assert_eq!(case.sessions.speaker(eve, "eve").await, SessionId::Relay, "she is kept out");
+    let relays = Case::new(|options| options.mode = IdentityMode::Relay).await;
+    relays.sessions.stop(SECOND).await;
+    assert_eq!(relays.sessions.speaker(alice, "alice").await, SessionId::Relay);
 }
 
 #[tokio::test(start_paused = true)]
