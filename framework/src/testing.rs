@@ -6,6 +6,7 @@
 mod clock;
 mod homeserver;
 mod network;
+mod recorder;
 mod registration;
 mod wait;
 
@@ -13,6 +14,7 @@ pub use self::{
     clock::TestClock,
     homeserver::{Fault, PushFault, SimHomeserver, SimRoom, SimUser},
     network::{Heard, Said, Script, ScriptedConfig, ScriptedNetwork, ScriptedSession},
+    recorder::Recorder,
     registration::{names, registration},
     wait::{PATIENCE, until},
 };
