@@ -32,6 +32,9 @@ pub enum PushFault {
     AnswerLost,
     /// Sent; its answer is lost, and it is sent again under another id, as by a homeserver that was restored from a backup.
     AnswerLostAndRenamed,
+    /// Sent; its answer is lost, and it is sent again under the same id with what came since, as by a homeserver that died before it had
+    /// stored which events were in it.
+    AnswerLostAndGrown,
     /// Sent after the one that follows it.
     Reordered,
     /// Left behind, as Synapse leaves one behind that is made while a catch-up ends: sent when a later one is refused, before that.

@@ -127,6 +127,10 @@ impl Shared {
                 world.next_txn += 1;
                 batch.id = world.next_txn;
             }
+            Some(PushFault::AnswerLostAndGrown) => {
+                self.until_taken(link, &batch).await;
+                self.grow(&mut batch).await;
+            }
             Some(PushFault::LeftBehind) => {
                 self.left_behind.lock().push(batch);
                 return;
@@ -139,6 +143,23 @@ impl Shared {
             }
         }
         self.until_taken(link, &batch).await;
+    }
+
+    /// Adds what waits, once something does.
+    async fn grow(&self, batch: &mut Batch) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            let more: Vec<Value> = self.world.lock().queue.drain(..).collect();
+            if let (false, Some(events)) = (more.is_empty(), batch.body["events"].as_array_mut()) {
+                events.extend(more);
+                return;
+            }
+            // Told once more at the latest when the homeserver ends, with the task that this is.
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Sends one transaction until it is answered with success; wherever the application service is by then.

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::stage::{SERVER, Stage, by};
 use crate::{
+    dispatch::Kill,
     network::{Body, Dedupe, SessionId, event::RemoteEvent},
     testing::{Fault, Heard, PushFault},
 };
@@ -53,6 +54,27 @@ async fn however_a_transaction_is_repeated_its_events_cross_once() {
     }
     stage.settles().await;
     assert_eq!(stage.lines().len(), 5, "{:?}", stage.lines());
+}
+
+#[tokio::test]
+async fn a_transaction_that_comes_again_with_more_in_it_brings_only_that() {
+    let (mut stage, alice, room) = Stage::lobby().await;
+    let mut expected = Vec::new();
+    for dies in [false, true] {
+        stage.settles().await;
+        stage.homeserver.fail_push(PushFault::AnswerLostAndGrown);
+        for text in ["before", "after"] {
+            if dies && text == "after" {
+                stage.crashes().await;
+                stage.starts(Kill::default()).await;
+            }
+            alice.says(&room, &format!("{text}, {dies}"));
+            stage.script.expects("#lobby", &format!("alice: {text}, {dies}")).await;
+            expected.push(format!("#lobby alice: {text}, {dies}"));
+        }
+    }
+    stage.settles().await;
+    assert_eq!(stage.lines(), expected);
 }
 
 #[tokio::test]
