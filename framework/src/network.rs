@@ -22,6 +22,8 @@ use ruma::{OwnedUserId, UserId};
 use serde::de::DeserializeOwned;
 pub use tokio_util::sync::CancellationToken;
 
+use crate::clock::Millis;
+
 pub use self::{
     caps::{Caps, Idempotency, Level},
     ephemeral::{EphemeralKind, Picture, PictureContent, Pictured, Presence},
@@ -201,9 +203,10 @@ pub trait Session<N: Network>: Send + Sync + 'static {
         results
     }
 
-    /// After a crash, or an attempt that may or may not have been heard: did `key` land?
-    async fn reconcile(&self, op: &RemoteOp<N>, key: &IdempotencyKey) -> Landed<N::Message> {
-        let _ = (op, key);
+    /// After a crash, or an attempt that may or may not have been heard: did `key` land? By the bridge's clock it was not said before
+    /// `since`: further back nobody needs to look, and no less far, however long the connection was down.
+    async fn reconcile(&self, op: &RemoteOp<N>, key: &IdempotencyKey, since: Millis) -> Landed<N::Message> {
+        let _ = (op, key, since);
         Landed::CannotTell
     }
 

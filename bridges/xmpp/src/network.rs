@@ -109,3 +109,6 @@ impl Network for XmppNetwork {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! A network that does what the test says.
 
+mod caps;
 mod convert;
 mod script;
 mod session;

@@ -6,10 +6,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use landbridge::network::{
-    Caps, ConnectionError, ConnectionState, Dedupe, Delivered, Ephemeral, Found, Idempotency, IdempotencyKey, Identity,
-    Landed, Level, Profile, Receipt, Reject, RemoteEvent, RemoteOp, RoomInfo, SendError, Session, SessionId,
-    host::Closed,
+use landbridge::{
+    Millis,
+    network::{
+        Caps, ConnectionError, ConnectionState, Dedupe, Delivered, Ephemeral, Found, Idempotency, IdempotencyKey,
+        Identity, Landed, Level, Profile, Receipt, Reject, RemoteEvent, RemoteOp, RoomInfo, SendError, Session,
+        SessionId, host::Closed,
+    },
 };
 use parking_lot::Mutex;
 use ruma::OwnedUserId;
@@ -234,7 +237,7 @@ impl Session<IrcNetwork> for IrcSession {
         self.do_all(ops).await
     }
 
-    async fn reconcile(&self, op: &RemoteOp<IrcNetwork>, key: &IdempotencyKey) -> Landed<String> {
+    async fn reconcile(&self, op: &RemoteOp<IrcNetwork>, key: &IdempotencyKey, _: Millis) -> Landed<String> {
         let key = key.to_string();
         let until = Instant::now() + HEARING;
         loop {

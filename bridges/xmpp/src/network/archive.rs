@@ -1,6 +1,6 @@
 //! What was missed: read from a room's archive ([XEP-0313](https://xmpp.org/extensions/xep-0313.html)) before what is said meanwhile.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use landbridge::network::{SendError, host::Closed};
 
@@ -17,12 +17,19 @@ use crate::{
 const PAGE: usize = 100;
 /// How many pages are read at most after an outage.
 const PAGES: usize = 200;
+/// How long to wait before an archive that does not answer is asked again; after the last, what was missed is given up.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
 
 impl Shared {
     /// Fetches what was said in a room while we were away, in the background; what is said meanwhile is held back.
     pub(super) fn catch_up(self: &Arc<Self>, jid: &Jid) {
-        let holding = self.with_room(jid, |state| state.held.is_some()).unwrap_or_default();
-        if !holding {
+        if !self.is_holding(jid) {
             return;
         }
         let (shared, jid) = (Arc::clone(self), jid.clone());
@@ -41,7 +48,7 @@ impl Shared {
         let Some(since) = since else { return Ok(()) };
         let mut after: Option<String> = None;
         for _ in 0..PAGES {
-            let Ok(page) = self.page(jid, &since, after.as_deref()).await else { return Ok(()) };
+            let Some(page) = self.missed_page(jid, &since, after.as_deref()).await else { return Ok(()) };
             for (id, message) in &page.messages {
                 self.hear_archived(jid, id, message).await?;
             }
@@ -52,6 +59,28 @@ impl Shared {
         }
         tracing::warn!(remote.room = %jid, "more was missed than is fetched");
         Ok(())
+    }
+
+    /// A page of what was missed, for which is asked again and again: once it is given up, it is lost. None as well when the link
+    /// went down, for what was missed is fetched over the next.
+    async fn missed_page(&self, jid: &Jid, since: &str, after: Option<&str>) -> Option<Page> {
+        for pause in PAUSES {
+            match self.page(jid, since, after).await {
+                Ok(page) => return Some(page),
+                Err(error) if error.is_final() => break,
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+            if !self.is_holding(jid) {
+                return None;
+            }
+        }
+        tracing::warn!(remote.room = %jid, "what was missed cannot be fetched");
+        None
+    }
+
+    /// Whether messages of a room wait until what was missed is fetched.
+    pub(super) fn is_holding(&self, jid: &Jid) -> bool {
+        self.with_room(jid, |state| state.held.is_some()).unwrap_or_default()
     }
 
     /// Whether a message of ours is in a room's archive, and the id that it has there.

@@ -126,8 +126,7 @@ impl Shared {
             }
         }
         // From here on the room is heard, unless something is still to be fetched.
-        let holding = self.with_room(jid, |state| state.held.is_some()).unwrap_or_default();
-        let dedupe = if holding { Dedupe::Never } else { Dedupe::Archived { id: None, at: None } };
+        let dedupe = if self.is_holding(jid) { Dedupe::Never } else { Dedupe::Archived { id: None, at: None } };
         self.tell(Event::Members { room: room.clone(), members: once }, dedupe).await?;
         let others: Vec<Occupant> =
             self.with_room(jid, |state| state.room.others().cloned().collect()).unwrap_or_default();

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use landbridge::network::{
-    Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError, host::Closed,
+use landbridge::{
+    Millis,
+    network::{Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError, host::Closed},
 };
 
 use super::{
     XmppNetwork,
+    link::archived_from,
     session::XmppSession,
     stanzas::{message, reaction, retraction},
 };
@@ -205,6 +207,7 @@ impl XmppSession {
                 }
                 // Put out again at once, as after a crash, when the server finds out of whom it reaches no more: a little later, then.
                 Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable && attempt < LAST_ENTRY => {
+                    tracing::info!(remote.room = %room, ?seat, "the room says of one who has just entered that they are not in it");
                     self.shared.with_room(room, |state| state.room.lost(seat));
                     return Err(SendError::Disconnected);
                 }
@@ -309,8 +312,14 @@ impl XmppSession {
         Ok(keys)
     }
 
-    /// Whether what may have been said was.
-    pub(super) async fn find_out(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey) -> Landed<XmppMessage> {
+    /// Whether what may have been said was, at the earliest at `since`. The room's archive is read from then on: how far the room was
+    /// heard says nothing here, for that moves on while what was missed is fetched.
+    pub(super) async fn find_out(
+        &self,
+        op: &RemoteOp<XmppNetwork>,
+        key: &IdempotencyKey,
+        since: Millis,
+    ) -> Landed<XmppMessage> {
         let (XmppRoom::Muc(room), Ok(wire)) = (&op.room, Wire::decode(&op.wire)) else { return Landed::CannotTell };
         let id = match wire {
             Wire::Say(say) => say.id,
@@ -330,9 +339,10 @@ impl XmppSession {
         if let Err(error) = self.listener_in(room).await {
             return unknown(&error);
         }
-        let has_archive = self.shared.with_room(room, |state| state.archive).unwrap_or_default();
-        let Some(since) = self.shared.since(room).await.filter(|_| has_archive) else { return Landed::CannotTell };
-        match self.shared.find_archived(room, &id, &since).await {
+        if self.shared.with_room(room, |state| state.archive) != Some(true) {
+            return Landed::CannotTell;
+        }
+        match self.shared.find_archived(room, &id, &archived_from(since)).await {
             Ok(Some(archive)) => Landed::Yes { id: Some(XmppMessage::archived(&archive)) },
             // What was missed is fetched at the same time, and what is found there is not looked for here any more.
             Ok(None) if let Some(archive) = self.shared.heard(&id) => {

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use landbridge::network::{ConnectionError, ConnectionState, Reject, RoomInfo, SendError, host::Closed};
+use landbridge::{
+    Millis,
+    network::{ConnectionError, ConnectionState, Reject, RoomInfo, SendError, host::Closed},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,6 +26,11 @@ const JOINING: Duration = Duration::from_secs(60);
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// How far before what was heard last an archive is read again: clocks differ.
 const OVERLAP: i64 = 120_000;
+
+/// From when on an archive is read that is to hold everything from a moment on.
+pub(super) fn archived_from(moment: Millis) -> String {
+    incoming::write_stamp(Millis(moment.0 - OVERLAP))
+}
 
 impl XmppSession {
     /// Connects, and hears until the link ends.
@@ -187,6 +195,8 @@ impl Shared {
         });
         let Some((waiting, out)) = joining else { return Ok(()) };
         if self.outlet().is_none() {
+            // Nothing was sent: who asks over the next link must not take it for being on its way.
+            self.with_room(jid, |state| state.room.lost(seat));
             return Err(SendError::Disconnected);
         }
         self.send_all(out).await;
@@ -230,9 +240,9 @@ impl Shared {
     pub(super) async fn since(&self, jid: &Jid) -> Option<String> {
         let room = crate::convert::ids::XmppRoom::Muc(jid.clone());
         let heard = self.host.heard_until(&room).await.ok().flatten()?;
+        let has_archive = self.with_room(jid, |state| state.archive).unwrap_or_default();
         // A room's short history repeats everything since then, and not everything in it has an id: it is asked for no more than needed.
-        let archive = self.with_room(jid, |state| state.archive).unwrap_or_default();
-        Some(incoming::write_stamp(landbridge::Millis(heard.0 - if archive { OVERLAP } else { 0 })))
+        Some(if has_archive { archived_from(heard) } else { incoming::write_stamp(heard) })
     }
 
     /// Brings the listener back into rooms, and asks now and then whether it is still there.

@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use landbridge::network::{
-    Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Found, Idempotency, IdempotencyKey, Identity, Landed,
-    Level, Profile, Reject, RemoteId as _, RemoteOp, RoomInfo, SendError, Session, SessionId,
+use landbridge::{
+    Millis,
+    network::{
+        Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Found, Idempotency, IdempotencyKey, Identity,
+        Landed, Level, Profile, Reject, RemoteId as _, RemoteOp, RoomInfo, SendError, Session, SessionId,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -139,8 +142,8 @@ impl Session<XmppNetwork> for XmppSession {
         self.do_all(ops).await
     }
 
-    async fn reconcile(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey) -> Landed<XmppMessage> {
-        self.find_out(op, key).await
+    async fn reconcile(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey, since: Millis) -> Landed<XmppMessage> {
+        self.find_out(op, key, since).await
     }
 
     async fn ephemeral(&self, event: &Ephemeral<XmppNetwork>) {

@@ -307,13 +307,14 @@ impl Shared {
     /// The link is gone: nothing that was asked will be answered.
     pub(super) fn unlinked(&self) {
         self.outlet.send_replace(None);
-        self.iqs.fail_all();
-        self.landing.lock().clear();
-        self.waiting.lock().clear();
+        // First: who fails to read an archive because of it must not let go what is held back, as if nothing were missing before it.
         for state in self.rooms.lock().values_mut() {
             state.room.unlinked();
             state.held = None;
         }
+        self.iqs.fail_all();
+        self.landing.lock().clear();
+        self.waiting.lock().clear();
         self.people.unlinked();
         self.uploads.unlinked();
     }

@@ -232,7 +232,7 @@ impl<N: Network> ToRemote<N> {
     ) -> Result<bool, End<N>> {
         let landed = match held.found.remove(&row.seq) {
             Some(landed) => landed,
-            None => self.ask_together(session, (op, key), held).await,
+            None => self.ask_together(session, (op, key, Millis(row.at)), held).await,
         };
         tracing::debug!(lane = row.lane, seq = row.seq, ?landed, "what may have been said was looked for");
         match landed {
@@ -255,7 +255,7 @@ impl<N: Network> ToRemote<N> {
     async fn ask_together(
         &self,
         session: &N::Session,
-        (op, key): (&RemoteOp<N>, &IdempotencyKey),
+        (op, key, since): (&RemoteOp<N>, &IdempotencyKey, Millis),
         held: &mut Held<N>,
     ) -> Landed<N::Message> {
         tracing::debug!(key = %key, "asking whether it was said");
@@ -263,11 +263,13 @@ impl<N: Network> ToRemote<N> {
         for row in held.rows.iter().skip(1).take_while(|row| in_doubt(row)) {
             let (Some(id), Some((op, key))) = (session_id(&row.session), ready::<N>(row)) else { continue };
             if let Some(session) = self.parts.speakers.session(&id).await {
-                others.push((row.seq, session, op, key));
+                others.push((row.seq, session, op, key, Millis(row.at)));
             }
         }
-        let asked = others.iter().map(async |(seq, session, op, key)| (*seq, landed::<N>(session, op, key).await));
-        let (landed, found) = tokio::join!(landed::<N>(session, op, key), join_all(asked));
+        let asked = others
+            .iter()
+            .map(async |(seq, session, op, key, since)| (*seq, landed::<N>(session, op, key, *since).await));
+        let (landed, found) = tokio::join!(landed::<N>(session, op, key, since), join_all(asked));
         held.found.extend(found);
         landed
     }
@@ -294,8 +296,13 @@ impl<N: Network> ToRemote<N> {
 }
 
 /// Whether an operation landed, as its session knows.
-async fn landed<N: Network>(session: &N::Session, op: &RemoteOp<N>, key: &IdempotencyKey) -> Landed<N::Message> {
-    let asked = AssertUnwindSafe(session.reconcile(op, key)).catch_unwind();
+async fn landed<N: Network>(
+    session: &N::Session,
+    op: &RemoteOp<N>,
+    key: &IdempotencyKey,
+    since: Millis,
+) -> Landed<N::Message> {
+    let asked = AssertUnwindSafe(session.reconcile(op, key, since)).catch_unwind();
     asked.await.unwrap_or(Landed::CannotTell)
 }
 

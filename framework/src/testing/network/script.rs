@@ -9,11 +9,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::ScriptedNetwork;
+use super::{ScriptedNetwork, caps};
 use crate::{
+    clock::Millis,
     network::{
-        Body, Caps, ConnectionError, Dedupe, Ephemeral, EphemeralKind, Host, IdempotencyKey, Ingested, Level,
-        Membership, Picture, Pictured, Presence, RemoteEvent, RemoteOp, SendError, SessionId, host::Closed,
+        Body, Caps, ConnectionError, Dedupe, Ephemeral, EphemeralKind, Host, IdempotencyKey, Ingested, Membership,
+        Picture, Pictured, Presence, RemoteEvent, RemoteOp, SendError, SessionId, host::Closed,
     },
     testing::until,
 };
@@ -44,7 +45,7 @@ pub struct Script(Arc<Shared>);
 
 impl Default for Script {
     fn default() -> Self {
-        let state = State { caps: full_caps(), ..State::default() };
+        let state = State { caps: caps::full(), ..State::default() };
         Self(Arc::new(Shared { state: Mutex::new(state), changes: watch::Sender::new(0) }))
     }
 }
@@ -78,6 +79,7 @@ struct State {
     forgetful: bool,
     /// How often nobody can be asked whether something landed.
     unasked: u32,
+    asked_since: Vec<Millis>,
     closed: bool,
     panics: bool,
     window: usize,
@@ -95,25 +97,6 @@ pub(super) enum Outcome {
     Maybe {
         landed: bool,
     },
-}
-
-/// Everything crosses.
-fn full_caps() -> Caps {
-    let full = Level::Full;
-    Caps {
-        formatting: full,
-        media: full,
-        reply: full,
-        edit: full,
-        redact: full,
-        react: full,
-        typing: full,
-        receipts: full,
-        topic: full,
-        name: full,
-        member_actions: full,
-        ..Caps::default()
-    }
 }
 
 impl Script {
@@ -240,6 +223,15 @@ impl Script {
     }
 
     /// Whether nobody can be asked this time.
+    /// From when on it was looked for what may have been said, each time.
+    pub fn asked_since(&self) -> Vec<Millis> {
+        self.0.state.lock().asked_since.clone()
+    }
+
+    pub(super) fn is_asked_since(&self, since: Millis) {
+        self.change(|state| state.asked_since.push(since));
+    }
+
     pub(super) fn is_unasked(&self) -> bool {
         let mut state = self.0.state.lock();
         let left = state.unasked.checked_sub(1);

@@ -7,9 +7,12 @@ use super::{
     ScriptedNetwork,
     script::{Outcome, PANIC, Script},
 };
-use crate::network::{
-    Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Host, IdempotencyKey, Identity, Landed, Reject,
-    RemoteOp, RoomInfo, SendError, Session, SessionId,
+use crate::{
+    clock::Millis,
+    network::{
+        Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Host, IdempotencyKey, Identity, Landed, Reject,
+        RemoteOp, RoomInfo, SendError, Session, SessionId,
+    },
 };
 
 /// A session of a [`ScriptedNetwork`].
@@ -88,7 +91,8 @@ impl Session<ScriptedNetwork> for ScriptedSession {
         self.script.window()
     }
 
-    async fn reconcile(&self, _: &RemoteOp<ScriptedNetwork>, key: &IdempotencyKey) -> Landed<String> {
+    async fn reconcile(&self, _: &RemoteOp<ScriptedNetwork>, key: &IdempotencyKey, since: Millis) -> Landed<String> {
+        self.script.is_asked_since(since);
         if self.script.is_unasked() {
             return Landed::NotNow;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::stage::{Stage, by};
 use crate::{
     bridge::{DeadLetters, mappings::remote_lane},
+    clock::Clock as _,
     dispatch::Kill,
     network::{Direction, Reject, SendError},
     testing::{Fault, Script},
@@ -129,12 +130,18 @@ async fn while_nobody_can_be_asked_what_may_have_been_said_waits_in_its_place() 
         let (stage, alice, room) = Stage::lobby().await;
         stage.script.cannot_be_asked(3);
         stage.script.loses_next_answer(landed);
+        let heard = stage.clock.now();
         alice.says(&room, "perhaps");
+        while stage.script.asked_since().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stage.clock.advance(Duration::from_mins(1));
         alice.says(&room, "next");
         stage.script.expects("#lobby", "alice: next").await;
         let said: Vec<_> = stage.lines().into_iter().filter(|line| line.contains("alice: ")).collect();
         assert_eq!(said.len(), 2, "once, and in order: {said:?}");
         assert!(said[0].contains("perhaps"), "{said:?}");
+        assert_eq!(stage.script.asked_since(), [heard; 4], "however long it takes");
     }
 }
 

@@ -1,0 +1,157 @@
+//! The network against a recorder in place of the framework and a small server in place of XMPP.
+
+use std::time::Duration;
+
+use landbridge::{
+    Millis,
+    network::{Body, IdempotencyKey, Landed, MatrixKind, SendError, Sender, Session as _, event::MatrixEvent as Said},
+    testing::Recorder,
+};
+use ruma::{event_id, user_id};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::*;
+use crate::jid::Jid;
+
+mod server;
+
+use server::{Server, TEA};
+
+const KEY: IdempotencyKey = IdempotencyKey([7; 16]);
+const NOON: Millis = Millis(1_767_268_800_000);
+
+/// The listener in `tea`, and a Matrix user's session.
+struct Scene {
+    server: Server,
+    network: XmppNetwork,
+    told: Arc<Recorder<XmppNetwork>>,
+    listener: Arc<XmppSession>,
+    alice: Arc<XmppSession>,
+    running: Option<AbortOnDropHandle<()>>,
+}
+
+impl Scene {
+    /// At noon, when the room was last heard.
+    async fn start() -> Self {
+        let server = Server::start(NOON).await;
+        let (told, host) = Recorder::new();
+        *told.heard_until.lock() = Some(NOON);
+        let network = XmppNetwork::start(server.config(), host).await.unwrap();
+        let listener = Arc::new(network.session(SessionId::Relay, Identity::Relay));
+        let user_id = user_id!("@alice:here").to_owned();
+        let identity = Identity::AutoPuppet { user_id: user_id.clone(), display_name: "alice".to_owned() };
+        let alice = Arc::new(network.session(SessionId::User(user_id), identity));
+        let mut scene = Self { server, network, told, listener, alice, running: None };
+        scene.links().await;
+        scene
+    }
+
+    /// The link goes up, and the listener enters the room, which nobody waits for for long.
+    async fn links(&mut self) {
+        self.running = None;
+        self.told.states.lock().clear();
+        let listener = Arc::clone(&self.listener);
+        let running = tokio::spawn(async move {
+            let _ = listener.run(CancellationToken::new()).await;
+        });
+        self.running = Some(AbortOnDropHandle::new(running));
+        self.told.connected(&SessionId::Relay).await;
+        let entered = tokio::time::timeout(Duration::from_secs(20), self.listener.enter(&tea())).await;
+        entered.expect("the room answers at once").unwrap();
+    }
+
+    /// Waits until the link is down.
+    async fn is_unlinked(&self) {
+        let mut outlet = self.listener.shared.outlet.subscribe();
+        outlet.wait_for(Option::is_none).await.unwrap();
+    }
+
+    fn op(&self, text: &str) -> RemoteOp<XmppNetwork> {
+        let user_id = user_id!("@alice:here").to_owned();
+        let event: MatrixEvent<XmppNetwork> = Said {
+            event_id: event_id!("$1").to_owned(),
+            room: tea(),
+            sender: Sender { user_id: user_id.clone(), display_name: "alice".into(), own_session: true },
+            at: NOON,
+            kind: MatrixKind::Message { body: Body::plain(text), reply_to: None },
+        };
+        let context = Context::<XmppNetwork> {
+            caps: self.alice.caps(&tea()),
+            members: Vec::new(),
+            puppets: vec![(user_id, "alice".into())],
+            server_name: "here".into(),
+        };
+        self.network.to_remote(&event, &context).unwrap().remove(0)
+    }
+
+    async fn hears(&self, text: &str) {
+        let said = |event: &RemoteEvent<XmppNetwork>| match event {
+            RemoteEvent::<XmppNetwork>::Message { body, .. } => (body.text.to_plain() == text).then_some(()),
+            _ => None,
+        };
+        self.told.event(text, said).await;
+    }
+}
+
+fn tea() -> XmppRoom {
+    XmppRoom::muc(TEA).unwrap()
+}
+
+#[tokio::test]
+async fn what_may_have_been_said_is_looked_for_from_when_it_may_have_been() {
+    let mut scene = Scene::start().await;
+    let op = scene.op("hello");
+    scene.server.breaks_at_next_message();
+    let said = scene.alice.deliver(&op, &KEY, 1).await;
+    assert!(matches!(said, Err(SendError::MaybeSent(_))), "{said:?}");
+    scene.is_unlinked().await;
+    // The room was heard on, and nobody could be asked until now.
+    let later = NOON + Duration::from_mins(5);
+    scene.server.is_at(later);
+    *scene.told.heard_until.lock() = Some(later);
+    scene.links().await;
+    let landed = scene.alice.reconcile(&op, &KEY, NOON).await;
+    assert!(matches!(landed, Landed::Yes { id: Some(_) }), "{landed:?}");
+    assert_eq!(scene.server.count("hello"), 1);
+}
+
+#[tokio::test]
+async fn while_the_archive_is_busy_nobody_can_tell_yet() {
+    let mut scene = Scene::start().await;
+    let op = scene.op("hello");
+    scene.server.breaks_at_next_message();
+    scene.alice.deliver(&op, &KEY, 1).await.unwrap_err();
+    scene.is_unlinked().await;
+    *scene.told.heard_until.lock() = None;
+    scene.server.archive_is_busy(1);
+    scene.links().await;
+    assert_eq!(scene.alice.reconcile(&op, &KEY, NOON).await, Landed::NotNow);
+    assert!(matches!(scene.alice.reconcile(&op, &KEY, NOON).await, Landed::Yes { .. }));
+}
+
+#[tokio::test]
+async fn what_was_missed_is_fetched_from_an_archive_that_was_busy_at_first() {
+    let mut scene = Scene::start().await;
+    scene.server.breaks();
+    scene.is_unlinked().await;
+    scene.server.says_unheard("bob", "where are you?");
+    scene.server.archive_is_busy(2);
+    scene.links().await;
+    scene.hears("where are you?").await;
+}
+
+#[tokio::test]
+async fn a_room_that_could_not_be_asked_for_a_seat_is_asked_over_the_next_link() {
+    let mut scene = Scene::start().await;
+    scene.server.breaks();
+    scene.is_unlinked().await;
+    let room = Jid::parse(TEA).unwrap();
+    for seat in [&scene.listener.seat, &scene.alice.seat] {
+        assert_eq!(scene.alice.shared.be_in(&room, seat).await, Err(SendError::Disconnected));
+    }
+    scene.links().await;
+    let op = scene.op("hello");
+    let said = tokio::time::timeout(Duration::from_secs(20), scene.alice.deliver(&op, &KEY, 1)).await;
+    let said = said.expect("nobody waits for what was never sent");
+    assert!(said.is_ok_and(|said| said.id.is_some()));
+}

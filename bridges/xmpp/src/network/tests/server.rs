@@ -1,0 +1,207 @@
+//! A small XMPP server: one component, one room with an archive, nothing checked.
+
+use std::sync::Arc;
+
+use landbridge::Millis;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    config::XmppConfig,
+    convert::incoming::{stamp, write_stamp},
+    jid::Jid,
+    stanza::{Element, Guard, Piece, Reader, ns},
+};
+
+/// The room.
+pub(super) const TEA: &str = "tea@muc.test";
+
+/// The server. Ends when it is dropped.
+pub(super) struct Server {
+    port: u16,
+    state: Arc<Mutex<State>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+struct State {
+    now: Millis,
+    archive: Vec<(Millis, Element)>,
+    /// Who is in the room: address and nick.
+    seats: Vec<(Jid, String)>,
+    /// The next message is kept, but the link goes down before anybody hears of it.
+    breaks_at_next: bool,
+    /// So often the archive does not answer.
+    archive_is_busy: u32,
+    /// Ends the link.
+    link: CancellationToken,
+}
+
+impl Server {
+    pub(super) async fn start(now: Millis) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State {
+            now,
+            archive: Vec::new(),
+            seats: Vec::new(),
+            breaks_at_next: false,
+            archive_is_busy: 0,
+            link: CancellationToken::new(),
+        }));
+        let serving = Arc::clone(&state);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serve(stream, &serving).await;
+            }
+        });
+        Self { port, state, _task: AbortOnDropHandle::new(task) }
+    }
+
+    pub(super) fn config(&self) -> XmppConfig {
+        let component = serde_json::json!({
+            "domain": "matrix.test", "secret": "s3cret", "host": "127.0.0.1", "port": self.port,
+        });
+        serde_json::from_value(serde_json::json!({ "component": component })).unwrap()
+    }
+
+    /// It is this late now.
+    pub(super) fn is_at(&self, now: Millis) {
+        self.state.lock().now = now;
+    }
+
+    /// Somebody says something that nobody of us hears; the archive keeps it.
+    pub(super) fn says_unheard(&self, nick: &str, text: &str) {
+        let mut state = self.state.lock();
+        let body = Element::new("body", ns::COMPONENT).with_text(text);
+        let message = Element::stanza("message", &format!("{TEA}/{nick}"), TEA, "groupchat").attr("id", text);
+        let now = state.now;
+        state.archive.push((now, message.child(body)));
+    }
+
+    pub(super) fn breaks_at_next_message(&self) {
+        self.state.lock().breaks_at_next = true;
+    }
+
+    pub(super) fn archive_is_busy(&self, times: u32) {
+        self.state.lock().archive_is_busy = times;
+    }
+
+    /// Ends the link.
+    pub(super) fn breaks(&self) {
+        self.state.lock().link.cancel();
+    }
+
+    /// How often a text is in the archive.
+    pub(super) fn count(&self, text: &str) -> usize {
+        let state = self.state.lock();
+        state.archive.iter().filter(|(_, message)| message.own_text("body").as_deref() == Some(text)).count()
+    }
+}
+
+async fn serve(mut stream: TcpStream, state: &Mutex<State>) {
+    let link = CancellationToken::new();
+    state.lock().link = link.clone();
+    let (mut reader, mut buffer) = (Reader::default(), vec![0; 16 * 1024]);
+    loop {
+        let Some(Ok(length @ 1..)) = link.run_until_cancelled(stream.read(&mut buffer)).await else { return };
+        let mut unread = &buffer[..length];
+        while let Some(piece) = reader.read(&mut unread, &|_| true).unwrap() {
+            let answer = match piece {
+                Piece::Open(_) => {
+                    let (ours, streams) = (ns::COMPONENT, ns::STREAM);
+                    format!("<stream:stream xmlns='{ours}' xmlns:stream='{streams}' id='1'>").into_bytes()
+                }
+                Piece::Stanza(stanza) if stanza.name() == "handshake" => b"<handshake/>".to_vec(),
+                Piece::Stanza(stanza) => {
+                    let guard = Guard::new("muc.test", 1 << 20);
+                    let answers = state.lock().take(&stanza);
+                    answers.iter().flat_map(|answer| guard.write(answer).unwrap()).collect()
+                }
+                Piece::Skipped(_) => Vec::new(),
+                Piece::Close => return,
+            };
+            if link.is_cancelled() || stream.write_all(&answer).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self, stanza: &Element) -> Vec<Element> {
+        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return Vec::new() };
+        match (stanza.name(), stanza.kind()) {
+            ("presence", "") => self.enters(&from, to.resource().unwrap_or_default()),
+            ("message", "groupchat") => self.said(stanza, &from),
+            ("iq", "get" | "set") => self.asked(stanza),
+            _ => Vec::new(),
+        }
+    }
+
+    fn enters(&mut self, who: &Jid, nick: &str) -> Vec<Element> {
+        self.seats.retain(|(known, _)| known != who);
+        self.seats.push((who.clone(), nick.to_owned()));
+        let item = Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant");
+        let own = Element::new("status", ns::MUC_USER).attr("code", "110");
+        let presence = Element::stanza("presence", &format!("{TEA}/{nick}"), who.as_str(), "");
+        vec![presence.child(Element::new("x", ns::MUC_USER).child(item).child(own))]
+    }
+
+    fn said(&mut self, stanza: &Element, who: &Jid) -> Vec<Element> {
+        let Some((_, nick)) = self.seats.iter().find(|(known, _)| known == who) else { return Vec::new() };
+        let mut message = stanza.clone();
+        message.set("from", format!("{TEA}/{nick}"));
+        self.archive.push((self.now, message.clone()));
+        if std::mem::take(&mut self.breaks_at_next) {
+            self.link.cancel();
+            return Vec::new();
+        }
+        let id = Element::new("stanza-id", ns::SID).attr("by", TEA).attr("id", self.archive.len().to_string());
+        let message = message.child(id);
+        let copy = |(seat, _): &(Jid, String)| {
+            let mut copy = message.clone();
+            copy.set("to", seat.as_str());
+            copy
+        };
+        self.seats.iter().map(copy).collect()
+    }
+
+    fn asked(&mut self, iq: &Element) -> Vec<Element> {
+        let answer = |kind| {
+            let answer = Element::stanza("iq", iq.get("to").unwrap(), iq.get("from").unwrap(), kind);
+            answer.attr("id", iq.get("id").unwrap())
+        };
+        if iq.find("query", ns::DISCO_INFO).is_some() {
+            let feature = |var| Element::new("feature", ns::DISCO_INFO).attr("var", var);
+            let info = Element::new("query", ns::DISCO_INFO).child(feature(ns::MUC)).child(feature(ns::MAM));
+            return vec![answer("result").child(info)];
+        }
+        let Some(query) = iq.find("query", ns::MAM) else { return vec![answer("result")] };
+        if let Some(left) = self.archive_is_busy.checked_sub(1) {
+            self.archive_is_busy = left;
+            let why = Element::new("resource-constraint", ns::STANZA_ERROR);
+            return vec![answer("error").child(Element::new("error", ns::COMPONENT).attr("type", "wait").child(why))];
+        }
+        let form = query.find("x", ns::DATA).unwrap();
+        let start = form.find_all("field", ns::DATA).find(|field| field.get("var") == Some("start")).unwrap();
+        let start = stamp(&start.own_text("value").unwrap()).unwrap();
+        let kept = self.archive.iter().enumerate().filter(|(_, (at, _))| *at >= start);
+        let mut answers: Vec<Element> = kept
+            .map(|(number, (at, message))| {
+                let delay = Element::new("delay", ns::DELAY).attr("stamp", write_stamp(*at));
+                let forwarded = Element::new("forwarded", ns::FORWARD).child(delay).child(message.clone());
+                let result = Element::new("result", ns::MAM)
+                    .attr("queryid", query.get("queryid").unwrap())
+                    .attr("id", (number + 1).to_string());
+                let copy = Element::stanza("message", TEA, iq.get("from").unwrap(), "");
+                copy.child(result.child(forwarded))
+            })
+            .collect();
+        answers.push(answer("result").child(Element::new("fin", ns::MAM).attr("complete", "true")));
+        answers
+    }
+}
