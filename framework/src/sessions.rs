@@ -245,6 +245,13 @@ impl<N: Network> Speakers<N> for Sessions<N> {
         if has_own { SessionId::User(user_id.to_owned()) } else { SessionId::Relay }
     }
 
+    fn was_called(&self, user_id: &UserId, name: &str) {
+        let mut memory = self.0.memory.lock();
+        if memory.names.len() < MEMORY && !memory.names.contains_key(user_id) {
+            memory.names.insert(user_id.to_owned(), name.to_owned());
+        }
+    }
+
     async fn session(&self, id: &SessionId) -> Option<Arc<N::Session>> {
         let slot = match id {
             SessionId::User(user_id) => self.own(user_id, None),

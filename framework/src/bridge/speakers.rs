@@ -14,6 +14,11 @@ pub trait Speakers<N: Network>: Send + Sync + 'static {
     /// session was refused (banned, bad credentials) or who is over the budget.
     async fn speaker(&self, user_id: &UserId, display_name: &str) -> SessionId;
 
+    /// The name that a user went by when they said something in an earlier life: for their session, until they are heard again.
+    fn was_called(&self, user_id: &UserId, name: &str) {
+        let _ = (user_id, name);
+    }
+
     /// A session by its id; starts it where it is not running. `None` where it cannot be had any more.
     async fn session(&self, id: &SessionId) -> Option<Arc<N::Session>>;
 

@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use ruma::RoomId;
 
-use self::claims::{Held, Spoken};
+use self::{
+    attempt::session_id,
+    claims::{Held, Spoken},
+};
 use super::{
     commit_patiently,
     outcome::{self, Told},
@@ -24,7 +27,7 @@ use crate::{
     clock::Millis,
     metrics::Outcome,
     network::{Direction, Network, RemoteId},
-    store::{Change, DeadLetterRow, OutboxRow},
+    store::{Change, DeadLetterRow, Memory, OutboxRow},
 };
 
 /// How many rows are read from the store at once, and about how many are held.
@@ -105,7 +108,10 @@ impl<N: Network> ToRemote<N> {
             Next::Load { after, left } => {
                 let way = Direction::ToRemote;
                 match self.parts.store.outbox_of(way, lane, after, BATCH as i64).await {
-                    Ok(rows) => self.parts.lanes.to_remote.loaded(lane, rows, BATCH, left),
+                    Ok(rows) => {
+                        rows.iter().for_each(|row| self.recall_name(row));
+                        self.parts.lanes.to_remote.loaded(lane, rows, BATCH, left);
+                    }
                     Err(error) => {
                         tracing::warn!(lane, %error, "a lane cannot be read; waiting");
                         tokio::time::sleep(self.parts.options.first_wait).await;
@@ -114,6 +120,17 @@ impl<N: Network> ToRemote<N> {
             }
         }
         true
+    }
+
+    /// Whoever says this may have no session in this life yet: it is to go by the name that they had.
+    fn recall_name(&self, row: &OutboxRow) {
+        let user_id = session_id(&row.session).and_then(|id| id.user_id().map(ToOwned::to_owned));
+        let memory = row.memory.as_deref().and_then(|memory| serde_json::from_str::<Memory>(memory).ok());
+        if let (Some(user_id), Some(memory)) = (user_id, memory)
+            && !memory.author_name.is_empty()
+        {
+            self.parts.speakers.was_called(&user_id, &memory.author_name);
+        }
     }
 
     /// What became of a row, and the claim on the next ones, in one commit. Waits for it only where something is claimed.

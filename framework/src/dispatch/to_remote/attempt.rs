@@ -328,7 +328,7 @@ fn answered<T>(said: Result<Result<Result<T, SendError>, Panic>, Elapsed>) -> Re
     }
 }
 
-fn session_id(text: &str) -> Option<SessionId> {
+pub(super) fn session_id(text: &str) -> Option<SessionId> {
     match text {
         "relay" => Some(SessionId::Relay),
         "gateway" => Some(SessionId::Gateway),

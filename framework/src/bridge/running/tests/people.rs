@@ -1,8 +1,9 @@
 //! Who comes, who goes, who talks in private, who may join rooms.
 
-use super::stage::Stage;
+use super::stage::{SERVER, Stage};
 use crate::{
-    network::{Dedupe, IdentityMode, Membership, SessionId},
+    bridge::mappings::remote_lane,
+    network::{Dedupe, Direction, IdentityMode, Membership, SessionId},
     testing::Heard,
 };
 
@@ -170,6 +171,34 @@ async fn each_who_speaks_has_a_session_of_their_own() {
     alice.says(&room, "hi");
     let said = stage.script.expects("#lobby", "hi").await;
     assert_eq!(said.session, SessionId::User(ruma::user_id!("@alice:localhost").to_owned()));
+}
+
+#[tokio::test]
+async fn who_has_something_left_to_say_after_a_crash_goes_by_the_same_name() {
+    let mut stage = Stage::dark();
+    stage.mode = IdentityMode::AutoPuppet;
+    stage.starts(crate::dispatch::Kill::default()).await;
+    let alice = stage.homeserver.user("alice");
+    alice.is_called("Alice Liddell");
+    let room = alice.joins(&format!("#test_#lobby:{SERVER}")).await.expect("the portal is there");
+    stage.script.expects_entered("#lobby").await;
+    alice.says(&room, "hi");
+    stage.script.expects("#lobby", "hi").await;
+    stage.settles().await;
+    stage.script.goes_down();
+    alice.says(&room, "again");
+    stage.homeserver.all_taken().await;
+    let lane = remote_lane(&"#lobby".to_owned());
+    let rows = async || stage.bridge().parts.store.outbox_of(Direction::ToRemote, &lane, 0, 10).await.unwrap();
+    while rows().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    stage.crashes().await;
+    stage.script.comes_up();
+    stage.starts(crate::dispatch::Kill::default()).await;
+    stage.script.expects("#lobby", "again").await;
+    let alice = ruma::user_id!("@alice:localhost").to_owned();
+    assert_eq!(stage.bridge().parts.speakers.names(), [(alice, "Alice Liddell".to_owned())]);
 }
 
 #[tokio::test]
