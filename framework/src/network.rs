@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 /// What implementing these traits needs; here so that a bridge need not depend on the crates by itself.
 pub use async_trait::async_trait;
+pub use futures_util::future::BoxFuture;
 use ruma::{OwnedUserId, UserId};
 use serde::de::DeserializeOwned;
 pub use tokio_util::sync::CancellationToken;
@@ -139,6 +140,9 @@ pub trait Network: Sized + Send + Sync + 'static {
     }
 }
 
+/// What becomes of an operation that is on its way.
+pub type Confirmation<N> = BoxFuture<'static, Result<Delivered<<N as Network>::Message>, SendError>>;
+
 /// One connection to a network.
 #[async_trait]
 pub trait Session<N: Network>: Send + Sync + 'static {
@@ -187,20 +191,13 @@ pub trait Session<N: Network>: Send + Sync + 'static {
         results
     }
 
-    /// [`Session::deliver_all`] where all sessions share one link ([`Network::SHARED_LINK`]): each operation comes with the session
-    /// that says it, and the order is kept among all of them. Any of these sessions is called.
-    async fn deliver_among(
-        &self,
-        ops: &[(Arc<N::Session>, RemoteOp<N>, IdempotencyKey)],
-    ) -> Vec<Result<Delivered<N::Message>, SendError>> {
-        let mut results: Vec<Result<_, SendError>> = Vec::with_capacity(ops.len());
-        for (session, op, key) in ops {
-            match results.last() {
-                Some(Err(error)) if !error.is_final() => results.push(Err(SendError::Disconnected)),
-                _ => results.push(session.deliver(op, key, 1).await),
-            }
-        }
-        results
+    /// Tells several operations of one room where all sessions share one link ([`Network::SHARED_LINK`]): each comes with the session that
+    /// says it, and the order is kept among all of them. Any of these sessions is called. Returns as soon as they are on their way,
+    /// with what becomes of each; the next are told before that is known. What cannot go out at once and what follows it is left
+    /// out of the answer, which may be empty: it is delivered in its turn, after those before it.
+    async fn deliver_among(&self, ops: &[(Arc<N::Session>, RemoteOp<N>, IdempotencyKey)]) -> Vec<Confirmation<N>> {
+        let _ = ops;
+        Vec::new()
     }
 
     /// After a crash, or an attempt that may or may not have been heard: did `key` land? By the bridge's clock it was not said before

@@ -3,6 +3,7 @@
 //! The relay session is the link. It hears everything, in the order in which the server sent it, and is the only one that tells the
 //! framework what happens. The sessions of Matrix users have no connection of their own: they are addresses of the component.
 
+mod among;
 mod answers;
 mod archive;
 mod avatars;

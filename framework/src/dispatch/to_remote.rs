@@ -7,6 +7,7 @@
 mod attempt;
 mod claims;
 mod files;
+mod together;
 
 use std::sync::Arc;
 
@@ -73,9 +74,10 @@ impl<N: Network> ToRemote<N> {
                 return;
             }
             let Some(row) = held.rows.front().cloned() else { continue };
-            if held.told.is_empty() {
-                self.tell_together(&mut held).await;
+            if self.note_claims(&mut held).await.is_none() {
+                return;
             }
+            self.tell_together(&mut held).await;
             let end = self.deliver(&row, &mut held).await;
             if matches!(end, End::Stopped) {
                 return;

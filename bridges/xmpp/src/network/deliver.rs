@@ -1,6 +1,6 @@
 //! What the framework wants said and done, and what became of it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use landbridge::{
     Millis,
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     convert::{
         ids::{XmppMessage, XmppRoom},
-        outgoing::{Say, Wire},
+        outgoing::Wire,
     },
     jid::Jid,
     muc::SeatId,
@@ -24,22 +24,12 @@ use crate::{
 };
 
 /// How long a message of ours may take to come back from its room.
-const REFLECTION: Duration = Duration::from_secs(20);
+pub(super) const REFLECTION: Duration = Duration::from_secs(20);
 
 /// At this attempt it is final when a room says twice that somebody is not in it who has just entered; before, it is tried again later.
 const LAST_ENTRY: u32 = 5;
 
 pub(super) type Said = Result<Delivered<XmppMessage>, SendError>;
-
-/// What is told together with others, and who says it.
-pub(super) type Telling = (Arc<XmppSession>, RemoteOp<XmppNetwork>, IdempotencyKey);
-
-/// A plain message, and who says it.
-struct Saying<'a> {
-    by: &'a XmppSession,
-    say: Say,
-    key: &'a IdempotencyKey,
-}
 
 impl XmppSession {
     /// Does one operation.
@@ -50,83 +40,6 @@ impl XmppSession {
             XmppRoom::Muc(jid) => self.do_in_room(jid, op, wire, key, attempt).await,
             XmppRoom::Direct { with, .. } => self.do_directly(with, &op.room, wire).await,
         }
-    }
-
-    /// Does several operations of one room, in order, whoever of us says them. Plain messages are said without waiting for each to come
-    /// back before the next: a server works what comes over one stream in its order
-    /// ([RFC 6120 §10.1](https://www.rfc-editor.org/rfc/rfc6120#section-10.1)). What else there is waits for them.
-    pub(super) async fn do_all(&self, ops: &[Telling]) -> Vec<Said> {
-        let mut results: Vec<Said> = Vec::with_capacity(ops.len());
-        while let Some((session, op, key)) = ops.get(results.len()) {
-            // What follows one that is to be tried again waits for it.
-            if results.last().is_some_and(|last| last.as_ref().is_err_and(|error| !error.is_final())) {
-                results.push(Err(SendError::Disconnected));
-                continue;
-            }
-            let says: Vec<Saying<'_>> = ops[results.len()..]
-                .iter()
-                .map_while(|(by, op, key)| Some(Saying { by, say: plain(op)?, key }))
-                .collect();
-            match &op.room {
-                XmppRoom::Muc(room) if says.len() > 1 => results.extend(self.say_all(room, &says).await),
-                _ => results.push(session.do_op(op, key, 1).await),
-            }
-        }
-        results
-    }
-
-    /// Says the first of several things in a room, as far as who says them has a seat; then waits until each comes back.
-    async fn say_all(&self, room: &Jid, says: &[Saying<'_>]) -> Vec<Said> {
-        let from = match self.seats_of(room, says).await {
-            Ok(from) => from,
-            Err(error) => return vec![Err(error)],
-        };
-        let Some(outlet) = self.shared.outlet() else { return vec![Err(SendError::Disconnected)] };
-        let mut landings = Vec::with_capacity(says.len());
-        for (Saying { say, key, .. }, from) in says.iter().zip(from) {
-            let landing = self.shared.await_landing(&say.id);
-            let mut stanza = message(say, None, key, room.as_str(), true);
-            stanza.set("from", from.as_str());
-            landings.push(outlet.send(&stanza).await.map(|()| landing));
-        }
-        let until = tokio::time::Instant::now() + REFLECTION;
-        let mut results = Vec::with_capacity(landings.len());
-        for (Saying { by, say, .. }, landing) in says.iter().zip(landings) {
-            let result = match landing {
-                Err(error) => Err(SendError::Rejected(Reject::Forbidden(error.to_string()))),
-                Ok(landing) => match tokio::time::timeout_at(until, landing).await {
-                    Ok(Ok(Ok(archive))) => Ok(delivered(archive)),
-                    Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable => {
-                        // They were not in the room, whatever we thought: it is said again, in its turn.
-                        self.shared.with_room(room, |state| state.room.lost(&by.seat));
-                        Err(SendError::Disconnected)
-                    }
-                    Ok(Ok(Err(error))) => Err(by.refused(room, &error)),
-                    Ok(Err(_)) => Err(SendError::MaybeSent("the link went down".to_owned())),
-                    Err(_) => Err(SendError::MaybeSent("the room did not send it back".to_owned())),
-                },
-            };
-            self.shared.give_up_landing(&say.id);
-            results.push(result);
-        }
-        results
-    }
-
-    /// The addresses of those who say the first of several things, at least one, who are all in the room then.
-    async fn seats_of(&self, room: &Jid, says: &[Saying<'_>]) -> Result<Vec<Jid>, SendError> {
-        self.listener_in(room).await?;
-        let mut seats: Vec<Jid> = Vec::with_capacity(says.len());
-        for Saying { by, .. } in says {
-            let seated = self.shared.be_in(room, &by.seat).await;
-            let unknown = SendError::Rejected(Reject::UnknownTarget);
-            match seated.and_then(|()| self.shared.seat_jid(&by.seat).ok_or(unknown)) {
-                Ok(seat) => seats.push(seat),
-                Err(error) if seats.is_empty() => return Err(error),
-                // Its turn comes after what these have to say.
-                Err(_) => break,
-            }
-        }
-        Ok(seats)
     }
 
     async fn do_in_room(
@@ -252,7 +165,7 @@ impl XmppSession {
     }
 
     /// Why a message was refused, for its sender.
-    fn refused(&self, room: &Jid, error: &StanzaError) -> SendError {
+    pub(super) fn refused(&self, room: &Jid, error: &StanzaError) -> SendError {
         let is_visitor = self.shared.with_room(room, |state| {
             state.room.seat(&self.seat).is_some_and(|seat| seat.role == crate::muc::Role::Visitor)
         });
@@ -361,15 +274,7 @@ fn unknown(error: &SendError) -> Landed<XmppMessage> {
     if error.is_final() { Landed::CannotTell } else { Landed::NotNow }
 }
 
-/// A message that brings no file, which would have to be stored first.
-fn plain(op: &RemoteOp<XmppNetwork>) -> Option<Say> {
-    match Wire::decode(&op.wire) {
-        Ok(Wire::Say(say)) if say.file.is_none() => Some(say),
-        _ => None,
-    }
-}
-
-fn delivered(archive: Option<String>) -> Delivered<XmppMessage> {
+pub(super) fn delivered(archive: Option<String>) -> Delivered<XmppMessage> {
     Delivered { id: archive.map(|id| XmppMessage::archived(&id)) }
 }
 

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use landbridge::{
     Millis,
     network::{
-        Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Found, Idempotency, IdempotencyKey, Identity,
-        Landed, Level, Profile, Reject, RemoteId as _, RemoteOp, RoomInfo, SendError, Session, SessionId,
+        Caps, Confirmation, ConnectionError, ConnectionState, Delivered, Ephemeral, Found, Idempotency, IdempotencyKey,
+        Identity, Landed, Level, Profile, Reject, RemoteId as _, RemoteOp, RoomInfo, SendError, Session, SessionId,
     },
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{XmppNetwork, shared::Shared};
+use super::{XmppNetwork, among::say_all, shared::Shared};
 use crate::{
     convert::ids::{XmppMessage, XmppRoom, XmppUser},
     jid::Jid,
@@ -138,8 +138,8 @@ impl Session<XmppNetwork> for XmppSession {
     async fn deliver_among(
         &self,
         ops: &[(Arc<Self>, RemoteOp<XmppNetwork>, IdempotencyKey)],
-    ) -> Vec<Result<Delivered<XmppMessage>, SendError>> {
-        self.do_all(ops).await
+    ) -> Vec<Confirmation<XmppNetwork>> {
+        say_all(ops).await
     }
 
     async fn reconcile(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey, since: Millis) -> Landed<XmppMessage> {

@@ -2,7 +2,10 @@
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, future::join_all};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join_all},
+};
 use ruma::UserId;
 use tokio::time::{Instant, error::Elapsed};
 
@@ -20,7 +23,7 @@ use crate::{
 };
 
 /// A session that does not answer a delivery for this long may have said it or not.
-const LONGEST_DELIVERY: Duration = Duration::from_mins(10);
+pub(super) const LONGEST_DELIVERY: Duration = Duration::from_mins(10);
 
 /// Stands between a lane and the session whose rows stand aside.
 const ASIDE: char = '\u{1f}';
@@ -50,7 +53,7 @@ impl<N: Network> ToRemote<N> {
             Some(Spoken { watch, said }) => (watch, Some(said)),
             None => (self.parts.lanes.under_way.watch(&row.idem), None),
         };
-        loop {
+        'attempts: loop {
             let session = match &told {
                 Some(_) => None,
                 None => self.parts.speakers.session(&session_id).await,
@@ -61,28 +64,17 @@ impl<N: Network> ToRemote<N> {
                 return End::Failed { tell, park: Some(text), why: Outcome::Refused };
             }
             let session = session.filter(|_| self.parts.speakers.connected(&session_id).now_or_never().is_some());
-            let attempted = session.is_some() || told.is_some();
+            let (attempted, on_its_way) = (session.is_some() || told.is_some(), told.is_some());
             let error = 'tried: {
-                match session {
-                    None if told.is_some() => {
-                        attempt += 1;
-                        match told.take() {
-                            _ if watch.echo.try_recv().is_ok() => return End::Echoed,
-                            Some(Ok(Delivered { id })) => {
-                                self.parts.kill.pass("remote.delivered").await;
-                                return End::Delivered(id);
-                            }
-                            Some(Err(error)) => error,
-                            None => SendError::Disconnected,
-                        }
-                    }
-                    None => SendError::Disconnected,
-                    Some(session) => {
+                let said: Said<'_, N> = match (told.take(), &session) {
+                    (Some(said), _) => said,
+                    (None, None) => break 'tried SendError::Disconnected,
+                    (None, Some(session)) => {
                         if let Err(end) = self.store_file(row, &mut op, held, deadline).await {
                             return end;
                         }
                         if unsure {
-                            match self.find_out(row, &session, (&op, &key), held).await {
+                            match self.find_out(row, session, (&op, &key), held).await {
                                 Ok(true) => unsure = false,
                                 Ok(false) => break 'tried SendError::Disconnected,
                                 Err(end) => return end,
@@ -94,21 +86,27 @@ impl<N: Network> ToRemote<N> {
                             }
                             claimed = true;
                         }
-                        attempt += 1;
-                        let deliver = AssertUnwindSafe(session.deliver(&op, &key, attempt)).catch_unwind();
-                        let said = tokio::select! {
-                            biased;
-                            Ok(_) = &mut watch.echo => return End::Echoed,
-                            said = tokio::time::timeout(LONGEST_DELIVERY, deliver) => said,
-                        };
-                        match answered(said) {
-                            Ok(Delivered { id }) => {
-                                self.parts.kill.pass("remote.delivered").await;
-                                return End::Delivered(id);
-                            }
-                            Err(error) => error,
-                        }
+                        session.deliver(&op, &key, attempt + 1)
                     }
+                };
+                attempt += 1;
+                let said = AssertUnwindSafe(said).catch_unwind();
+                let said = tokio::select! {
+                    biased;
+                    Ok(_) = &mut watch.echo => return End::Echoed,
+                    said = tokio::time::timeout(LONGEST_DELIVERY, said) => said,
+                };
+                match answered(said) {
+                    Ok(Delivered { id }) => {
+                        self.parts.kill.pass("remote.delivered").await;
+                        return End::Delivered(id);
+                    }
+                    // It went out with others and was certainly not said: now it is its turn.
+                    Err(error) if on_its_way && error.is_not_yet() => {
+                        attempt -= 1;
+                        continue 'attempts;
+                    }
+                    Err(error) => error,
                 }
             };
             let for_how_long = match outcome::verdict(N::INFO.name, &error) {
@@ -164,63 +162,6 @@ impl<N: Network> ToRemote<N> {
         }
     }
 
-    /// Tells the first rows together, where they and their sessions allow it. What became of each is kept for its turn.
-    pub(super) async fn tell_together(&self, held: &mut Held<N>) {
-        let Some(first) = held.rows.front().cloned().filter(|_| held.claimed > 1) else { return };
-        let Some(session) = self.connected(&first).await else { return };
-        let rows = held.together(guarded(|| session.window()).unwrap_or(1));
-        let ops = self.ready_ones(&rows).await;
-        if ops.len() < 2 {
-            return;
-        }
-        let watches: Vec<_> =
-            rows.iter().take(ops.len()).map(|row| self.parts.lanes.under_way.watch(&row.idem)).collect();
-        let tell = async {
-            if N::SHARED_LINK {
-                session.deliver_among(&ops).await
-            } else {
-                let ops: Vec<_> = ops.into_iter().map(|(_, op, key)| (op, key)).collect();
-                session.deliver_all(&ops).await
-            }
-        };
-        let deliver = AssertUnwindSafe(tell).catch_unwind();
-        let mut results = match tokio::time::timeout(LONGEST_DELIVERY, deliver).await {
-            Ok(Ok(results)) => results.into_iter(),
-            // What it had said of them by then, nobody can tell.
-            Ok(Err(_)) | Err(_) => Vec::new().into_iter(),
-        };
-        for (row, watch) in rows.iter().zip(watches) {
-            let said = results.next().unwrap_or_else(|| Err(SendError::MaybeSent("no answer".to_owned())));
-            // What was certainly not said is said in its turn.
-            if !said.as_ref().is_err_and(SendError::is_not_yet) {
-                held.told.insert(row.seq, Spoken { watch, said });
-            }
-        }
-    }
-
-    /// Who says a row, where they can do so now and nothing of theirs stands aside.
-    async fn connected(&self, row: &OutboxRow) -> Option<Arc<N::Session>> {
-        let id = session_id(&row.session).filter(|_| !self.is_aside(row))?;
-        let session = self.parts.speakers.session(&id).await?;
-        self.parts.speakers.connected(&id).now_or_never().map(|()| session)
-    }
-
-    /// The first rows that can be said now, with who says them.
-    async fn ready_ones(&self, rows: &[Arc<OutboxRow>]) -> Vec<Telling<N>> {
-        let mut ready_ones: Vec<Telling<N>> = Vec::with_capacity(rows.len());
-        for (index, row) in rows.iter().enumerate() {
-            // Mostly it is whoever spoke before.
-            let again = index.checked_sub(1).filter(|before| rows[*before].session == row.session);
-            let session = match again.and_then(|before| ready_ones.get(before)) {
-                Some((session, ..)) => Some(Arc::clone(session)),
-                None => self.connected(row).await,
-            };
-            let (Some(session), Some((op, key))) = (session, ready::<N>(row)) else { break };
-            ready_ones.push((session, op, key));
-        }
-        ready_ones
-    }
-
     /// Whether what may have been said was: `Ok` when it was not, or nothing speaks against saying it again; `Ok(false)` when nobody
     /// can be asked yet.
     async fn find_out(
@@ -261,7 +202,10 @@ impl<N: Network> ToRemote<N> {
         tracing::debug!(key = %key, "asking whether it was said");
         let mut others = Vec::new();
         for row in held.rows.iter().skip(1).take_while(|row| in_doubt(row)) {
-            let (Some(id), Some((op, key))) = (session_id(&row.session), ready::<N>(row)) else { continue };
+            let (Some(id), Some((op, key))) = (session_id(&row.session), parsed::<N>(row)) else { continue };
+            if op.upload.is_some() {
+                continue;
+            }
             if let Some(session) = self.parts.speakers.session(&id).await {
                 others.push((row.seq, session, op, key, Millis(row.at)));
             }
@@ -275,7 +219,7 @@ impl<N: Network> ToRemote<N> {
     }
 
     /// Whether what this user said before stands aside: then this follows it there.
-    fn is_aside(&self, row: &OutboxRow) -> bool {
+    pub(super) fn is_aside(&self, row: &OutboxRow) -> bool {
         !row.lane.contains(ASIDE)
             && !in_doubt(row)
             && row.session.starts_with('@')
@@ -306,15 +250,13 @@ async fn landed<N: Network>(
     asked.await.unwrap_or(Landed::CannotTell)
 }
 
-/// A row as it is told, if it can be told together with others.
-fn ready<N: Network>(row: &OutboxRow) -> Option<(RemoteOp<N>, IdempotencyKey)> {
-    let op: RemoteOp<N> = serde_json::from_str(&row.op).ok()?;
-    let key = IdempotencyKey::parse(&row.idem)?;
-    op.upload.is_none().then_some((op, key))
+/// A row's operation and key, where both can be read.
+pub(super) fn parsed<N: Network>(row: &OutboxRow) -> Option<(RemoteOp<N>, IdempotencyKey)> {
+    Some((serde_json::from_str(&row.op).ok()?, IdempotencyKey::parse(&row.idem)?))
 }
 
-/// What is told together with others, and who says it.
-type Telling<N> = (Arc<<N as Network>::Session>, RemoteOp<N>, IdempotencyKey);
+/// A delivery under way.
+type Said<'a, N> = BoxFuture<'a, Result<Delivered<<N as Network>::Message>, SendError>>;
 
 /// What a panic leaves behind.
 type Panic = Box<dyn Any + Send>;

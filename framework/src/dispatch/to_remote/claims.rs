@@ -12,7 +12,7 @@ use std::{
 use super::{ToRemote, in_doubt};
 use crate::{
     dispatch::{commit_patiently, echoes::Watch},
-    network::{Delivered, Landed, Network, SendError},
+    network::{Confirmation, Landed, Network, SendError},
     store::{Change, OutboxRow, Pending},
 };
 
@@ -34,15 +34,24 @@ pub(super) struct Held<N: Network> {
     pub(super) claimed: usize,
     /// The claim on those behind them, on its way to the disk.
     claiming: Option<Claiming>,
-    /// What became of first rows that were told together and may have been said, by their number.
+    /// What becomes of first rows that were told together and may have been said, by their number.
     pub(super) told: HashMap<i64, Spoken<N>>,
+    /// Whether some of the last that were to be told together were not: what follows waits until those before them have had their turn.
+    pub(super) stopped: bool,
     /// What was found out about rows that an earlier life claimed, by their number.
     pub(super) found: HashMap<i64, Landed<N::Message>>,
 }
 
 impl<N: Network> Held<N> {
     pub(super) fn new() -> Self {
-        Self { rows: VecDeque::new(), claimed: 0, claiming: None, told: HashMap::new(), found: HashMap::new() }
+        Self {
+            rows: VecDeque::new(),
+            claimed: 0,
+            claiming: None,
+            told: HashMap::new(),
+            stopped: false,
+            found: HashMap::new(),
+        }
     }
 
     /// Whether rows behind the claimed ones are being claimed.
@@ -50,20 +59,22 @@ impl<N: Network> Held<N> {
         self.claiming.is_some()
     }
 
-    /// The first rows that may be told together: claimed by us, of one session or of sessions that share one link, never tried before.
-    pub(super) fn together(&self, most: usize) -> Vec<Arc<OutboxRow>> {
+    /// The first rows behind some that may be told together: claimed by us, of one session or of sessions that share one link, never tried
+    /// before.
+    pub(super) fn together(&self, behind: usize, most: usize) -> Vec<Arc<OutboxRow>> {
         let alike = |first: &OutboxRow, row: &OutboxRow| {
             (N::SHARED_LINK || row.session == first.session) && row.fresh && row.attempts == 0
         };
-        let Some(first) = self.rows.front() else { return Vec::new() };
-        self.rows.iter().take(self.claimed.min(most)).take_while(|row| alike(first, row)).cloned().collect()
+        let Some(first) = self.rows.get(behind) else { return Vec::new() };
+        let claimed = self.rows.iter().take(self.claimed).skip(behind);
+        claimed.take(most).take_while(|row| alike(first, row)).cloned().collect()
     }
 }
 
-/// What became of one of several that were told together.
+/// What becomes of one of several that were told together.
 pub(super) struct Spoken<N: Network> {
     pub(super) watch: Watch,
-    pub(super) said: Result<Delivered<N::Message>, SendError>,
+    pub(super) said: Confirmation<N>,
 }
 
 /// A claim on its way to the disk.
@@ -114,6 +125,14 @@ impl<N: Network> ToRemote<N> {
             held.claiming = Some(Claiming { rows, commit });
         }
         Some(())
+    }
+
+    /// Takes note of the claim under way if it has become durable. `None` when the store is closed.
+    pub(super) async fn note_claims(&self, held: &mut Held<N>) -> Option<()> {
+        match &held.claiming {
+            Some(claiming) if !claiming.commit.is_empty() => self.claimed_ahead(held).await,
+            _ => Some(()),
+        }
     }
 
     /// Waits until the claim under way is durable. `None` when the store is closed.
