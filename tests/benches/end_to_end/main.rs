@@ -22,6 +22,7 @@ mod irc;
 mod listener;
 mod report;
 mod scale;
+mod state;
 mod wire;
 mod xmpp;
 mod xmpp_bridge;
@@ -55,6 +56,9 @@ fn main() {
         }
         if wants("million") {
             scale::million(&mut report, size("million").unwrap_or(scale::MILLION)).await;
+        }
+        if wants("state") {
+            state::share(&mut report).await;
         }
         if wants("active") {
             scale::active(&mut report).await;

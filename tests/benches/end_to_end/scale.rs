@@ -30,7 +30,7 @@ use Limit::{AtLeast, AtMost};
 const LAZY: &str = "%7B%22room%22%3A%7B%22state%22%3A%7B%22lazy_load_members%22%3Atrue%7D%2C%22timeline%22%3A%7B%22limit%22%3A20%7D%7D%7D";
 
 /// A release build does all of it; a debug build only shows that it runs.
-fn scaled(amount: usize) -> usize {
+pub(crate) fn scaled(amount: usize) -> usize {
     if cfg!(debug_assertions) { amount / 100 } else { amount }
 }
 
@@ -287,7 +287,7 @@ pub(crate) async fn million(report: &mut Report, events: usize) {
     let events = scaled(events);
     let data = running.dir.path().join("data");
     let began = Instant::now();
-    let (room, first, last) = fill(&data, events).await;
+    let (room, first, last) = fill(&data, 10, events).await;
     report.ours("events in the large database", "", AtLeast(MILLION as f64), events as f64);
     eprintln!("  filled without HTTP, 64 in flight: {:.0}/s", events as f64 / began.elapsed().as_secs_f64());
     let bytes = size(&data);
@@ -318,8 +318,8 @@ pub(crate) async fn million(report: &mut Report, events: usize) {
     report.ours("memory after reading all over them", "MB", AtMost(120.0), running.memory());
 }
 
-/// Fills a room without HTTP, which takes longer; the room and the span of the log it takes come back.
-async fn fill(data: &Path, events: usize) -> (String, i64, i64) {
+/// Fills a room without HTTP, which takes longer; the room and the span of the log that its messages take come back.
+pub(crate) async fn fill(data: &Path, members: usize, events: usize) -> (String, i64, i64) {
     let config = Config::new("localhost".try_into().expect("a name"), data);
     let homeserver = Homeserver::open(config, Arc::new(SystemClock)).await.expect("a homeserver");
     let rooms = homeserver.rooms();
@@ -328,7 +328,7 @@ async fn fill(data: &Path, events: usize) -> (String, i64, i64) {
     let creator: OwnedUserId = owned_user_id!("@filler0:localhost");
     let room = rooms.create(NewRoom { creator: creator.clone(), request: &request, profiles: Default::default() });
     let room = room.await.expect("a room");
-    for n in 1..10 {
+    for n in 1..members {
         let user = filler(n);
         let join = MembershipChange::new(&*room, &*user, &*user, Membership::Join);
         rooms.change_membership(join).await.expect("a join");
@@ -341,7 +341,7 @@ async fn fill(data: &Path, events: usize) -> (String, i64, i64) {
                 for n in (worker..events).step_by(64) {
                     let body = json!({ "msgtype": "m.text", "body": format!("message {n} of very many, as people write them") });
                     let body = to_raw_value(&body).expect("JSON");
-                    let message = Outgoing::message(&*room, &*filler(n % 10), "m.room.message", body);
+                    let message = Outgoing::message(&*room, &*filler(n % members), "m.room.message", body);
                     rooms.send(message.under("FILLER", format!("m{n}"))).await.expect("a message");
                 }
             })

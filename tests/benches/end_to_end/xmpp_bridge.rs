@@ -111,12 +111,25 @@ impl Bare {
     }
 }
 
+/// About so many messages wait at Prosody at most. It takes longer for each of many that are written at once: bare components in its
+/// room had 1,490 echoes/s of 2,000, and 820/s of 5,000.
+const STEP: usize = 256;
+
+/// Says so much as fast as the room takes it, where each comes back to Bob so often.
+async fn says_in_steps(bob: &Component, burst: usize, each: usize) {
+    let before = bob.count();
+    for n in 0..burst {
+        if n % STEP == 0 && n > STEP {
+            assert!(bob.hears(before + each * (n - STEP)).await, "all of it");
+        }
+        bob.says(&n.to_string()).await;
+    }
+}
+
 /// Says so much at once; how many of it came back in a second, when each comes back so often.
 async fn says_all(bob: &Component, burst: usize, each: usize) -> f64 {
     let (before, began) = (bob.count(), Instant::now());
-    for n in 0..burst {
-        bob.says(&n.to_string()).await;
-    }
+    says_in_steps(bob, burst, each).await;
     assert!(bob.hears(before + each * burst).await, "all of it");
     let last = bob.heard(before).last().map_or(began, |(_, _, at)| *at);
     burst as f64 / (last - began).as_secs_f64()
@@ -186,9 +199,7 @@ impl<'a> Room<'a> {
 
     async fn burst_to_matrix(&mut self, burst: usize) -> (f64, f64) {
         let began = Instant::now();
-        for n in 0..burst {
-            self.bob.says(&n.to_string()).await;
-        }
+        says_in_steps(&self.bob, burst, 1).await;
         self.heard.counts(burst, began).await
     }
 }
