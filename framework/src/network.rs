@@ -140,6 +140,21 @@ pub trait Network: Sized + Send + Sync + 'static {
     }
 }
 
+/// [`Session::deliver_all`] by [`Session::deliver`]: each after the answer to the one before.
+pub async fn one_after_another<N: Network, S: Session<N> + ?Sized>(
+    session: &S,
+    ops: &[(RemoteOp<N>, IdempotencyKey)],
+) -> Vec<Result<Delivered<N::Message>, SendError>> {
+    let mut results: Vec<Result<_, SendError>> = Vec::with_capacity(ops.len());
+    for (op, key) in ops {
+        match results.last() {
+            Some(Err(error)) if !error.is_final() => results.push(Err(SendError::Disconnected)),
+            _ => results.push(session.deliver(op, key, 1).await),
+        }
+    }
+    results
+}
+
 /// What becomes of an operation that is on its way.
 pub type Confirmation<N> = BoxFuture<'static, Result<Delivered<<N as Network>::Message>, SendError>>;
 
@@ -181,14 +196,7 @@ pub trait Session<N: Network>: Send + Sync + 'static {
         &self,
         ops: &[(RemoteOp<N>, IdempotencyKey)],
     ) -> Vec<Result<Delivered<N::Message>, SendError>> {
-        let mut results: Vec<Result<_, SendError>> = Vec::with_capacity(ops.len());
-        for (op, key) in ops {
-            match results.last() {
-                Some(Err(error)) if !error.is_final() => results.push(Err(SendError::Disconnected)),
-                _ => results.push(self.deliver(op, key, 1).await),
-            }
-        }
-        results
+        one_after_another(self, ops).await
     }
 
     /// Tells several operations of one room where all sessions share one link ([`Network::SHARED_LINK`]): each comes with the session that

@@ -63,7 +63,7 @@ impl<N: Network> Held<N> {
     /// before.
     pub(super) fn together(&self, behind: usize, most: usize) -> Vec<Arc<OutboxRow>> {
         let alike = |first: &OutboxRow, row: &OutboxRow| {
-            (N::SHARED_LINK || row.session == first.session) && row.fresh && row.attempts == 0
+            (N::SHARED_LINK || row.session == first.session) && !in_doubt(row) && row.attempts == 0
         };
         let Some(first) = self.rows.get(behind) else { return Vec::new() };
         let claimed = self.rows.iter().take(self.claimed).skip(behind);

@@ -83,6 +83,7 @@ struct State {
     closed: bool,
     panics: bool,
     window: usize,
+    told_at_once: usize,
     next: u64,
 }
 
@@ -247,6 +248,17 @@ impl Script {
     /// How many are.
     pub(super) fn window(&self) -> usize {
         self.0.state.lock().window.max(1)
+    }
+
+    /// How many operations were told together with others so far.
+    #[must_use]
+    pub fn told_at_once(&self) -> usize {
+        self.0.state.lock().told_at_once
+    }
+
+    /// So many are told together.
+    pub(super) fn is_told_at_once(&self, ops: usize) {
+        self.0.state.lock().told_at_once += ops;
     }
 
     /// The network is down: every session's connection ends, and none can be made.

@@ -11,7 +11,7 @@ use crate::{
     clock::Millis,
     network::{
         Caps, ConnectionError, ConnectionState, Delivered, Ephemeral, Host, IdempotencyKey, Identity, Landed, Reject,
-        RemoteOp, RoomInfo, SendError, Session, SessionId,
+        RemoteOp, RoomInfo, SendError, Session, SessionId, one_after_another,
     },
 };
 
@@ -89,6 +89,14 @@ impl Session<ScriptedNetwork> for ScriptedSession {
 
     fn window(&self) -> usize {
         self.script.window()
+    }
+
+    async fn deliver_all(
+        &self,
+        ops: &[(RemoteOp<ScriptedNetwork>, IdempotencyKey)],
+    ) -> Vec<Result<Delivered<String>, SendError>> {
+        self.script.is_told_at_once(ops.len());
+        one_after_another(self, ops).await
     }
 
     async fn reconcile(&self, _: &RemoteOp<ScriptedNetwork>, key: &IdempotencyKey, since: Millis) -> Landed<String> {

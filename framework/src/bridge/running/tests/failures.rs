@@ -105,6 +105,29 @@ async fn what_is_told_at_once_crosses_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn more_than_memory_holds_is_told_at_once_too() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.takes_at_once(8);
+    alice.says(&room, "first");
+    stage.script.expects("#lobby", "alice: first").await;
+    stage.script.goes_down();
+    (0..600).for_each(|number| drop(alice.says(&room, &number.to_string())));
+    let waiting = async || {
+        stage.bridge().parts.store.outbox_of(Direction::ToRemote, &remote_lane(&"#lobby".to_owned()), 0, 600).await
+    };
+    while waiting().await.unwrap().len() < 600 {
+        tokio::task::yield_now().await;
+    }
+    stage.script.comes_up();
+    stage.script.expects("#lobby", "alice: 599").await;
+    stage.settles().await;
+    let wanted: Vec<String> = (0..600).map(|number| format!("#lobby alice: {number}")).collect();
+    assert_eq!(stage.lines()[1..], wanted);
+    let at_once = stage.script.told_at_once();
+    assert!(at_once > 550, "{at_once} of 600");
+}
+
+#[tokio::test]
 async fn what_waits_behind_others_is_not_in_doubt() {
     let (stage, alice, room) = Stage::lobby().await;
     let lane = remote_lane(&"#lobby".to_owned());
