@@ -141,7 +141,7 @@ pub trait Network: Sized + Send + Sync + 'static {
 }
 
 /// [`Session::deliver_all`] by [`Session::deliver`]: each after the answer to the one before.
-pub async fn one_after_another<N: Network, S: Session<N> + ?Sized>(
+pub(crate) async fn one_after_another<N: Network, S: Session<N> + ?Sized>(
     session: &S,
     ops: &[(RemoteOp<N>, IdempotencyKey)],
 ) -> Vec<Result<Delivered<N::Message>, SendError>> {
@@ -155,7 +155,8 @@ pub async fn one_after_another<N: Network, S: Session<N> + ?Sized>(
     results
 }
 
-/// What becomes of an operation that is on its way.
+/// What becomes of an operation that is on its way: what [`Session::deliver`] would return, its errors included. Dropped, nobody waits for it
+/// any more, but it may take effect all the same.
 pub type Confirmation<N> = BoxFuture<'static, Result<Delivered<<N as Network>::Message>, SendError>>;
 
 /// One connection to a network.

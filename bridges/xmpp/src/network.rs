@@ -13,6 +13,7 @@ mod direct;
 pub(crate) mod files;
 mod govern;
 mod hear;
+mod landing;
 mod link;
 mod portraits;
 mod session;

@@ -22,7 +22,8 @@ pub trait AppserviceTransport: Send + Sync + std::fmt::Debug {
     async fn call(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, TransportError>;
 
     /// Whether the service takes each event once, by its id, in whatever transaction it comes. Then a transaction is sent while it is
-    /// being frozen, not after that: when the server crashes in between, its events come again, perhaps in another transaction.
+    /// being frozen, not after that: when the server crashes in between, its events come again: perhaps with others, and perhaps under the
+    /// same transaction id.
     fn knows_events(&self) -> bool {
         false
     }

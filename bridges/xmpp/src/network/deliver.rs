@@ -7,8 +7,11 @@ use landbridge::{
     network::{Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError, host::Closed},
 };
 
+use tokio::time::Instant;
+
 use super::{
     XmppNetwork,
+    landing::{Back, Landing},
     link::archived_from,
     session::XmppSession,
     stanzas::{message, reaction, retraction},
@@ -102,34 +105,38 @@ impl XmppSession {
             self.shared.be_in(room, seat).await?;
             let from = self.shared.seat_jid(seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
             let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
-            let landing = self.shared.await_landing(id);
+            let landing = Landing::of(&self.shared, id);
             let mut stanza = stanza(room.as_str(), from.as_str());
             stanza.set("from", from.as_str());
             if let Err(error) = outlet.send(&stanza).await {
-                self.shared.give_up_landing(id);
                 return Err(SendError::Rejected(Reject::Forbidden(error.to_string())));
             }
-            let landed = tokio::time::timeout(REFLECTION, landing).await;
-            self.shared.give_up_landing(id);
-            match landed {
-                Ok(Ok(Ok(archive))) => return Ok(delivered(archive)),
-                Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable && again => {
+            match landing.back(Instant::now() + REFLECTION).await {
+                Back::Refused(error) if error.condition == Condition::NotAcceptable && again => {
                     // We were not in the room, whatever we thought: enter, and say it once more.
                     again = false;
                     self.shared.with_room(room, |state| state.room.lost(seat));
                 }
                 // Put out again at once, as after a crash, when the server finds out of whom it reaches no more: a little later, then.
-                Ok(Ok(Err(error))) if error.condition == Condition::NotAcceptable && attempt < LAST_ENTRY => {
+                Back::Refused(error) if error.condition == Condition::NotAcceptable && attempt < LAST_ENTRY => {
                     tracing::info!(remote.room = %room, ?seat, "the room says of one who has just entered that they are not in it");
                     self.shared.with_room(room, |state| state.room.lost(seat));
                     return Err(SendError::Disconnected);
                 }
-                Ok(Ok(Err(error))) => return Err(self.refused(room, &error)),
-                Ok(Err(_)) => return Err(SendError::MaybeSent("the link went down".to_owned())),
-                Err(_) => {
-                    self.shared.check_seat(room, seat).await;
-                    return Err(SendError::MaybeSent("the room did not send it back".to_owned()));
-                }
+                back => return self.came_back(room, seat, back).await,
+            }
+        }
+    }
+
+    /// What came back of something that was said in a room, as the framework is told it.
+    pub(super) async fn came_back(&self, room: &Jid, seat: &SeatId, back: Back) -> Said {
+        match back {
+            Back::Said(archive) => Ok(delivered(archive)),
+            Back::Refused(error) => Err(self.refused(room, &error)),
+            Back::Cut => Err(SendError::MaybeSent("the link went down".to_owned())),
+            Back::Silence => {
+                self.shared.check_seat(room, seat).await;
+                Err(SendError::MaybeSent("the room did not send it back".to_owned()))
             }
         }
     }
@@ -165,7 +172,7 @@ impl XmppSession {
     }
 
     /// Why a message was refused, for its sender.
-    pub(super) fn refused(&self, room: &Jid, error: &StanzaError) -> SendError {
+    fn refused(&self, room: &Jid, error: &StanzaError) -> SendError {
         let is_visitor = self.shared.with_room(room, |state| {
             state.room.seat(&self.seat).is_some_and(|seat| seat.role == crate::muc::Role::Visitor)
         });
@@ -274,7 +281,7 @@ fn unknown(error: &SendError) -> Landed<XmppMessage> {
     if error.is_final() { Landed::CannotTell } else { Landed::NotNow }
 }
 
-pub(super) fn delivered(archive: Option<String>) -> Delivered<XmppMessage> {
+fn delivered(archive: Option<String>) -> Delivered<XmppMessage> {
     Delivered { id: archive.map(|id| XmppMessage::archived(&id)) }
 }
 

@@ -223,8 +223,8 @@ impl Script {
         self.change(|state| state.unasked = times);
     }
 
-    /// Whether nobody can be asked this time.
     /// From when on it was looked for what may have been said, each time.
+    #[must_use]
     pub fn asked_since(&self) -> Vec<Millis> {
         self.0.state.lock().asked_since.clone()
     }
@@ -233,6 +233,7 @@ impl Script {
         self.change(|state| state.asked_since.push(since));
     }
 
+    /// Whether nobody can be asked this time.
     pub(super) fn is_unasked(&self) -> bool {
         let mut state = self.0.state.lock();
         let left = state.unasked.checked_sub(1);
