@@ -59,7 +59,7 @@ async fn a_restart_repeats_the_same_bytes_under_the_same_id() {
     assert_eq!(service.hears("the end").await, ["before", "in flight", "waiting", "the end"]);
 }
 
-/// Keeps the server from storing transactions.
+/// Keeps the server from storing transactions, and how far they were taken.
 struct Obstacle(Db);
 
 impl Obstacle {
@@ -68,13 +68,17 @@ impl Obstacle {
         let options = DbOptions { migrations_table: "_obstacle", ..DbOptions::default() };
         let obstacle = Self(Db::open(&file, &[], options).await.unwrap());
         obstacle
-            .run("CREATE TRIGGER obstacle BEFORE INSERT ON appservice_txn BEGIN SELECT RAISE(ABORT, 'not now'); END")
+            .run("CREATE TRIGGER no_txn BEFORE INSERT ON appservice_txn BEGIN SELECT RAISE(ABORT, 'not now'); END")
+            .await;
+        obstacle
+            .run("CREATE TRIGGER no_step BEFORE INSERT ON appservice_cursor BEGIN SELECT RAISE(ABORT, 'not now'); END")
             .await;
         obstacle
     }
 
     async fn is_taken_away(&self) {
-        self.run("DROP TRIGGER obstacle").await;
+        self.run("DROP TRIGGER no_txn").await;
+        self.run("DROP TRIGGER no_step").await;
     }
 
     async fn run(&self, statement: &'static str) {
@@ -121,9 +125,9 @@ async fn a_service_that_knows_events_is_told_while_they_are_stored_and_again_aft
     alice.says(&room, "second").await;
     pings(&server).await;
     assert_eq!(service.hears("second").await, ["before", "first", "second"]);
-    obstacle.is_taken_away().await;
     // What was told and is not known to have been is told again, with the same ids.
     let server = server.restart().await;
+    obstacle.is_taken_away().await;
     let again = Service::default();
     adds_one_that_knows_events(&server, &again).await;
     Person::again(&server, &alice).says(&room, "third").await;
