@@ -171,10 +171,12 @@ pub enum RemoteEvent<R, U, M> {
     Power {
         /// Where.
         room: R,
-        /// Whose.
-        who: U,
+        /// Whose: somebody's of the network, or a Matrix user's whose standing the network changed.
+        who: Whom<U>,
         /// To what, on Matrix's scale from 0 to 100.
         level: i64,
+        /// From what, where only that is to be changed: whoever has another power in Matrix, as a room's creator, keeps it.
+        before: Option<i64>,
     },
     /// The bridge has something to tell the room or the user, such as that a channel cannot be entered.
     Notice {

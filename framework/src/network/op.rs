@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Caps,
-    event::{Body, Membership, Profile, RemoteEvent},
+    event::{Body, Membership, Profile, RemoteEvent, Whom},
 };
 use crate::clock::Millis;
 
@@ -196,9 +196,11 @@ pub enum MatrixOpKind<U, M> {
     /// Sets somebody's power.
     Power {
         /// Whose.
-        who: U,
+        who: Whom<U>,
         /// To what.
         level: i64,
+        /// Only where it is this.
+        before: Option<i64>,
     },
     /// The bot says something that nobody said.
     Notice(String),
@@ -227,7 +229,7 @@ pub fn carry_over<R: Clone, U: Clone, M: Clone>(event: &RemoteEvent<R, U, M>) ->
         RemoteEvent::Profile { who, profile, .. } => (None, MatrixOpKind::Profile { who, profile }, None),
         RemoteEvent::Topic { by, topic, .. } => (by, MatrixOpKind::Topic(topic), None),
         RemoteEvent::Name { by, name, .. } => (by, MatrixOpKind::Name(name), None),
-        RemoteEvent::Power { who, level, .. } => (None, MatrixOpKind::Power { who, level }, None),
+        RemoteEvent::Power { who, level, before, .. } => (None, MatrixOpKind::Power { who, level, before }, None),
         RemoteEvent::Notice { text, .. } => (None, MatrixOpKind::Notice(text), None),
     };
     vec![MatrixOp { sender, kind, at }]

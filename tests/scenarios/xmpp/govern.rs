@@ -94,6 +94,10 @@ async fn a_room_is_governed_from_xmpp(d: XmppDeployment) {
     assert!(left.content()["reason"].as_str().unwrap_or_default().contains("enough"), "{left:?}");
     room.says("hello").await;
     bob.sees(&tea, "alice", "hello").await;
+    bob.affiliates(&tea, &d.puppet("alice"), "admin").await;
+    room.has_power(&alice.id, 75).await;
+    bob.affiliates(&tea, &d.puppet("alice"), "none").await;
+    room.has_power(&alice.id, 0).await;
     bob.affiliates(&tea, &d.puppet("alice"), "outcast").await;
     let banned = alice
         .sees_event("she is banned", |event| {

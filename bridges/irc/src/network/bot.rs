@@ -2,7 +2,7 @@
 
 mod messages;
 
-use landbridge::network::{Dedupe, Ingested, Membership, RemoteEvent, host::Closed};
+use landbridge::network::{Dedupe, Ingested, Membership, RemoteEvent, Whom, host::Closed};
 
 use super::{IrcNetwork, deliver::explain, power::level, session::IrcSession};
 use crate::{
@@ -251,7 +251,7 @@ impl IrcSession {
         if before.unwrap_or(0) == level {
             return Ok(());
         }
-        let event = RemoteEvent::<IrcNetwork>::Power { room, who: who.clone(), level };
+        let event = RemoteEvent::<IrcNetwork>::Power { room, who: Whom::Remote(who.clone()), level, before: None };
         if self.shared.host.ingest(&self.id, event, Dedupe::Never).await? != Ingested::NotMapped {
             self.shared.with_channel(channel.as_str(), |state| state.has_power(who, level));
         }

@@ -83,6 +83,15 @@ pub enum Happening {
         /// Why.
         reason: Option<String>,
     },
+    /// One of ours, who is in it, may do more or less than before.
+    Empowered {
+        /// Who.
+        user_id: OwnedUserId,
+        /// The power that fitted before, on Matrix's scale; none for who has just come.
+        before: i64,
+        /// The power that fits now.
+        level: i64,
+    },
     /// Somebody spoke to one of ours alone.
     Whispered {
         /// Who.

@@ -23,12 +23,17 @@ pub struct Occupant {
 impl Occupant {
     /// The power that fits them, on Matrix's scale.
     pub fn power(&self) -> i64 {
-        match (self.affiliation, self.role) {
-            (Affiliation::Owner, _) => 100,
-            (Affiliation::Admin, _) => 75,
-            (_, Role::Moderator) => 50,
-            (_, Role::Visitor) => -1,
-            _ => 0,
-        }
+        power(self.affiliation, self.role)
+    }
+}
+
+/// The power that fits who is this to a room and may do that, on Matrix's scale.
+pub(super) fn power(affiliation: Affiliation, role: Role) -> i64 {
+    match (affiliation, role) {
+        (Affiliation::Owner, _) => 100,
+        (Affiliation::Admin, _) => 75,
+        (_, Role::Moderator) => 50,
+        (_, Role::Visitor) => -1,
+        _ => 0,
     }
 }

@@ -2,7 +2,7 @@
 
 use ruma::OwnedUserId;
 
-use super::Presence;
+use super::{Presence, occupant::power};
 use crate::{
     jid::Jid,
     stanza::{Condition, StanzaError},
@@ -46,6 +46,14 @@ pub struct Seat {
     pub role: super::Role,
     /// What it is to the room.
     pub affiliation: super::Affiliation,
+}
+
+impl Seat {
+    /// The power that fits it, on Matrix's scale. Who has no voice in the room keeps theirs in Matrix: what they say there is what asks for
+    /// one.
+    pub(super) fn power(&self) -> i64 {
+        power(self.affiliation, self.role).max(0)
+    }
 }
 
 /// Why a seat is not in the room any more.

@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use landbridge::network::{Dedupe, Membership, RemoteEvent, RoomInfo, SessionId, host::Closed};
-
+use landbridge::network::{Dedupe, Membership, RemoteEvent, RoomInfo, SessionId, Whom, host::Closed};
 use sha1::{Digest as _, Sha1};
 
 use super::{
@@ -94,6 +93,10 @@ impl Shared {
                 };
                 self.tell(event, Dedupe::Never).await
             }
+            Happening::Empowered { user_id, before, level } => {
+                let event = Event::Power { room, who: Whom::Matrix(user_id), level, before: Some(before) };
+                self.tell(event, Dedupe::Never).await
+            }
             Happening::Whispered { by, to, stanza } => {
                 let session = SessionId::User(to.clone());
                 self.hear_private(XmppRoom::direct(&to, by.user.clone()), by.user, Some(by.nick), &stanza, &session)
@@ -103,7 +106,8 @@ impl Shared {
     }
 
     async fn tell_power(&self, room: XmppRoom, who: &Occupant) -> Result<(), Closed> {
-        self.tell(Event::Power { room, who: who.user.clone(), level: who.power() }, Dedupe::Never).await
+        let (who, level) = (Whom::Remote(who.user.clone()), who.power());
+        self.tell(Event::Power { room, who, level, before: None }, Dedupe::Never).await
     }
 
     /// Whether a room has so many occupants that only who speaks is shown.

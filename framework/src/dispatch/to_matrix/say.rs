@@ -11,7 +11,7 @@ use crate::{
     },
     clock::Millis,
     dispatch::{from_remote::Saying, status::STATUS},
-    network::{Body, MatrixOp, MatrixOpKind, Membership, Network, RemoteId},
+    network::{Body, MatrixOp, MatrixOpKind, Membership, Network, RemoteId, Whom},
     store::MemberRow,
 };
 
@@ -86,7 +86,7 @@ impl<N: Network> ToMatrix<N> {
             }
             MatrixOpKind::Topic(topic) => self.set_state(room_id, "m.room.topic", "topic", topic).await,
             MatrixOpKind::Name(name) => self.set_state(room_id, "m.room.name", "name", name).await,
-            MatrixOpKind::Power { who, level } => self.set_power(room_id, who, *level).await,
+            MatrixOpKind::Power { who, level, before } => self.set_power(room_id, who, *level, *before).await,
             MatrixOpKind::Notice(text) => {
                 let content = content::notice(text, None, place.key);
                 let spokesman = self.spokesman(room_id);
@@ -190,13 +190,24 @@ impl<N: Network> ToMatrix<N> {
         forgiving("state could not be set", self.parts.homeserver.set_state(bot, room_id, kind, "", &content).await)
     }
 
-    async fn set_power(&self, room_id: &RoomId, who: &N::User, level: i64) -> Result<Said, HomeserverError> {
-        let (bot, id) = (&self.parts.names.bot, self.users.id(who)?);
+    async fn set_power(
+        &self,
+        room_id: &RoomId,
+        who: &Whom<N::User>,
+        level: i64,
+        before: Option<i64>,
+    ) -> Result<Said, HomeserverError> {
+        let bot = &self.parts.names.bot;
+        let id = match who {
+            Whom::Remote(user) => self.users.id(user)?,
+            Whom::Matrix(user_id) => user_id.clone(),
+        };
         let Some(mut levels) = self.parts.homeserver.state(bot, room_id, "m.room.power_levels", "").await? else {
             return Ok(Said::default());
         };
         let default = levels["users_default"].as_i64().unwrap_or(0);
-        if levels["users"][id.as_str()].as_i64().unwrap_or(default) == level || !levels.is_object() {
+        let now = levels["users"][id.as_str()].as_i64().unwrap_or(default);
+        if now == level || before.is_some_and(|before| before != now) || !levels.is_object() {
             return Ok(Said::default());
         }
         levels["users"][id.as_str()] = level.into();

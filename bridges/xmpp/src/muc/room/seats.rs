@@ -129,18 +129,21 @@ impl Room {
         }
         let asked = std::mem::replace(&mut seat.nick, nick.to_owned());
         seat.state = SeatState::In;
+        let before = if was_in { seat.power() } else { 0 };
         (seat.role, seat.affiliation) = (role, affiliation);
+        let empowered = empowered(id, before, seat.power());
         if asked != nick {
             self.occupants.remove(&asked);
         }
         self.occupants.insert(nick.to_owned(), Entry::Own);
         if was_in {
-            return Vec::new();
+            return empowered;
         }
         if presence.has(201) {
             return self.created(id, nick);
         }
         let mut out = vec![Out::Settled(id.clone(), Ok(()))];
+        out.extend(empowered);
         if *id == SeatId::Listener {
             out.push(Out::Happened(Happening::Roster(self.roster())));
         }
@@ -244,4 +247,14 @@ impl Room {
 /// What a presence says of a picture (XEP-0153).
 pub fn picture(hash: &str) -> Element {
     Element::new("x", ns::VCARD_UPDATE).child(Element::new("photo", ns::VCARD_UPDATE).with_text(hash))
+}
+
+/// What is told of a Matrix user whose standing in the room is not what it was.
+fn empowered(id: &SeatId, before: i64, level: i64) -> Vec<Out> {
+    match id {
+        SeatId::Puppet(user_id) if before != level => {
+            vec![Out::Happened(Happening::Empowered { user_id: user_id.clone(), before, level })]
+        }
+        _ => Vec::new(),
+    }
 }

@@ -385,6 +385,29 @@ fn the_topic_is_told_once() {
 }
 
 #[test]
+fn what_a_room_makes_of_one_of_ours_who_is_there_is_told_as_it_changes() {
+    let mut room = listening();
+    let own = |room: &mut Room, seat: &SeatId, nick: &str, affiliation: &str, role: &str| {
+        let item = Element::new("item", ns::MUC_USER).attr("affiliation", affiliation).attr("role", role);
+        happened(room.presence_came(&presence(nick, "", &[item, status(110)]), seat))
+    };
+    let empowered =
+        |before, level| vec![Happening::Empowered { user_id: ruma::user_id!("@ann:hs").to_owned(), before, level }];
+    room.join(&ann(), &jid(ANN), "Ann", None);
+    assert_eq!(own(&mut room, &ann(), "Ann", "member", "participant"), []);
+    assert_eq!(own(&mut room, &ann(), "Ann", "admin", "moderator"), empowered(0, 75));
+    assert_eq!(own(&mut room, &ann(), "Ann", "admin", "moderator"), []);
+    assert_eq!(own(&mut room, &ann(), "Ann", "none", "moderator"), empowered(75, 50));
+    // Without a voice she can still ask for one.
+    assert_eq!(own(&mut room, &ann(), "Ann", "none", "visitor"), empowered(50, 0));
+    assert_eq!(own(&mut room, &SeatId::Listener, "Matrix", "owner", "moderator"), [], "the bridge has what it needs");
+    // Who comes back as what they were is told as who has just come.
+    room.lost(&ann());
+    room.join(&ann(), &jid(ANN), "Ann", None);
+    assert_eq!(own(&mut room, &ann(), "Ann", "owner", "moderator"), empowered(0, 100));
+}
+
+#[test]
 fn a_room_tells_what_one_of_ours_is_to_it_who_is_not_there() {
     let mut room = listening();
     let told = |from: &str, jid: &str, affiliation: &str| {

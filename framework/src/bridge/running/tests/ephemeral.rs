@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::stage::Stage;
 use crate::{
-    network::{IdentityMode, Picture, PictureContent, Pictured, Presence, SessionId},
+    network::{Dedupe, IdentityMode, Picture, PictureContent, Pictured, Presence, SessionId, Whom, event::RemoteEvent},
     testing::{Fault, SimRoom, SimUser},
 };
 
@@ -138,4 +138,26 @@ async fn power_bans_and_pardons_are_told_to_the_network() {
     stage.script.expects("#lobby", "admin Ban bob").await;
     admin.kicks(&room, "@test_bob:localhost", None);
     stage.script.expects("#lobby", "admin Unban bob").await;
+}
+
+#[tokio::test]
+async fn power_that_the_network_gives_a_matrix_user_is_theirs_unless_they_have_another() {
+    let (stage, alice, room) = Stage::lobby().await;
+    let levels = || room.state("m.room.power_levels", "").unwrap()["users"].clone();
+    let gives = async |level, before| {
+        let who = Whom::Matrix("@alice:localhost".try_into().unwrap());
+        let event = RemoteEvent::Power { room: "#lobby".to_owned(), who, level, before: Some(before) };
+        stage.script.happens(event, Dedupe::Never).await.unwrap();
+        // What comes behind it in the room has come through, and so has it.
+        alice.says(&room, "and now?");
+        stage.script.expects("#lobby", "alice: and now?").await;
+        stage.settles().await;
+    };
+    gives(50, 0).await;
+    assert_eq!(levels()["@alice:localhost"], 50);
+    gives(0, 75).await;
+    assert_eq!(levels()["@alice:localhost"], 50, "she has what nobody there gave her");
+    gives(0, 50).await;
+    assert_eq!(levels()["@alice:localhost"], 0);
+    assert!(!stage.lines().iter().any(|line| line.contains("empowers")), "and the network is not told what it said");
 }
