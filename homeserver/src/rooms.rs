@@ -16,6 +16,7 @@ mod directory;
 mod encryption;
 mod error;
 mod event;
+mod fresh;
 mod history;
 mod key_index;
 mod members;

@@ -221,10 +221,16 @@ impl Task {
         let Some(core) = &mut self.core else { return Err(RoomError::Internal("no room".into())) };
         let mut batch = Batch::default();
         let event = match command {
-            Command::Send(outgoing) => core.send(*outgoing, &mut batch).await?,
-            Command::Membership(change) => core.change_membership(*change, &mut batch).await?,
-            Command::Receive(pdu) => core.receive(*pdu, &mut batch).await?,
+            Command::Send(outgoing) => core.send(*outgoing, &mut batch).await,
+            Command::Membership(change) => core.change_membership(*change, &mut batch).await,
+            Command::Receive(pdu) => core.receive(*pdu, &mut batch).await,
         };
+        if (event.is_err() || batch.events.is_empty()) && batch.states.is_some() {
+            // States that nobody will write must not count as written.
+            self.core = None;
+            return event.map(|event| (event, 0, None));
+        }
+        let event = event?;
         if batch.events.is_empty() {
             return Ok((event, 0, None));
         }

@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use landbridge_sql::SqlError;
 use ruma::{
     OwnedEventId,
     events::{StateEventType, TimelineEventType},
@@ -18,10 +17,10 @@ use ruma::{
 use super::{
     Context, Event, EventFlags, EventMeta, EventNid, KeyIndex, Membership, RoomError, Root, authorize,
     build::{self, Draft, MAX_PREV_EVENTS, Place},
+    fresh::Fresh,
     key_index::KeyTable,
-    state_tree::{self, Node, NodeId, Nodes},
 };
-use crate::store::{CurrentState, MembershipRow, NewEvent, RoomInfo, RoomWrite, Store, TxnKey};
+use crate::store::{CurrentState, MembershipRow, NewEvent, NewStates, RoomInfo, RoomWrite, TxnKey};
 
 /// How many state events a room's task keeps at hand.
 const STATE_AT_HAND: usize = 512;
@@ -40,69 +39,10 @@ pub(super) struct Core {
     pub(super) heads: Vec<Arc<Event>>,
     pub(super) create: Option<Arc<Event>>,
     state: HashMap<KeyIndex, Arc<Event>>,
-    fresh: Fresh,
+    pub(super) fresh: Fresh,
     number: u64,
     txns: HashMap<TxnKey, EventNid>,
     txn_order: VecDeque<TxnKey>,
-}
-
-/// What was built and may not be in the database yet. Two generations: the old one is dropped when all of it is committed.
-#[derive(Debug, Default)]
-struct Fresh {
-    young: FreshHalf,
-    old: FreshHalf,
-    /// The last write of the old generation.
-    mark: u64,
-}
-
-#[derive(Debug, Default)]
-struct FreshHalf {
-    nodes: HashMap<NodeId, Arc<Node>>,
-    events: HashMap<EventNid, Arc<Event>>,
-    by_id: HashMap<OwnedEventId, Arc<Event>>,
-}
-
-impl Fresh {
-    fn node(&self, id: NodeId) -> Option<Arc<Node>> {
-        self.young.nodes.get(&id).or_else(|| self.old.nodes.get(&id)).cloned()
-    }
-
-    fn event(&self, nid: EventNid) -> Option<Arc<Event>> {
-        self.young.events.get(&nid).or_else(|| self.old.events.get(&nid)).cloned()
-    }
-
-    fn event_by_id(&self, id: &ruma::EventId) -> Option<Arc<Event>> {
-        self.young.by_id.get(id).or_else(|| self.old.by_id.get(id)).cloned()
-    }
-
-    /// Everything up to write `committed` is durable; `last` is the last that was queued.
-    fn committed(&mut self, committed: u64, last: u64) {
-        if committed >= self.mark {
-            self.old = std::mem::take(&mut self.young);
-            self.mark = last;
-        }
-    }
-}
-
-/// Reads nodes that are not stored yet from memory, and all others from the store.
-struct FreshNodes<'a> {
-    fresh: &'a Fresh,
-    store: &'a Store,
-}
-
-impl Nodes for FreshNodes<'_> {
-    type Error = SqlError;
-
-    async fn load(&self, ids: &[NodeId]) -> Result<Vec<Arc<Node>>, SqlError> {
-        let found: Option<Vec<_>> = ids.iter().map(|id| self.fresh.node(*id)).collect();
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        let stored: Vec<NodeId> = ids.iter().copied().filter(|id| self.fresh.node(*id).is_none()).collect();
-        let mut stored = self.store.load(&stored).await?.into_iter();
-        let missing = SqlError::Refused("a node of a state tree is missing");
-        ids.iter().map(|id| self.fresh.node(*id).or_else(|| stored.next())).collect::<Option<Vec<_>>>().ok_or(missing)
-    }
 }
 
 /// What one command adds, until it is queued.
@@ -110,7 +50,7 @@ impl Nodes for FreshNodes<'_> {
 pub(super) struct Batch {
     pub(super) creates: bool,
     keys: Vec<(KeyIndex, String, String)>,
-    nodes: Vec<(NodeId, Arc<Node>)>,
+    pub(super) states: NewStates,
     pub(super) events: Vec<NewEvent>,
     memberships: Vec<MembershipRow>,
     redactions: Vec<(Arc<Event>, EventNid)>,
@@ -181,39 +121,6 @@ impl Core {
         let event = self.event_by_nid(nid).await?;
         self.keep_at_hand(index, event.clone());
         Ok(Some(event))
-    }
-
-    /// One entry of any state of this room.
-    pub(super) async fn entry(&self, root: Root, index: KeyIndex) -> Result<Option<EventNid>, RoomError> {
-        Ok(state_tree::get(&self.nodes(), root, index).await?)
-    }
-
-    /// A state after one entry changed. The new nodes join `batch`.
-    pub(super) async fn with_entry(
-        &mut self,
-        root: Root,
-        index: KeyIndex,
-        value: Option<EventNid>,
-        batch: &mut Batch,
-    ) -> Result<Root, RoomError> {
-        let (root, nodes) = state_tree::set(&self.nodes(), root, index, value).await?;
-        self.fresh.young.nodes.extend(nodes.iter().cloned());
-        batch.nodes.extend(nodes);
-        Ok(root)
-    }
-
-    /// Where two states of this room differ.
-    pub(super) async fn difference(&self, old: Root, new: Root) -> Result<Vec<state_tree::Change>, RoomError> {
-        Ok(state_tree::diff(&self.nodes(), old, new).await?)
-    }
-
-    /// All entries of a state.
-    pub(super) async fn entries(&self, root: Root) -> Result<Vec<(KeyIndex, EventNid)>, RoomError> {
-        Ok(state_tree::entries(&self.nodes(), root).await?)
-    }
-
-    fn nodes(&self) -> FreshNodes<'_> {
-        FreshNodes { fresh: &self.fresh, store: &self.context.store }
     }
 
     pub(super) async fn event_by_nid(&self, nid: EventNid) -> Result<Arc<Event>, RoomError> {
@@ -331,8 +238,7 @@ impl Core {
 
     /// Keeps an event until it is committed, and adds its pair to the index.
     pub(super) fn keep(&mut self, event: &Arc<Event>, batch: &mut Batch) {
-        self.fresh.young.events.insert(event.nid, event.clone());
-        self.fresh.young.by_id.insert(event.event_id.clone(), event.clone());
+        self.fresh.add_event(event);
         self.key_used(event, batch);
     }
 
@@ -418,7 +324,7 @@ impl Core {
             after,
             creates: batch.creates,
             keys: batch.keys,
-            nodes: batch.nodes,
+            states: batch.states,
             events: batch.events,
             memberships: batch.memberships,
             redactions: batch.redactions,

@@ -5,16 +5,22 @@
 //! order they were built in; states that differ a little share all nodes but the few on the way to the difference; and two states
 //! are compared by skipping what is equal.
 //!
+//! What is stored of most states is not their nodes but the change that made each of another ([`StateStep`]): up to [`MAX_DEPTH`] of them lie
+//! between a state and one whose nodes are all stored. So a state in which one thing changed costs some 50 bytes, and its nodes are
+//! made again when they are asked for and not at hand.
+//!
 //! *Invariant:* a node holds at least one entry, and the root of a tree of several levels holds more than its first slot: there is
 //! exactly one tree per state.
 
 mod slots;
+mod steps;
 
 use std::{fmt, sync::Arc};
 
 use sha2::{Digest as _, Sha256};
 
 use self::slots::Slots;
+pub(crate) use self::steps::{MAX_DEPTH, StateStep, replay};
 use super::{EventNid, KeyIndex};
 
 const BITS: u32 = 6;
@@ -48,7 +54,7 @@ impl Root {
         bytes.try_into().ok().map(Self)
     }
 
-    fn node(self) -> Option<NodeId> {
+    pub(crate) fn node(self) -> Option<NodeId> {
         (self != Self::EMPTY).then_some(NodeId(self.0))
     }
 }
@@ -98,6 +104,14 @@ impl Node {
         match self {
             Self::Leaf(slots) => slots.get(slot).map(Entry::Event),
             Self::Inner(_, slots) => slots.get(slot).map(Entry::Node),
+        }
+    }
+
+    /// The nodes right below it.
+    pub(crate) fn children(&self) -> &[NodeId] {
+        match self {
+            Self::Leaf(_) => &[],
+            Self::Inner(_, slots) => slots.values(),
         }
     }
 
@@ -173,8 +187,8 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
 pub(crate) trait Nodes {
     type Error;
 
-    /// The nodes of these names, in the same order. A node that is missing is an error.
-    async fn load(&self, ids: &[NodeId]) -> Result<Vec<Arc<Node>>, Self::Error>;
+    /// The nodes of these names, in the same order, each of one of these states. A node that is missing is an error.
+    async fn load(&self, of: &[Root], ids: &[NodeId]) -> Result<Vec<Arc<Node>>, Self::Error>;
 }
 
 /// The slot of an index at a level.
@@ -188,8 +202,8 @@ fn level_for(index: u32) -> u8 {
     (0..MAX_LEVEL).find(|level| index >> (BITS * (u32::from(*level) + 1)) == 0).unwrap_or(MAX_LEVEL)
 }
 
-async fn load_one<N: Nodes>(nodes: &N, id: NodeId) -> Result<Option<Arc<Node>>, N::Error> {
-    Ok(nodes.load(&[id]).await?.pop())
+async fn load_one<N: Nodes>(nodes: &N, of: Root, id: NodeId) -> Result<Option<Arc<Node>>, N::Error> {
+    Ok(nodes.load(&[of], &[id]).await?.pop())
 }
 
 /// The event at an index.
@@ -197,7 +211,7 @@ pub(crate) async fn get<N: Nodes>(nodes: &N, root: Root, index: KeyIndex) -> Res
     let Some(mut id) = root.node() else { return Ok(None) };
     let mut top = true;
     loop {
-        let Some(node) = load_one(nodes, id).await? else { return Ok(None) };
+        let Some(node) = load_one(nodes, root, id).await? else { return Ok(None) };
         if top && level_for(index.0) > node.level() {
             return Ok(None);
         }
@@ -219,7 +233,7 @@ pub(crate) async fn set<N: Nodes>(
 ) -> Result<(Root, Vec<(NodeId, Arc<Node>)>), N::Error> {
     let mut made = Vec::new();
     let old = match root.node() {
-        Some(id) => load_one(nodes, id).await?.map(|node| (id, node)),
+        Some(id) => load_one(nodes, root, id).await?.map(|node| (id, node)),
         None => None,
     };
     let needed = level_for(index.0);
@@ -247,7 +261,7 @@ pub(crate) async fn set<N: Nodes>(
         if let Some(Entry::Node(child)) = node.get(slot(index.0, level)) {
             here = match grown.iter().find(|(id, _)| *id == child) {
                 Some((_, node)) => Some(node.clone()),
-                None => load_one(nodes, child).await?,
+                None => load_one(nodes, root, child).await?,
             };
         }
         way.push(node);
@@ -271,7 +285,7 @@ pub(crate) async fn set<N: Nodes>(
         id = only;
         kept = match made.iter().find(|(made, _)| *made == only) {
             Some((_, node)) => Some(node.clone()),
-            None => load_one(nodes, only).await?,
+            None => load_one(nodes, root, only).await?,
         };
     }
     Ok((id.into(), made))
@@ -299,9 +313,9 @@ pub(crate) async fn diff<N: Nodes>(nodes: &N, old: Root, new: Root) -> Result<Ve
     }
     // Pairs of nodes at the same place that are not the same, one level of the trees at a time.
     let mut pairs: Vec<(u32, Option<NodeId>, Option<NodeId>)> = vec![(0, old.node(), new.node())];
-    let mut level = levels(nodes, &pairs).await?;
+    let mut level = levels(nodes, &[old, new], &pairs).await?;
     while !pairs.is_empty() {
-        let loaded = load_pairs(nodes, &pairs).await?;
+        let loaded = load_pairs(nodes, &[old, new], &pairs).await?;
         let mut below = Vec::new();
         for ((base, old_id, new_id), (old, new)) in pairs.into_iter().zip(loaded) {
             // A tree that is lower than the other hangs below the other's first slot.
@@ -375,8 +389,12 @@ fn side(id: Option<NodeId>, node: Option<&Node>, level: u8) -> Side<'_> {
 }
 
 /// The level of the higher of two roots.
-async fn levels<N: Nodes>(nodes: &N, pairs: &[(u32, Option<NodeId>, Option<NodeId>)]) -> Result<u8, N::Error> {
-    let loaded = load_pairs(nodes, pairs).await?;
+async fn levels<N: Nodes>(
+    nodes: &N,
+    of: &[Root],
+    pairs: &[(u32, Option<NodeId>, Option<NodeId>)],
+) -> Result<u8, N::Error> {
+    let loaded = load_pairs(nodes, of, pairs).await?;
     let level = |node: &Option<Arc<Node>>| node.as_ref().map_or(0, |node| node.level());
     Ok(loaded.iter().map(|(old, new)| level(old).max(level(new))).max().unwrap_or(0))
 }
@@ -385,10 +403,11 @@ type Pair = (Option<Arc<Node>>, Option<Arc<Node>>);
 
 async fn load_pairs<N: Nodes>(
     nodes: &N,
+    of: &[Root],
     pairs: &[(u32, Option<NodeId>, Option<NodeId>)],
 ) -> Result<Vec<Pair>, N::Error> {
     let ids: Vec<NodeId> = pairs.iter().flat_map(|(_, old, new)| [*old, *new]).flatten().collect();
-    let mut loaded = nodes.load(&ids).await?.into_iter();
+    let mut loaded = nodes.load(of, &ids).await?.into_iter();
     let mut next = |id: &Option<NodeId>| id.as_ref().and_then(|_| loaded.next());
     Ok(pairs.iter().map(|(_, old, new)| (next(old), next(new))).collect())
 }

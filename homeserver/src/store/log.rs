@@ -185,7 +185,7 @@ impl Log {
             recent.redact(target, *by);
         }
         drop(recent);
-        for (id, node) in &write.nodes {
+        for (id, node) in &write.states.made {
             self.nodes.insert(*id, node.clone());
         }
         for (target, by) in &write.redactions {

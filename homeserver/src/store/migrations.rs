@@ -30,4 +30,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(34, "0034_dehydrated"),
     step!(35, "0035_profile_fields"),
     step!(36, "0036_no_edges"),
+    step!(37, "0037_state_steps"),
 ];

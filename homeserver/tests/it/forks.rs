@@ -331,6 +331,9 @@ async fn what_is_left_out_of_the_algorithm_makes_no_difference() {
             conflicts +=
                 usize::from(ours.iter().any(|(key, id)| remote.state.get(key).is_some_and(|other| other != id)));
         }
+        let before = state_of(&server, &room).await;
+        let server = server.restart().await;
+        assert_eq!(state_of(&server, &room).await, before, "version {version}, round {round}, read again");
     }
     assert!(conflicts > 20, "the dice must lead to conflicts: {conflicts}");
 }

@@ -6,7 +6,7 @@ use landbridge_homeserver::rooms::{
 use ruma::{UserId, api::client::room::create_room::v3 as create_room, room_alias_id, user_id};
 use serde_json::{Value, json};
 
-use crate::support::{Server, bodies, content, message};
+use crate::support::{Postgres, Server, bodies, content, message};
 
 fn alice() -> &'static UserId {
     user_id!("@alice:test.example")
@@ -55,6 +55,52 @@ async fn state_is_read_at_any_place_and_compared() {
     assert_eq!(content(&seen)["topic"], "two");
     let refused = rooms.readable_state(&room, user_id!("@carol:test.example")).await;
     assert!(matches!(refused, Err(RoomError::Forbidden(_))));
+}
+
+/// More state than one change is stored for, changed many times, and read from the database at every place.
+async fn long_ago(mut server: Server) {
+    let room = server.public_room(alice(), "12").await;
+    let mut places = Vec::new();
+    for part in 0..3 {
+        for number in part * 100..(part + 1) * 100 {
+            let key = format!("k{}", number * 7 % 90);
+            let set = server.set(&room, alice(), "x.y", &key, json!({ "n": number })).await.unwrap();
+            places.push((set.position, key, number));
+        }
+        server = server.restart().await;
+    }
+    let rooms = server.rooms();
+    let mut roots = Vec::new();
+    for (place, key, number) in &places {
+        let root = rooms.root_at(&room, *place).await.unwrap();
+        let found = rooms.state_event_at(&room, root, &"x.y".into(), key).await.unwrap().unwrap();
+        assert_eq!(content(&found)["n"], *number);
+        let count = rooms.state_at(root).await.unwrap().iter().filter(|event| event.kind.to_string() == "x.y").count();
+        assert_eq!(count, (number + 1).min(90));
+        roots.push(root);
+    }
+    server = server.restart().await;
+    let changed = server.rooms().state_changes(roots[120], roots[290]).await.unwrap();
+    assert_eq!(changed.len(), 90, "each key was set since");
+    let changed = server.rooms().state_changes(roots[271], roots[290]).await.unwrap();
+    let mut changed: Vec<i64> = changed.iter().map(|event| content(event)["n"].as_i64().unwrap()).collect();
+    changed.sort_unstable();
+    assert_eq!(changed, (272..=290).collect::<Vec<_>>());
+    server.hs.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_state_of_long_ago_is_read_again_on_sqlite() {
+    long_ago(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn a_state_of_long_ago_is_read_again_on_postgresql() {
+    let Some(postgres) = Postgres::start().await else {
+        println!("no PostgreSQL here");
+        return;
+    };
+    long_ago(Server::start_on(Some(postgres.url.clone())).await).await;
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub(crate) async fn share(report: &mut Report) {
     for (name, bytes) in tables.iter().filter(|(_, bytes)| bytes * 200 > whole) {
         eprintln!("  {name}: {:.1} MB", *bytes as f64 / 1e6);
     }
-    let state: i64 = tables.iter().filter(|(name, _)| name == "state_node").map(|(_, bytes)| bytes).sum();
+    let state: i64 = tables.iter().filter(|(name, _)| name.starts_with("state_")).map(|(_, bytes)| bytes).sum();
     report.ours(
         "state of a room of 10,000 members, of a disk with 100,000 messages",
         "%",

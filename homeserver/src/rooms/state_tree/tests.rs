@@ -18,7 +18,7 @@ struct Memory {
 impl Nodes for Memory {
     type Error = Infallible;
 
-    async fn load(&self, ids: &[NodeId]) -> Result<Vec<Arc<Node>>, Infallible> {
+    async fn load(&self, _of: &[Root], ids: &[NodeId]) -> Result<Vec<Arc<Node>>, Infallible> {
         self.reads.set(self.reads.get() + ids.len());
         let nodes = self.nodes.borrow();
         // What is stored are bytes.
@@ -49,6 +49,18 @@ impl Memory {
     fn build(&self, map: &BTreeMap<u32, i64>) -> Root {
         map.iter().fold(Root::EMPTY, |root, (index, value)| self.set(root, *index, Some(*value)))
     }
+}
+
+/// Whether a state has a node.
+fn reaches(memory: &Memory, root: Root, id: NodeId) -> bool {
+    let mut wanted: Vec<NodeId> = root.node().into_iter().collect();
+    while let Some(next) = wanted.pop() {
+        if next == id {
+            return true;
+        }
+        wanted.extend(memory.nodes.borrow()[&next].children());
+    }
+    false
 }
 
 /// Small indices, those at the borders of levels, and any.
@@ -117,6 +129,60 @@ proptest! {
         if let Some(node) = Node::decode(&bytes) {
             // Varints have more than one spelling; what is read must still be what is written.
             prop_assert_eq!(Node::decode(&node.encode()), Some(node));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_state_is_the_same_from_what_changed_as_from_its_nodes(changes in prop::collection::vec((index(), 1..1000i64), 1..150)) {
+        let (whole, stored) = (Memory::default(), Memory::default());
+        let mut steps: HashMap<Root, StateStep> = HashMap::new();
+        let (mut parent, mut depth, mut roots) = (Root::EMPTY, 0, Vec::new());
+        for (index, value) in changes {
+            let root = whole.set(parent, index, Some(value));
+            // A state that came up before is known.
+            if root == parent || steps.contains_key(&root) {
+                (parent, depth) = (root, steps.get(&root).map_or(0, |step| step.depth));
+                continue;
+            }
+            depth += 1;
+            let step = StateStep { root, parent, index: KeyIndex(index), value: Some(EventNid(value)), depth };
+            if depth == MAX_DEPTH {
+                depth = 0;
+                let mut wanted: Vec<NodeId> = root.node().into_iter().collect();
+                while let Some(id) = wanted.pop() {
+                    let node = whole.nodes.borrow()[&id].clone();
+                    wanted.extend(node.children());
+                    stored.nodes.borrow_mut().insert(id, node);
+                }
+            } else {
+                steps.insert(root, step);
+            }
+            parent = root;
+            roots.push(root);
+        }
+        for root in roots {
+            let mut way = Vec::new();
+            let mut end = root;
+            while let Some(step) = steps.get(&end).filter(|step| way.first().is_none_or(|last: &StateStep| step.depth < last.depth)) {
+                way.insert(0, *step);
+                end = step.parent;
+            }
+            let made = now(replay(&stored, &way)).unwrap();
+            let both = Memory::default();
+            both.nodes.borrow_mut().extend(stored.nodes.borrow().clone());
+            both.nodes.borrow_mut().extend(made.clone());
+            prop_assert_eq!(now(entries(&both, root)), now(entries(&whole, root)));
+            // Of what was made on the way nothing is kept that the state does not have.
+            prop_assert!(made.keys().all(|id| reaches(&both, root, *id)));
+            // A way that leads elsewhere is refused.
+            if way.len() > 2 {
+                way.swap_remove(0);
+                prop_assert!(now(replay(&whole, &way)).is_none());
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use ruma::{OwnedRoomAliasId, OwnedUserId};
 use tokio::sync::oneshot;
 
 use crate::{
-    rooms::{Event, EventNid, KeyIndex, Root, state_tree::Node, state_tree::NodeId},
-    store::{MembershipRow, RoomInfo, StoreError, TxnKey, Write, rooms::CurrentState},
+    rooms::{Event, EventNid, KeyIndex, Root},
+    store::{MembershipRow, NewStates, RoomInfo, StoreError, TxnKey, Write, rooms::CurrentState},
     stream::Position,
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct RoomWrite {
     /// Whether the room is made here.
     pub(crate) creates: bool,
     pub(crate) keys: Vec<(KeyIndex, String, String)>,
-    pub(crate) nodes: Vec<(NodeId, Arc<Node>)>,
+    pub(crate) states: NewStates,
     pub(crate) events: Vec<NewEvent>,
     pub(crate) memberships: Vec<MembershipRow>,
     /// Pairs of a redacted event and its redaction.

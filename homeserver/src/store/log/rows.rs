@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::op::{NewEvent, RoomWrite};
 use crate::{
-    rooms::EventNid,
+    rooms::{EventNid, Root, state_tree::StateStep},
     store::{
         MembershipRow, aliases, directory, events, keys, memberships,
         nodes::{self, hex},
@@ -30,6 +30,8 @@ pub(super) struct Rows<'a> {
     current: HashMap<i64, (String, String)>,
     keys: Vec<(i64, u32, Cow<'a, str>, Cow<'a, str>)>,
     nodes: Vec<(String, String)>,
+    /// What made each state; a state that is made in several ways, the shortest.
+    states: HashMap<Root, &'a StateStep>,
     events: Vec<EventRow<'a>>,
     relations: Vec<relations::Row<'a>>,
     memberships: HashMap<(i64, &'a str), (&'a MembershipRow, i64)>,
@@ -68,7 +70,13 @@ impl<'a> Rows<'a> {
         self.current.insert(room, current);
         self.keys
             .extend(write.keys.iter().map(|(index, kind, key)| (room, index.0, text::encode(kind), text::encode(key))));
-        self.nodes.extend(write.nodes.iter().map(|(id, node)| (hex(&id.0), hex(&node.encode()))));
+        for step in &write.states.steps {
+            let shortest = self.states.entry(step.root).or_insert(step);
+            if step.depth < shortest.depth {
+                *shortest = step;
+            }
+        }
+        self.nodes.extend(write.states.nodes.iter().map(|(id, node)| (hex(&id.0), hex(&node.encode()))));
         let mut positions: HashMap<EventNid, i64> = HashMap::new();
         for NewEvent { event, resolved } in &write.events {
             let place = event.flags.in_timeline().then(|| {
@@ -119,12 +127,19 @@ impl<'a> Rows<'a> {
                 (room, user, row.membership.as_str(), row.sender.as_str(), row.event.0, position)
             })
             .collect();
+        let states: Vec<(String, String, u32, Option<i64>, u8)> = (self.states.values())
+            .map(|step| {
+                let (root, parent) = (hex(step.root.as_bytes()), hex(step.parent.as_bytes()));
+                (root, parent, step.index.0, step.value.map(|nid| nid.0), step.depth)
+            })
+            .collect();
         let redactions: Vec<(i64, i64)> = self.redactions.into_iter().collect();
         let mut steps = Vec::new();
         add(&mut steps, &rooms::INSERT, &self.rooms)?;
         add(&mut steps, &rooms::UPDATE, &current)?;
         add(&mut steps, &keys::INSERT, &self.keys)?;
         add(&mut steps, &nodes::INSERT, &self.nodes)?;
+        add(&mut steps, &nodes::INSERT_STEP, &states)?;
         add(&mut steps, &events::INSERT, &self.events)?;
         add(&mut steps, &relations::INSERT, &self.relations)?;
         add(&mut steps, &memberships::UPSERT, &memberships)?;
