@@ -134,10 +134,10 @@ impl<N: Network> Converter<N> {
         };
         Ok(match &op.kind {
             MatrixOpKind::Send { body, id, .. } => {
-                // Each event has parts of its own.
-                let (part, excerpt) = (0, content::excerpt(&body.text));
+                // What one message became keeps its order: the first of it is what a correction changes.
+                let excerpt = content::excerpt(&body.text);
                 let (remote_id, also) = (id.as_ref().map(RemoteId::encode), id.as_ref().and_then(RemoteId::also));
-                Some(Memory { part, remote_id, also, excerpt, ..memory })
+                Some(Memory { remote_id, also, excerpt, ..memory })
             }
             MatrixOpKind::React { target, key, on: true } => {
                 let target = self.parts.store.message_by_remote(mapping.room_id.as_str(), &target.encode()).await?;
