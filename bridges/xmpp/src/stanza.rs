@@ -6,6 +6,8 @@ pub mod ns;
 mod reader;
 mod writer;
 
+#[cfg(test)]
+pub(crate) use self::writer::write_any;
 pub use self::{
     element::{Element, Node},
     error::{Condition, ErrorKind, StanzaError},

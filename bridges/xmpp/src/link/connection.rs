@@ -332,3 +332,6 @@ async fn write_all(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

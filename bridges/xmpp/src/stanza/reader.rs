@@ -26,7 +26,10 @@ impl Default for Bounds {
 }
 
 /// The longest name, attribute or piece of text that is held at once. Previews of links are whole pictures in an attribute.
-const LONGEST_TOKEN: usize = 1 << 20;
+const LONGEST_TOKEN: usize = 8 << 20;
+/// How much of one tag is held before it is whole; at the bound, the link ends. Servers that bound the stanzas of others send no such
+/// tag.
+const LONGEST_TAG: usize = 16 << 20;
 
 /// The first tag of a stanza, before the rest is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub struct Reader {
     bounds: Bounds,
     depth: usize,
     state: State,
+    /// How much was read of what is not whole yet.
+    unfinished: usize,
 }
 
 enum State {
@@ -89,8 +94,8 @@ impl Default for Reader {
 impl Reader {
     /// At the beginning of a stream.
     pub fn new(bounds: Bounds) -> Self {
-        let options = Options { max_token_length: LONGEST_TOKEN.min(bounds.bytes), ..Options::default() };
-        Self { parser: Parser::with_options(options), bounds, depth: 0, state: State::Between }
+        let options = Options { max_token_length: LONGEST_TOKEN, ..Options::default() };
+        Self { parser: Parser::with_options(options), bounds, depth: 0, state: State::Between, unfinished: 0 }
     }
 
     /// Reads what has come, up to the end of the next piece; `bytes` is left with what is behind it. A stanza whose head `wanted` says no
@@ -100,12 +105,19 @@ impl Reader {
     /// [`ReadError`] for what is no XML.
     pub fn read(&mut self, bytes: &mut &[u8], wanted: &dyn Fn(&Element) -> bool) -> Result<Option<Piece>, ReadError> {
         loop {
-            match self.parser.parse(bytes, false) {
+            let before = bytes.len();
+            let parsed = self.parser.parse(bytes, false);
+            self.unfinished += before - bytes.len();
+            match parsed {
                 Ok(Some(event)) => {
+                    self.unfinished = 0;
                     let piece = self.take(event, wanted);
                     if piece.is_some() {
                         return Ok(piece);
                     }
+                }
+                Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) if self.unfinished > LONGEST_TAG => {
+                    return Err(ReadError(format!("a tag of more than {LONGEST_TAG} bytes")));
                 }
                 Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) => return Ok(None),
                 Err(rxml::error::EndOrError::Error(error)) => return Err(ReadError(error.to_string())),
@@ -146,7 +158,7 @@ impl Reader {
         let element = element(ns, name, attributes, self.bounds.attributes);
         match (self.depth, &mut self.state) {
             (1, _) => return Some(Piece::Open(Head(element))),
-            (2, _) if too_many => self.state = State::Skipping(Some(Head(element))),
+            (2, _) if too_many || length > self.bounds.bytes => self.state = State::Skipping(Some(Head(element))),
             (2, _) if !wanted(&element) => self.state = State::Skipping(None),
             (2, _) => self.state = State::In { open: vec![element], bytes: length, elements: 1 },
             (depth, State::In { open, bytes, elements }) => {
@@ -360,6 +372,28 @@ mod tests {
             assert_eq!(head.element().get("from"), Some("eve@test"), "{what}");
             assert_eq!(next.get("id"), Some("2"), "{what}");
         }
+    }
+
+    #[test]
+    fn a_preview_of_any_size_ends_nothing() {
+        let attribute = "y".repeat(3 << 20);
+        for stanza in [
+            format!("<message id='1'><x preview='data:{attribute}'/></message>"),
+            format!("<message id='1' preview='data:{attribute}'/>"),
+        ] {
+            let pieces = read_all(&mut Reader::default(), &format!("{OPEN}{stanza}<message id='2'/>"));
+            let [Piece::Open(_), Piece::Skipped(_), Piece::Stanza(next)] = pieces.as_slice() else { panic!() };
+            assert_eq!(next.get("id"), Some("2"));
+        }
+    }
+
+    #[test]
+    fn a_tag_without_end_is_not_held_for_ever() {
+        let mut reader = Reader::default();
+        pieces(&mut reader, format!("{OPEN}<message").as_bytes(), &|_| true).unwrap();
+        let attributes: Vec<String> = (0..40).map(|n| format!(" a{n}='{}'", "y".repeat(1 << 20))).collect();
+        let ended = attributes.iter().position(|some| pieces(&mut reader, some.as_bytes(), &|_| true).is_err());
+        assert!(ended.is_some_and(|after| after < 20), "{ended:?}");
     }
 
     #[test]

@@ -55,6 +55,12 @@ impl Guard {
     }
 }
 
+/// Writes any stanza, whoever sent it: for servers in tests.
+#[cfg(test)]
+pub(crate) fn write_any(stanza: &Element, out: &mut String) {
+    write(stanza, super::ns::COMPONENT, out);
+}
+
 /// Writes an element inside another of namespace `parent`.
 pub(super) fn write(element: &Element, parent: &str, out: &mut String) {
     out.push('<');
