@@ -8,6 +8,51 @@ use super::everywhere::everywhere;
 everywhere! {
     a_file_from_matrix_is_stored_at_the_xmpp_server,
     a_file_from_xmpp_is_stored_in_matrix,
+    a_caption_that_changes_changes_on_the_other_side,
+}
+
+async fn a_caption_that_changes_changes_on_the_other_side(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
+    let mxc = alice.uploads("leaves", "text/plain", "tea.txt").await;
+    let file = |caption: &str| json!({ "msgtype": "m.file", "body": caption, "filename": "tea.txt", "url": mxc });
+    let edit = |of: &str, caption: &str| {
+        let mut content = file(&format!("* {caption}"));
+        content["m.new_content"] = file(caption);
+        content["m.relates_to"] = json!({ "rel_type": "m.replace", "event_id": of });
+        content
+    };
+    let corrects = |stanza: &landbridge_tests::Stanza, of: &str| {
+        assert!(
+            stanza.xml().contains("message-correct") && stanza.xml().contains(&format!("id=\"{of}\"")),
+            "{}",
+            stanza.xml()
+        );
+    };
+    let said = room.sends(file("green tea")).await;
+    let caption = bob.sees(&tea, "alice", "green tea").await;
+    bob.sees_some(&tea, "alice", "a link", |stanza| stanza.body().starts_with("http")).await;
+    room.sends(edit(&said, "black tea")).await;
+    corrects(&bob.sees(&tea, "alice", "black tea").await, caption.id());
+    // One that had none.
+    let said = room.sends(file("tea.txt")).await;
+    let link = bob.sees_some(&tea, "alice", "a link", |stanza| stanza.body().starts_with("http")).await;
+    room.sends(edit(&said, "white tea")).await;
+    let both =
+        bob.sees_some(&tea, "alice", "words and a link", |stanza| stanza.body().starts_with("white tea\nhttp")).await;
+    corrects(&both, link.id());
+    assert!(both.xml().contains("jabber:x:oob"), "{}", both.xml());
+
+    let stored = bob.stores("cake.txt", "text/plain", "crumbs").await;
+    let share = format!("<x xmlns='jabber:x:oob'><url>{stored}</url></x>");
+    let id = bob.says_with(&tea, Some("my cake"), &share).await;
+    let words = room.sees(&ghost, "my cake").await;
+    room.sees_some(&ghost, "a file", |event| event.content()["msgtype"] == "m.file").await;
+    let replace = format!("{share}<replace xmlns='urn:xmpp:message-correct:0' id='{id}'/>");
+    bob.says_with(&tea, Some("our cake"), &replace).await;
+    let edit = room.sees_event("the correction", |event| event.content()["m.new_content"]["body"] == "our cake").await;
+    assert_eq!(edit.content()["m.relates_to"]["event_id"], words.id());
+    assert_eq!(edit.content()["m.new_content"]["msgtype"], "m.text");
 }
 
 async fn a_file_from_matrix_is_stored_at_the_xmpp_server(d: XmppDeployment) {

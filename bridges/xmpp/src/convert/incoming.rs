@@ -76,10 +76,21 @@ pub fn meaning(stanza: &Element) -> Meaning {
         }
         return Meaning::Reacted { target, keys };
     }
-    let Some(body) = body(stanza) else { return Meaning::Nothing };
+    let Some(mut body) = body(stanza) else { return Meaning::Nothing };
     let corrects = stanza.find("replace", ns::CORRECT).and_then(id_of);
+    if corrects.is_some() {
+        only_words(&mut body);
+    }
     let answers = stanza.find("reply", ns::REPLY).and_then(id_of);
     Meaning::Said { body, corrects, answers }
+}
+
+/// A correction changes what was said: files that were shared with it are shared already, and one instead of it is a link.
+fn only_words(body: &mut Body) {
+    if !body.text.is_blank() {
+        body.media.clear();
+    }
+    body.media.iter_mut().for_each(|file| file.fetch = false);
 }
 
 fn id_of(element: &Element) -> Option<String> {
@@ -287,6 +298,29 @@ mod tests {
         let Meaning::Said { body, .. } = meaning(&stanza) else { panic!() };
         assert!(body.text.is_blank());
         assert_eq!((body.media[0].name.as_str(), body.media[0].kind), ("photo.jpg", MediaKind::Image));
+    }
+
+    #[test]
+    fn a_correction_of_the_words_beside_a_file_leaves_the_file() {
+        let url = "https://up.test/x/photo.jpg";
+        let file = || Element::new("x", ns::OOB).child(Element::new("url", ns::OOB).with_text(url));
+        let replace = || Element::new("replace", ns::CORRECT).attr("id", "1");
+        let corrected = |text| {
+            let Meaning::Said { body, corrects, .. } = meaning(&message([body_of(text), file(), replace()])) else {
+                panic!()
+            };
+            assert_eq!(corrects.as_deref(), Some("1"));
+            (body.text.to_plain(), body.media.len(), body.media.iter().any(|file| file.fetch))
+        };
+        assert_eq!(corrected("my cat"), ("my cat".to_owned(), 0, false));
+        assert_eq!(corrected(url), (String::new(), 1, false));
+    }
+
+    #[test]
+    fn of_several_bodies_the_first_is_read() {
+        let other = body_of("zwei").attr("xml:lang", "de");
+        let Meaning::Said { body, .. } = meaning(&message([body_of("one"), other, body_of("three")])) else { panic!() };
+        assert_eq!(body.text.to_plain(), "one");
     }
 
     #[test]

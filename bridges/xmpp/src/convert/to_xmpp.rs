@@ -165,22 +165,44 @@ impl Convert<'_> {
     }
 
     fn edit(&self, target: &Target<XmppUser, XmppMessage>, body: &Body) -> Vec<Op> {
-        let (text, unstyled) = self.text(body);
+        // A file's caption, where it has one, is a message before the file's.
+        let captioned = target.messages.len() > body.media.len();
+        let say = match body.media.first() {
+            None => self.corrected(body),
+            Some(_) if captioned && body.text.is_blank() => return self.uncaption(target),
+            Some(_) if captioned => self.corrected(body),
+            Some(_) if body.text.is_blank() => return Vec::new(),
+            Some(file) => {
+                let (say, text) = (self.file(file, 0), self.corrected(body));
+                Say { body: format!("{}\n{}", text.body, file.url.as_deref().unwrap_or(&file.name)), ..say }
+            }
+        };
         let replaces = (!target.messages.is_empty()).then(|| self.own.marks.message_id(target.event_id.as_str(), 0));
         let kind = target.messages.first().map_or(OpKind::Send, |message| OpKind::Edit(message.clone()));
-        let wire = Wire::Say(Say { id: self.id(0), body: text, unstyled, replaces, ..Say::default() });
+        let wire = Wire::Say(Say { replaces, ..say });
         vec![Op { kind, ..Op::send(self.event.room.clone(), wire.encode()) }]
+    }
+
+    fn corrected(&self, body: &Body) -> Say {
+        let (body, unstyled) = self.text(body);
+        Say { id: self.id(0), body, unstyled, ..Say::default() }
+    }
+
+    /// A file stays without its caption.
+    fn uncaption(&self, target: &Target<XmppUser, XmppMessage>) -> Vec<Op> {
+        let caption = target.messages.iter().take(1);
+        caption.map(|message| self.retract(0, message, target.author.is_none(), None)).collect()
     }
 
     fn redact(&self, target: &Target<XmppUser, XmppMessage>, reason: Option<&str>) -> Vec<Op> {
         let messages = target.messages.iter().enumerate();
-        let retract = |(part, message): (usize, &XmppMessage)| {
-            let own = target.author.is_none();
-            let reason = reason.map(str::to_owned);
-            let wire = Wire::Retract { id: self.id(part), target: message.id().to_owned(), own, reason };
-            Op { kind: OpKind::Redact(message.clone()), ..Op::control(self.event.room.clone(), wire.encode()) }
-        };
-        messages.map(retract).collect()
+        messages.map(|(part, message)| self.retract(part, message, target.author.is_none(), reason)).collect()
+    }
+
+    fn retract(&self, part: usize, message: &XmppMessage, own: bool, reason: Option<&str>) -> Op {
+        let reason = reason.map(str::to_owned);
+        let wire = Wire::Retract { id: self.id(part), target: message.id().to_owned(), own, reason };
+        Op { kind: OpKind::Redact(message.clone()), ..Op::control(self.event.room.clone(), wire.encode()) }
     }
 
     fn react(&self, target: &Target<XmppUser, XmppMessage>, key: &str, on: bool) -> Vec<Op> {
@@ -195,10 +217,13 @@ impl Convert<'_> {
 
     fn member(&self, membership: Membership, reason: Option<&str>) -> Vec<Op> {
         let has_puppet = self.context.puppets.iter().any(|(user_id, _)| *user_id == self.event.sender.user_id);
-        if membership != Membership::Leave || !has_puppet {
-            return Vec::new();
+        let reason = reason.map(str::to_owned);
+        match membership {
+            Membership::Leave if has_puppet => self.in_room(Wire::Part(reason)),
+            // An earlier life of the bridge may have left them a seat.
+            Membership::Leave => self.in_room(Wire::Expel { user_id: self.event.sender.user_id.clone(), reason }),
+            _ => Vec::new(),
         }
-        self.in_room(Wire::Part(reason.map(str::to_owned)))
     }
 
     fn expel(&self, user_id: &ruma::UserId, banned: bool, reason: Option<&str>) -> Vec<Op> {

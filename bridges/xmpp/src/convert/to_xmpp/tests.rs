@@ -1,6 +1,6 @@
 use landbridge::{
     Millis,
-    network::{Caps, Sender},
+    network::{Caps, Sender, event::MediaKind},
     rich_text::RichText,
 };
 use ruma::{event_id, user_id};
@@ -89,6 +89,46 @@ fn an_edit_names_the_message_by_the_id_that_it_was_sent_under() {
     let say = said(&event(TEA, true, MatrixKind::Edit { target: target("old"), body: Body::plain("new") }));
     assert_eq!(say.replaces, Some(own().marks.message_id("$old:hs", 0)));
     assert_ne!(Some(say.id), say.replaces);
+}
+
+#[test]
+fn a_caption_that_changes_is_the_caption_of_the_same_file() {
+    let file = || Media {
+        mxc: None,
+        url: Some("https://m.test/tea.png".into()),
+        name: "tea.png".into(),
+        mime: None,
+        size: None,
+        kind: MediaKind::Image,
+        fetch: false,
+    };
+    let edited = |parts: &[&str], text: &str| {
+        let messages = parts.iter().map(|id| XmppMessage::archived(id)).collect();
+        let body = Body { media: vec![file()], ..Body::plain(text) };
+        wires(&event(TEA, true, MatrixKind::Edit { target: Target { messages, ..target("old") }, body }))
+    };
+    let first = Some(own().marks.message_id("$old:hs", 0));
+    // Caption and file were two messages: the first is corrected.
+    let [Wire::Say(say)] = &edited(&["s1", "s2"], "my tea")[..] else { panic!() };
+    assert_eq!((say.body.as_str(), &say.replaces, &say.file), ("my tea", &first, &None));
+    // There was none: the file's own message has it now, and is still the file's.
+    let [Wire::Say(say)] = &edited(&["s1"], "my tea")[..] else { panic!() };
+    assert_eq!((say.body.as_str(), &say.replaces), ("my tea\nhttps://m.test/tea.png", &first));
+    assert!(say.file.is_some());
+    // It is taken away: so is its message, and the file's stays.
+    let [Wire::Retract { target, .. }] = &edited(&["s1", "s2"], "")[..] else { panic!() };
+    assert_eq!(target, "s1");
+    assert_eq!(edited(&["s1"], ""), []);
+}
+
+#[test]
+fn who_leaves_leaves_also_the_seat_that_an_earlier_life_took() {
+    let left = event(TEA, true, MatrixKind::Member { membership: Membership::Leave, reason: None });
+    assert_eq!(wires(&left), [Wire::Part(None)]);
+    let nobody = Context { puppets: Vec::new(), ..context() };
+    let ops = to_xmpp(&left, &nobody, &own()).unwrap();
+    let expected = Wire::Expel { user_id: user_id!("@ann:hs").to_owned(), reason: None };
+    assert_eq!(ops.iter().map(|op| Wire::decode(&op.wire).unwrap()).collect::<Vec<_>>(), [expected]);
 }
 
 #[test]
