@@ -16,6 +16,7 @@ mod hear;
 mod landing;
 mod link;
 mod portraits;
+mod presence;
 mod session;
 mod shared;
 mod stanzas;

@@ -9,6 +9,8 @@ everywhere! {
     who_is_put_out_is_out_on_both_sides,
     a_topic_crosses_both_ways,
     people_talk_in_private,
+    people_talk_in_private_through_a_room,
+    another_name_in_matrix_is_another_nick,
     an_emoji_and_a_taken_nick_are_no_hindrance,
     a_room_that_does_not_exist_is_not_made,
     others_find_out_who_we_are,
@@ -96,6 +98,71 @@ async fn people_talk_in_private(d: XmppDeployment) {
     nobody.sees_event("that it did not arrive", |event| event.body().contains("not delivered")).await;
 }
 
+/// In a room that tells nobody's address.
+async fn people_talk_in_private_through_a_room(d: XmppDeployment) {
+    let owner = d.xmpp_in("tea", "owner").await;
+    let tea = d.room("tea");
+    owner.configures(&tea, "whois", "moderators").await;
+    let bob = d.xmpp_in("tea", "bob").await;
+    let alice = d.matrix("alice").await;
+    let room = d.join(&alice, "tea").await;
+    let ghost = d.until_member(&room, "bob").await;
+    assert_ne!(ghost, d.ghost("bob"), "the room does not say who he is");
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
+
+    bob.tells(&format!("{tea}/alice"), "psst").await;
+    let chat = alice.accepts_invitation(&ghost).await;
+    chat.sees(&ghost, "psst").await;
+    chat.says("what?").await;
+    let said = bob.sees_stanza("an answer", |stanza| stanza.kind() == "chat" && stanza.body() == "what?").await;
+    assert_eq!(said.from(), format!("{tea}/alice"));
+
+    // Whoever takes his nick is not him.
+    bob.leaves(&tea, "bob").await;
+    room.sees_membership(&ghost, "leave").await;
+    let eve = d.xmpp("eve").await;
+    eve.joins(&tea, "bob").await;
+    let hers = d.until_member(&room, "bob").await;
+    assert_ne!(hers, ghost);
+    chat.says("for Bob alone").await;
+    chat.sees_event("that it did not arrive", |event| event.body().contains("delivered")).await;
+    room.says("that was all").await;
+    eve.sees(&tea, "alice", "that was all").await;
+    assert!(!eve.stanzas().iter().any(|stanza| stanza.body() == "for Bob alone"), "{:?}", eve.stanzas());
+}
+
+async fn another_name_in_matrix_is_another_nick(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
+
+    let becomes = async |before: &str, now: &str| {
+        let from = format!("{tea}/{before}");
+        let renamed = |stanza: &landbridge_tests::Stanza| stanza.kind() == "unavailable" && stanza.from() == from;
+        let gone = bob.sees_stanza(&format!("{before} becomes {now}"), renamed).await;
+        assert!(gone.has_code(303) && gone.xml().contains(&format!("nick=\"{now}\"")), "{}", gone.xml());
+        bob.sees_join(&tea, now).await;
+    };
+    alice.is_called("Ann Boleyn").await;
+    becomes("alice", "Ann Boleyn").await;
+    room.says("it is still me").await;
+    bob.sees(&tea, "Ann Boleyn", "it is still me").await;
+    // A nick that is taken.
+    alice.is_called("bob").await;
+    becomes("Ann Boleyn", "bob [m]").await;
+    room.says("and I").await;
+    bob.sees(&tea, "bob [m]", "and I").await;
+    bob.says(&tea, "hello, whoever you are").await;
+    room.sees(&ghost, "hello, whoever you are").await;
+    let members = room.members().await;
+    assert!(
+        !members.iter().any(|(id, name)| id.starts_with("@xmpp_") && name.as_deref() != Some("bob")),
+        "{members:?}"
+    );
+}
+
 async fn an_emoji_and_a_taken_nick_are_no_hindrance(d: XmppDeployment) {
     let bob = d.xmpp_in("tea", "melting").await;
     let tea = d.room("tea");
@@ -106,6 +173,10 @@ async fn an_emoji_and_a_taken_nick_are_no_hindrance(d: XmppDeployment) {
     room.says("it is hot").await;
     let said = bob.sees(&tea, "melting [m]", "it is hot").await;
     assert_eq!(said.nick(), "melting [m]");
+    // What she is really called is said beside it (XEP-0172), and on her card.
+    bob.sees_become(&tea, "melting [m]", "🫠 melting").await;
+    let card = bob.asks(&d.puppet("alice"), "<vCard xmlns='vcard-temp'/>").await.expect("a card");
+    assert!(card.contains("🫠 melting"), "{card}");
 }
 
 async fn a_room_that_does_not_exist_is_not_made(d: XmppDeployment) {
@@ -134,6 +205,12 @@ async fn others_find_out_who_we_are(d: XmppDeployment) {
     let card = bob.asks(&d.puppet("alice"), "<vCard xmlns='vcard-temp'/>").await.expect("a card");
     assert!(card.contains("alice"), "{card}");
     bob.asks(&d.puppet("alice"), "<ping xmlns='urn:xmpp:ping'/>").await.expect("a pong");
+    // The same through the room, which gives questions other ids and some of them another address.
+    let there = format!("{}/alice", d.room("tea"));
+    let card = bob.asks(&there, "<vCard xmlns='vcard-temp'/>").await.expect("a card");
+    assert!(card.contains("alice"), "{card}");
+    bob.asks(&there, "<query xmlns='jabber:iq:version'/>").await.expect("a version");
+    bob.asks(&there, "<ping xmlns='urn:xmpp:ping'/>").await.expect("a pong");
     bob.asks(&d.puppet("alice"), "<query xmlns='urn:nobody:knows'/>").await.expect_err("an error, and nothing else");
     // Subscriptions are granted, and returned.
     bob.sends(&format!("<presence to='{}' type='subscribe'/>", d.puppet("alice"))).await;

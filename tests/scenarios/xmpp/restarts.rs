@@ -2,13 +2,72 @@
 
 use landbridge_tests::{On, Prosody, XmppDeployment};
 
-use super::everywhere::everywhere;
+use super::everywhere::{everywhere, on};
 
 everywhere! {
     a_restart_is_noticed_by_nobody_and_loses_nothing,
     the_xmpp_server_restarts,
     what_was_said_while_the_bridge_was_dead_comes_after,
     reactions_are_still_known_after_a_restart,
+    who_leaves_after_a_restart_is_gone,
+}
+
+// Synapse is run without presence.
+on!(own_prosody, over_prosody(landbridge_tests::On::Embedded), who_sees_whom_is_known_after_a_restart,);
+on!(own_ejabberd, over_ejabberd(landbridge_tests::On::Embedded), who_sees_whom_is_known_after_a_restart,);
+on!(own_in_one, in_one_over_prosody(), who_sees_whom_is_known_after_a_restart,);
+
+/// Their seat is still the one that they had before.
+async fn who_leaves_after_a_restart_is_gone(mut d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
+    let dora = d.matrix("dora").await;
+    let hers = dora.joins(&room.id).await;
+    for (room, name) in [(&room, "alice"), (&hers, "dora")] {
+        room.says("hello").await;
+        bob.sees(&tea, name, "hello").await;
+    }
+    assert!(d.bridge.stop().await.success());
+    d.start_again().await;
+    hers.leaves().await;
+    bob.sees_leave(&tea, "dora").await;
+    room.says("bye, Dora").await;
+    bob.sees(&tea, "alice", "bye, Dora").await;
+}
+
+async fn who_sees_whom_is_known_after_a_restart(mut d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let bob = d.xmpp("bob").await;
+    let (her, ghost) = (d.puppet("alice"), d.ghost("bob"));
+    bob.tells(&her, "hello").await;
+    let chat = alice.accepts_invitation(&ghost).await;
+    chat.sees(&ghost, "hello").await;
+    bob.sends(&format!("<presence to='{her}' type='subscribe'/>")).await;
+    bob.sees_stanza("returned", |stanza| stanza.kind() == "subscribe").await;
+    bob.sends(&format!("<presence to='{her}' type='subscribed'/>")).await;
+    let shown = async |show: Option<&str>, status: &str| {
+        let fits = |stanza: &landbridge_tests::Stanza| {
+            stanza.is("presence")
+                && stanza.kind().is_empty()
+                && stanza.from().starts_with(&her)
+                && stanza.xml().contains(status)
+                && show.map_or(!stanza.xml().contains("show>"), |show| stanza.xml().contains(&format!("{show}</")))
+        };
+        bob.sees_stanza(&format!("{show:?}: {status}"), fits).await
+    };
+    alice.is_now("unavailable", Some("at lunch")).await;
+    shown(Some("away"), "at lunch").await;
+    bob.sends("<presence><show>away</show><status>making tea</status></presence>").await;
+    alice.sees_absence(&ghost, "making tea").await;
+
+    d.bridge.kill();
+    bob.sends("<presence><show>away</show><status>out of tea</status></presence>").await;
+    d.start_again().await;
+    alice.sees_absence(&ghost, "out of tea").await;
+    alice.is_now("unavailable", Some("still at lunch")).await;
+    shown(Some("away"), "still at lunch").await;
+    alice.is_now("offline", None).await;
+    bob.sees_stanza("she is gone", |stanza| stanza.kind() == "unavailable" && stanza.from().starts_with(&her)).await;
 }
 
 async fn a_restart_is_noticed_by_nobody_and_loses_nothing(mut d: XmppDeployment) {

@@ -46,9 +46,17 @@ pub struct Seat {
     pub role: super::Role,
     /// What it is to the room.
     pub affiliation: super::Affiliation,
+    /// Which nick of the ladder is asked for instead of the one it has.
+    pub renaming: Option<usize>,
 }
 
 impl Seat {
+    /// One that is asked for.
+    pub(super) fn asks(jid: Jid, nick: String, name: String) -> Self {
+        let (role, affiliation) = (super::Role::default(), super::Affiliation::default());
+        Self { jid, nick, name, state: SeatState::Joining { attempt: 0 }, role, affiliation, renaming: None }
+    }
+
     /// The power that fits it, on Matrix's scale. Who has no voice in the room keeps theirs in Matrix: what they say there is what asks for
     /// one.
     pub(super) fn power(&self) -> i64 {

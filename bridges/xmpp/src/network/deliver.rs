@@ -73,14 +73,8 @@ impl XmppSession {
             }
             Wire::Retract { target, own: false, reason, .. } => self.moderate(room, &target, reason.as_deref()).await,
             Wire::Subject(subject) => self.set_subject(room, &subject, key, attempt).await,
-            Wire::Part(reason) => {
-                self.stand_up(room, &self.seat, reason.as_deref()).await;
-                Ok(Delivered::unnamed())
-            }
-            Wire::Expel { user_id, reason } => {
-                self.stand_up(room, &SeatId::Puppet(user_id), reason.as_deref()).await;
-                Ok(Delivered::unnamed())
-            }
+            Wire::Part(reason) => self.stand_up(room, &self.seat, reason.as_deref()).await,
+            Wire::Expel { user_id, reason } => self.stand_up(room, &SeatId::Puppet(user_id), reason.as_deref()).await,
             Wire::Rename(name) => {
                 self.rename(&name).await;
                 Ok(Delivered::unnamed())
@@ -191,9 +185,18 @@ impl XmppSession {
         self.shared.send_lossy(&Element::stanza("message", from.as_str(), room.as_str(), "").child(form));
     }
 
-    async fn stand_up(&self, room: &Jid, seat: &SeatId, reason: Option<&str>) {
-        let out = self.shared.with_room(room, |state| state.room.leave(seat, reason));
+    /// Has somebody of ours leave a room, also a seat that an earlier life of the bridge took for them.
+    async fn stand_up(&self, room: &Jid, seat: &SeatId, reason: Option<&str>) -> Said {
+        match self.listener_in(room).await {
+            Err(error) if !error.is_final() => return Err(error),
+            // Nobody can be in a room that lets nobody in.
+            _ => {}
+        }
+        let Some(jid) = self.shared.seat_jid(seat) else { return Ok(Delivered::unnamed()) };
+        let name = self.shared.name_of(seat);
+        let out = self.shared.with_room(room, |state| state.room.leave_whatever(seat, &jid, &name, reason));
         self.shared.send_all(out.unwrap_or_default()).await;
+        Ok(Delivered::unnamed())
     }
 
     /// Goes by another name in every room.
@@ -240,7 +243,11 @@ impl XmppSession {
         key: &IdempotencyKey,
         since: Millis,
     ) -> Landed<XmppMessage> {
-        let (XmppRoom::Muc(room), Ok(wire)) = (&op.room, Wire::decode(&op.wire)) else { return Landed::CannotTell };
+        let Ok(wire) = Wire::decode(&op.wire) else { return Landed::CannotTell };
+        let XmppRoom::Muc(room) = &op.room else {
+            // Between two nobody can be asked what was said; whatever else was done can be done twice.
+            return if matches!(wire, Wire::Say(_)) { Landed::CannotTell } else { Landed::No };
+        };
         let id = match wire {
             Wire::Say(say) => say.id,
             Wire::React { id, .. } | Wire::Retract { id, own: true, .. } => id,

@@ -1,18 +1,14 @@
-//! People: private conversations, presence, reactions.
+//! People: private conversations, who types, what was read.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use landbridge::network::{
-    Dedupe, Delivered, Ephemeral, EphemeralKind, Presence, Reject, RemoteEvent, SendError, SessionId, host::Closed,
+    Dedupe, Delivered, Ephemeral, EphemeralKind, Reject, RemoteEvent, SendError, SessionId, host::Closed,
 };
 use parking_lot::Mutex;
-use ruma::OwnedUserId;
 
 use super::{
-    XmppNetwork, answers,
+    XmppNetwork,
     avatars::{self, Kept, Portrayed},
     session::XmppSession,
     shared::Shared,
@@ -25,14 +21,16 @@ use crate::{
         outgoing::Wire,
     },
     jid::Jid,
+    link::IqError,
     muc::SeatId,
     stanza::{Element, StanzaError, ns},
 };
 
 /// How many private messages are remembered until they are refused or received.
 const MOST_SENT: usize = 10_000;
-/// How many people's presence is remembered.
-const MOST_PEOPLE: usize = 20_000;
+
+/// How long our server may take to take a message.
+const TAKEN: Duration = Duration::from_secs(20);
 
 type Event = RemoteEvent<XmppNetwork>;
 
@@ -41,41 +39,15 @@ type Event = RemoteEvent<XmppNetwork>;
 pub(super) struct People {
     /// Private messages on their way, by id: in which conversation.
     sent: Mutex<HashMap<String, XmppRoom>>,
-    /// The sessions from which somebody is available to one of ours.
-    available: Mutex<HashMap<(OwnedUserId, Jid), BTreeSet<String>>>,
 }
 
 impl People {
-    /// The link is gone: nobody's presence is known.
-    pub(super) fn unlinked(&self) {
-        self.available.lock().clear();
-    }
-
     fn sent(&self, id: &str, room: &XmppRoom) {
         let mut sent = self.sent.lock();
         if sent.len() >= MOST_SENT {
             sent.clear();
         }
         sent.insert(id.to_owned(), room.clone());
-    }
-
-    /// One more, or one less, session of somebody is available; what they are now.
-    fn available(&self, of: (OwnedUserId, Jid), resource: &str, available: bool) -> bool {
-        let mut all = self.available.lock();
-        if all.len() >= MOST_PEOPLE {
-            all.clear();
-        }
-        let sessions = all.entry(of.clone()).or_default();
-        if available {
-            sessions.insert(resource.to_owned());
-        } else {
-            sessions.remove(resource);
-        }
-        let any = !sessions.is_empty();
-        if !any {
-            all.remove(&of);
-        }
-        any
     }
 }
 
@@ -88,7 +60,7 @@ impl Shared {
         seat: &SeatId,
     ) -> Result<(), Closed> {
         if stanza.kind() == "error" {
-            return self.hear_refusal(&stanza).await;
+            return self.hear_refusal(&stanza, from, seat).await;
         }
         // Nobody is bridged twice, and what a room says to who is not in it means nothing.
         let SeatId::Puppet(user_id) = seat else { return Ok(()) };
@@ -119,9 +91,6 @@ impl Shared {
         stanza: &Element,
         session: &SessionId,
     ) -> Result<(), Closed> {
-        if stanza.kind() == "error" {
-            return self.hear_refusal(stanza).await;
-        }
         if let Some(typing) = incoming::typing(stanza) {
             self.host.typing(session, room.clone(), sender.clone(), typing);
         }
@@ -163,63 +132,32 @@ impl Shared {
     }
 
     /// A private message of ours was refused: its conversation is told.
-    async fn hear_refusal(&self, stanza: &Element) -> Result<(), Closed> {
+    async fn hear_refusal(&self, stanza: &Element, from: &Jid, seat: &SeatId) -> Result<(), Closed> {
         let Some(id) = stanza.get("id") else { return Ok(()) };
-        let error = StanzaError::of(stanza);
-        let Some(room) = self.people.sent.lock().remove(id) else {
+        let conversation = match seat {
+            // One that an earlier life of the bridge sent.
+            SeatId::Puppet(user_id) if self.own.marks.made(id) => {
+                Some(XmppRoom::direct(user_id, XmppUser::of_jid(from)))
+            }
+            _ => None,
+        };
+        self.refused(id, StanzaError::of(stanza), conversation).await
+    }
+
+    /// Something that we said was refused: whoever waits for it is told, else the conversation in which it was said. `conversation` is
+    /// that of a message of which nobody remembers where it was said.
+    pub(super) async fn refused(
+        &self,
+        id: &str,
+        error: StanzaError,
+        conversation: Option<XmppRoom>,
+    ) -> Result<(), Closed> {
+        let Some(room) = self.people.sent.lock().remove(id).or(conversation) else {
             self.landed(id, Err(error));
             return Ok(());
         };
         let text = format!("your message was not delivered: {error}");
         self.host.offer(&SessionId::Relay, Event::Notice { room, text }, Dedupe::Never).await.map(drop)
-    }
-
-    /// Presence between people: subscriptions are granted and returned, probes answered.
-    pub(super) fn hear_person(self: &Arc<Self>, stanza: &Element, from: &Jid, to: &Jid) {
-        let Some(seat) = self.seat_of(to) else { return };
-        if from.domain() == self.own.domain {
-            return;
-        }
-        let (ours, theirs) = (to.bare(), from.bare());
-        let reply = |kind: &str| self.send_lossy(&Element::stanza("presence", ours.as_str(), theirs.as_str(), kind));
-        match stanza.kind() {
-            "subscribe" => {
-                reply("subscribed");
-                self.show_presence(&seat, &theirs);
-                if matches!(seat, SeatId::Puppet(_)) {
-                    reply("subscribe");
-                }
-            }
-            "unsubscribe" => reply("unsubscribed"),
-            "probe" => self.show_presence(&seat, &theirs),
-            "" | "unavailable" => self.note_presence(stanza, from, &seat),
-            _ => {}
-        }
-    }
-
-    fn show_presence(&self, seat: &SeatId, to: &Jid) {
-        let Some(jid) = self.seat_jid(seat) else { return };
-        let name = Element::new("nick", ns::NICK).with_text(self.name_of(seat));
-        let presence = Element::stanza("presence", jid.as_str(), to.as_str(), "").child(name).child(answers::caps());
-        self.send_lossy(&presence.child_some(self.portraits.update(seat)));
-    }
-
-    fn note_presence(self: &Arc<Self>, stanza: &Element, from: &Jid, seat: &SeatId) {
-        let (SeatId::Puppet(user_id), Some(resource)) = (seat, from.resource()) else { return };
-        if let Some(hash) = crate::muc::Presence::read(stanza).avatar {
-            let of = Portrayed { user: XmppUser::of_jid(from), asker: seat.clone(), at: from.bare() };
-            self.note_picture(of, hash, Kept::Card);
-        }
-        let here = stanza.kind().is_empty();
-        let any = self.people.available((user_id.clone(), from.bare()), resource, here);
-        let away = matches!(stanza.own_text("show").as_deref(), Some("away" | "xa" | "dnd"));
-        let presence = match (any, here && away) {
-            (false, _) => Presence::Offline,
-            (true, true) => Presence::Unavailable,
-            (true, false) => Presence::Online,
-        };
-        let status = stanza.own_text("status").map(|status| status.chars().take(200).collect());
-        self.host.presence(&SessionId::User(user_id.clone()), XmppUser::of_jid(from), presence, status);
     }
 }
 
@@ -270,10 +208,23 @@ impl XmppSession {
         let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
         self.shared.people.sent(&id, room);
         outlet.send(&stanza).await.map_err(|error| SendError::Rejected(Reject::Forbidden(error.to_string())))?;
+        self.is_taken(&from).await?;
         Ok(match wire {
             Wire::Say(_) => Delivered::named(XmppMessage::direct(&id)),
             _ => Delivered::unnamed(),
         })
+    }
+
+    /// Waits until our server has taken what was sent before: it works what comes over one stream in its order, and answers a question
+    /// to ourselves, whatever the answer is, after that.
+    async fn is_taken(&self, from: &Jid) -> Result<(), SendError> {
+        let bot = self.shared.seat_jid(&SeatId::Listener).ok_or(SendError::Unsupported)?;
+        let ping = Element::stanza("iq", from.as_str(), bot.as_str(), "get").child(Element::new("ping", ns::PING));
+        match self.shared.ask(ping, TAKEN).await {
+            Ok(_) | Err(IqError::Refused(_)) => Ok(()),
+            Err(IqError::Disconnected) => Err(SendError::MaybeSent("the link went down".to_owned())),
+            Err(IqError::Timeout) => Err(SendError::MaybeSent("the server does not answer".to_owned())),
+        }
     }
 
     /// Where somebody is spoken to: at their address, or, where only a room knows that, through the room.
@@ -292,8 +243,8 @@ impl XmppSession {
         })
     }
 
-    /// Tells XMPP who types and what was read.
-    pub(super) fn show(&self, event: &Ephemeral<XmppNetwork>) {
+    /// Tells XMPP who types, what was read, and who is there.
+    pub(super) async fn show(&self, event: &Ephemeral<XmppNetwork>) {
         let Some(from) = self.shared.seat_jid(&self.seat) else { return };
         let (room, what) = match &event.kind {
             EphemeralKind::Typing { room, typing } => {
@@ -303,7 +254,7 @@ impl XmppSession {
                 let Some(message) = target.messages.last() else { return };
                 (room, Element::new("displayed", ns::MARKERS).attr("id", message.id()))
             }
-            EphemeralKind::Presence { .. } => return,
+            EphemeralKind::Presence { .. } => return self.shared.present(event).await,
         };
         let (to, kind) = match room {
             XmppRoom::Muc(jid) => {

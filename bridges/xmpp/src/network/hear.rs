@@ -6,6 +6,7 @@ use landbridge::network::host::Closed;
 
 use super::shared::Shared;
 use crate::{
+    convert::ids::XmppRoom,
     jid::Jid,
     muc::{Out, SeatId, SeatState},
     stanza::{Element, ns},
@@ -70,7 +71,7 @@ impl Shared {
         {
             return self.perform(&room, out).await;
         }
-        self.hear_person(&stanza, from, to);
+        self.hear_person(&stanza, from, to).await;
         Ok(())
     }
 
@@ -103,8 +104,29 @@ impl Shared {
         });
         match came {
             Some(out) => self.perform(&room, out).await,
+            None if stanza.kind() == "groupchat" => {
+                self.leave_unmapped(room, seat);
+                Ok(())
+            }
             None => self.hear_direct(stanza, from, &seat).await,
         }
+    }
+
+    /// A room that is not bridged tells a Matrix user what is said in it: an earlier life of the bridge left them there.
+    fn leave_unmapped(self: &Arc<Self>, room: Jid, seat: SeatId) {
+        let (Some(ours), Some(to), SeatId::Puppet(user_id)) =
+            (self.seat_jid(&seat), room.with_resource(&self.name_of(&seat)), seat)
+        else {
+            return;
+        };
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let Ok(mapped) = shared.host.rooms().await else { return };
+            if !mapped.contains(&XmppRoom::Muc(room)) {
+                tracing::info!(user.id = %user_id, remote.room = %to.bare(), "a seat in a room that is not bridged is left");
+                shared.send_lossy(&Element::stanza("presence", ours.as_str(), to.as_str(), "unavailable"));
+            }
+        });
     }
 
     /// Does what follows from a stanza of a room.
@@ -127,7 +149,7 @@ impl Shared {
                 }
                 Out::Lost(seat, gone) => self.seat_lost(room, seat, gone).await?,
                 Out::Reflected { id, archive } => self.landed(&id, Ok(archive)),
-                Out::Bounced { id, error } => self.landed(&id, Err(error)),
+                Out::Bounced { id, error } => self.refused(&id, error, None).await?,
                 Out::GivenUp { nick, generation } => self.note_nick(room, nick, generation),
                 Out::Happened(happening) => self.carry(room, happening).await?,
             }

@@ -47,6 +47,8 @@ impl XmppSession {
         self.shared.host.state(&self.id, ConnectionState::Connected { name });
         let watching = tokio::spawn(Arc::clone(&self.shared).watch_rooms());
         let _watch_with_us = AbortOnDrop(watching.abort_handle());
+        let probing = tokio::spawn(Arc::clone(&self.shared).probe_all());
+        let _probe_with_us = AbortOnDrop(probing.abort_handle());
         self.hear_all(connection, &stop).await
     }
 

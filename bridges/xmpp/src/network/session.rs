@@ -147,7 +147,7 @@ impl Session<XmppNetwork> for XmppSession {
     }
 
     async fn ephemeral(&self, event: &Ephemeral<XmppNetwork>) {
-        self.show(event);
+        self.show(event).await;
     }
 
     async fn enter(&self, room: &XmppRoom) -> Result<(), SendError> {

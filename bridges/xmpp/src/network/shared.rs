@@ -60,6 +60,7 @@ pub(super) struct Shared {
     /// Cancelled when the bridge as a whole stops, as the relay session hears it.
     pub(super) stopping: Mutex<tokio_util::sync::CancellationToken>,
     pub(super) people: super::direct::People,
+    pub(super) presences: super::presence::Presences,
     pub(super) uploads: super::files::Uploads,
     pub(super) avatars: super::avatars::Avatars,
     pub(super) portraits: super::portraits::Portraits,
@@ -134,6 +135,7 @@ impl Shared {
             names: Mutex::default(),
             stopping: Mutex::default(),
             people: super::direct::People::default(),
+            presences: super::presence::Presences::default(),
             uploads: super::files::Uploads::default(),
             avatars: super::avatars::Avatars::default(),
             portraits: super::portraits::Portraits::default(),
@@ -315,7 +317,7 @@ impl Shared {
         self.iqs.fail_all();
         self.landing.lock().clear();
         self.waiting.lock().clear();
-        self.people.unlinked();
+        self.presences.unlinked();
         self.uploads.unlinked();
     }
 

@@ -14,6 +14,7 @@ use super::*;
 use crate::jid::Jid;
 
 mod server;
+mod traps;
 
 use server::{Server, TEA};
 
@@ -66,22 +67,29 @@ impl Scene {
         outlet.wait_for(Option::is_none).await.unwrap();
     }
 
-    fn op(&self, text: &str) -> RemoteOp<XmppNetwork> {
+    /// Alice says something in the room.
+    fn event(&self, text: &str) -> MatrixEvent<XmppNetwork> {
         let user_id = user_id!("@alice:here").to_owned();
-        let event: MatrixEvent<XmppNetwork> = Said {
+        Said {
             event_id: event_id!("$1").to_owned(),
             room: tea(),
-            sender: Sender { user_id: user_id.clone(), display_name: "alice".into(), own_session: true },
+            sender: Sender { user_id, display_name: "alice".into(), own_session: true },
             at: NOON,
             kind: MatrixKind::Message { body: Body::plain(text), reply_to: None },
-        };
-        let context = Context::<XmppNetwork> {
+        }
+    }
+
+    fn context(&self) -> Context<XmppNetwork> {
+        Context::<XmppNetwork> {
             caps: self.alice.caps(&tea()),
             members: Vec::new(),
-            puppets: vec![(user_id, "alice".into())],
+            puppets: vec![(user_id!("@alice:here").to_owned(), "alice".into())],
             server_name: "here".into(),
-        };
-        self.network.to_remote(&event, &context).unwrap().remove(0)
+        }
+    }
+
+    fn op(&self, text: &str) -> RemoteOp<XmppNetwork> {
+        self.network.to_remote(&self.event(text), &self.context()).unwrap().remove(0)
     }
 
     async fn hears(&self, text: &str) {

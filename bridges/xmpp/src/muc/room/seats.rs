@@ -6,7 +6,7 @@ use crate::{
     muc::{
         happening::{Happening, Out},
         nick,
-        presence::{Affiliation, Presence, Role},
+        presence::Presence,
         seat::{Gone, JoinError, Seat, SeatId, SeatState},
     },
     stanza::{Condition, Element, StanzaError, ns},
@@ -21,20 +21,11 @@ impl Room {
             return Vec::new();
         }
         // The nick it had: who only comes back takes the same, and nobody notices.
-        let attempt = 0;
         let nick = match self.seats.get(id) {
             Some(seat) if seat.name == name => seat.nick.clone(),
-            _ => self.nick(id, name, attempt),
+            _ => self.nick(id, name, 0),
         };
-        let seat = Seat {
-            jid: jid.clone(),
-            nick,
-            name: name.to_owned(),
-            state: SeatState::Joining { attempt },
-            role: Role::default(),
-            affiliation: Affiliation::default(),
-        };
-        self.seats.insert(id.clone(), seat);
+        self.seats.insert(id.clone(), Seat::asks(jid.clone(), nick, name.to_owned()));
         self.ask(id, history).into_iter().collect()
     }
 
@@ -88,21 +79,46 @@ impl Room {
         vec![Out::Send(presence)]
     }
 
+    /// Leaves a seat that may be one of an earlier life of the bridge, of which only this is known: whose it is. The room goes by the
+    /// address, whatever the nick.
+    pub fn leave_whatever(&mut self, id: &SeatId, jid: &Jid, name: &str, reason: Option<&str>) -> Vec<Out> {
+        if self.seats.contains_key(id) {
+            return self.leave(id, reason);
+        }
+        let left = |(nick, entry): (&String, &Entry)| {
+            (matches!(entry, Entry::Own) && self.seat_of(nick).is_none()).then(|| nick.clone())
+        };
+        let wanted = self.nick(id, name, 0);
+        let nicks: Vec<String> = self.occupants.iter().filter_map(left).collect();
+        let Some(nick) = nicks.iter().find(|nick| **nick == wanted).or(nicks.first()) else { return Vec::new() };
+        self.seats.insert(id.clone(), Seat::asks(jid.clone(), nick.clone(), name.to_owned()));
+        self.leave(id, reason)
+    }
+
     /// Asks for another nick, made of another name.
     pub fn rename(&mut self, id: &SeatId, name: &str) -> Vec<Out> {
         let nick = self.nick(id, name, 0);
         let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
-        let same = seat.nick == nick;
         name.clone_into(&mut seat.name);
         if seat.state != SeatState::In {
             seat.nick = nick;
             return Vec::new();
         }
-        let mut wanted = seat.clone();
-        if same {
+        self.ask_other(id, 0)
+    }
+
+    /// Asks for the n-th nick of the ladder instead of the one it has. The room says whether it is so (303), or refuses, and then
+    /// nothing has changed.
+    fn ask_other(&mut self, id: &SeatId, attempt: usize) -> Vec<Out> {
+        let Some(mut wanted) = self.seats.get(id).cloned() else { return Vec::new() };
+        let nick = self.nick(id, &wanted.name, attempt);
+        let is_new = nick != wanted.nick && attempt < nick::ATTEMPTS;
+        if let Some(seat) = self.seats.get_mut(id) {
+            seat.renaming = is_new.then_some(attempt);
+        }
+        if !is_new {
             return Vec::new();
         }
-        // The room says whether it is so (303), or refuses, and then nothing has changed.
         wanted.nick = nick;
         self.presence(id, &wanted).map(Out::Send).into_iter().collect()
     }
@@ -177,6 +193,7 @@ impl Room {
             // The presence under the new nick follows, and is the truth.
             if let Some(new) = presence.item.nick {
                 seat.nick.clone_from(&new);
+                seat.renaming = None;
                 self.occupants.remove(nick);
                 self.occupants.insert(new, Entry::Own);
             }
@@ -205,12 +222,17 @@ impl Room {
 
     /// A join, or a change of nick, was refused.
     pub(super) fn refused(&mut self, id: &SeatId, from: &Jid, error: &StanzaError) -> Vec<Out> {
-        let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
-        let SeatState::Joining { attempt } = seat.state else { return Vec::new() };
         let bad_nick = matches!(
             error.condition,
             Condition::Conflict | Condition::NotAcceptable | Condition::JidMalformed | Condition::BadRequest
         );
+        let Some(seat) = self.seats.get(id) else { return Vec::new() };
+        if let (SeatState::In, Some(attempt)) = (seat.state, seat.renaming) {
+            let meant = from.resource() == Some(self.nick(id, &seat.name, attempt).as_str());
+            return if bad_nick && meant { self.ask_other(id, attempt + 1) } else { Vec::new() };
+        }
+        let Some(seat) = self.seats.get_mut(id) else { return Vec::new() };
+        let SeatState::Joining { attempt } = seat.state else { return Vec::new() };
         // An error of an earlier attempt means nothing any more.
         if bad_nick && from.resource().is_some_and(|nick| nick != seat.nick) {
             return Vec::new();

@@ -4,6 +4,8 @@ use crate::{
     stanza::ns,
 };
 
+mod names;
+
 const ROOM: &str = "tea@muc.test";
 
 fn jid(text: &str) -> Jid {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::mpsc,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -14,7 +15,7 @@ use crate::{
     config::XmppConfig,
     convert::incoming::{stamp, write_stamp},
     jid::Jid,
-    stanza::{Element, Guard, Piece, Reader, ns},
+    stanza::{Element, Piece, Reader, ns, write_any},
 };
 
 /// The room.
@@ -38,6 +39,16 @@ struct State {
     archive_is_busy: u32,
     /// Ends the link.
     link: CancellationToken,
+    /// What goes to the component without being asked for.
+    unasked: mpsc::UnboundedSender<Element>,
+    /// The nick that whoever enters gets, whatever they ask for.
+    nick: Option<&'static str>,
+    /// The error with which the room answers who asks whether they are in it.
+    ping: Option<&'static str>,
+    /// What came.
+    came: Vec<Element>,
+    /// Whether it answers nothing any more.
+    silent: bool,
 }
 
 impl Server {
@@ -51,6 +62,11 @@ impl Server {
             breaks_at_next: false,
             archive_is_busy: 0,
             link: CancellationToken::new(),
+            unasked: mpsc::unbounded_channel().0,
+            nick: None,
+            ping: None,
+            came: Vec::new(),
+            silent: false,
         }));
         let serving = Arc::clone(&state);
         let task = tokio::spawn(async move {
@@ -82,6 +98,58 @@ impl Server {
         state.archive.push((now, message.child(body)));
     }
 
+    /// Sends something by itself.
+    pub(super) fn sends(&self, stanza: Element) {
+        self.state.lock().unasked.send(stanza).unwrap();
+    }
+
+    /// Whoever enters gets this nick.
+    pub(super) fn gives_nick(&self, nick: &'static str) {
+        self.state.lock().nick = Some(nick);
+    }
+
+    /// Who asks whether they are in the room is answered with this error.
+    pub(super) fn answers_pings_with(&self, error: Option<&'static str>) {
+        self.state.lock().ping = error;
+    }
+
+    /// From now on it answers nothing.
+    pub(super) fn falls_silent(&self) {
+        self.state.lock().silent = true;
+    }
+
+    /// Everything that came so far.
+    pub(super) fn came(&self) -> Vec<Element> {
+        self.state.lock().came.clone()
+    }
+
+    /// Has the bridge answer something, and so everything that was sent before it.
+    pub(super) async fn until_answered(&self, told: &impl std::fmt::Debug) {
+        let id = format!("sync{}", self.came().len());
+        let ping = Element::stanza("iq", "bob@xmpp.test/phone", "bridge@matrix.test", "get").attr("id", id.clone());
+        self.sends(ping.child(Element::new("ping", ns::PING)));
+        self.until("an answer", told, |stanza| stanza.get("id") == Some(&id)).await;
+    }
+
+    /// Waits until something came.
+    pub(super) async fn until(
+        &self,
+        what: &str,
+        told: &impl std::fmt::Debug,
+        fits: impl Fn(&Element) -> bool,
+    ) -> Element {
+        let found = async {
+            loop {
+                if let Some(found) = self.came().into_iter().find(&fits) {
+                    return found;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let found = tokio::time::timeout(std::time::Duration::from_secs(20), found).await;
+        found.unwrap_or_else(|_| panic!("waited for {what}; came {:#?}; told {told:#?}", self.came()))
+    }
+
     pub(super) fn breaks_at_next_message(&self) {
         self.state.lock().breaks_at_next = true;
     }
@@ -104,10 +172,26 @@ impl Server {
 
 async fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let link = CancellationToken::new();
-    state.lock().link = link.clone();
+    let (unasked, mut waiting) = mpsc::unbounded_channel();
+    {
+        let mut state = state.lock();
+        (state.link, state.unasked) = (link.clone(), unasked);
+    }
     let (mut reader, mut buffer) = (Reader::default(), vec![0; 16 * 1024]);
     loop {
-        let Some(Ok(length @ 1..)) = link.run_until_cancelled(stream.read(&mut buffer)).await else { return };
+        let length = tokio::select! {
+            () = link.cancelled() => return,
+            Some(stanza) = waiting.recv() => {
+                let mut bytes = String::new();
+                write_any(&stanza, &mut bytes);
+                stream.write_all(bytes.as_bytes()).await.unwrap();
+                continue;
+            }
+            read = stream.read(&mut buffer) => match read {
+                Ok(length @ 1..) => length,
+                _ => return,
+            },
+        };
         let mut unread = &buffer[..length];
         while let Some(piece) = reader.read(&mut unread, &|_| true).unwrap() {
             let answer = match piece {
@@ -117,9 +201,9 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) {
                 }
                 Piece::Stanza(stanza) if stanza.name() == "handshake" => b"<handshake/>".to_vec(),
                 Piece::Stanza(stanza) => {
-                    let guard = Guard::new("muc.test", 1 << 20);
-                    let answers = state.lock().take(&stanza);
-                    answers.iter().flat_map(|answer| guard.write(answer).unwrap()).collect()
+                    let mut bytes = String::new();
+                    state.lock().take(&stanza).iter().for_each(|answer| write_any(answer, &mut bytes));
+                    bytes.into_bytes()
                 }
                 Piece::Skipped(_) => Vec::new(),
                 Piece::Close => return,
@@ -134,6 +218,15 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) {
 impl State {
     fn take(&mut self, stanza: &Element) -> Vec<Element> {
         let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return Vec::new() };
+        self.came.push(stanza.clone());
+        if self.silent {
+            return Vec::new();
+        }
+        if to.domain() != "muc.test" {
+            // Only what the component asks itself comes back.
+            let asks_itself = to.domain() == "matrix.test" && stanza.kind() == "get";
+            return if asks_itself { self.asked(stanza) } else { Vec::new() };
+        }
         match (stanza.name(), stanza.kind()) {
             ("presence", "") => self.enters(&from, to.resource().unwrap_or_default()),
             ("message", "groupchat") => self.said(stanza, &from),
@@ -143,6 +236,7 @@ impl State {
     }
 
     fn enters(&mut self, who: &Jid, nick: &str) -> Vec<Element> {
+        let nick = self.nick.unwrap_or(nick);
         self.seats.retain(|(known, _)| known != who);
         self.seats.push((who.clone(), nick.to_owned()));
         let item = Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant");
@@ -179,6 +273,10 @@ impl State {
             let feature = |var| Element::new("feature", ns::DISCO_INFO).attr("var", var);
             let info = Element::new("query", ns::DISCO_INFO).child(feature(ns::MUC)).child(feature(ns::MAM));
             return vec![answer("result").child(info)];
+        }
+        if let (Some(error), Some(_)) = (self.ping, iq.find("ping", ns::PING)) {
+            let why = Element::new(error, ns::STANZA_ERROR);
+            return vec![answer("error").child(Element::new("error", ns::COMPONENT).attr("type", "cancel").child(why))];
         }
         let Some(query) = iq.find("query", ns::MAM) else { return vec![answer("result")] };
         if let Some(left) = self.archive_is_busy.checked_sub(1) {

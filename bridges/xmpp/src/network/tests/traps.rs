@@ -1,0 +1,269 @@
+//! What servers and rooms do that is easily taken for something else.
+
+use ruma::event_id;
+
+use super::*;
+use crate::{
+    convert::ids::XmppUser as Person,
+    muc::SeatState,
+    stanza::{Element, ns},
+};
+
+const LISTENER: &str = "bridge@matrix.test/matrix";
+const ALICE: &str = "alice%here@matrix.test/matrix";
+
+fn from(name: &'static str, who: &str, to: &str, kind: &str) -> Element {
+    Element::stanza(name, who, to, kind)
+}
+
+fn body(text: &str) -> Element {
+    Element::new("body", ns::COMPONENT).with_text(text)
+}
+
+/// The presence of an occupant whom the room calls by this id.
+fn occupant(nick: &str, kind: &str, id: &str) -> Element {
+    let item = Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant");
+    let presence = from("presence", &format!("{TEA}/{nick}"), LISTENER, kind);
+    let presence = presence.child(Element::new("x", ns::MUC_USER).child(item));
+    presence.child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", id))
+}
+
+fn gone(nick: &str, to: &str, codes: &[&str]) -> Element {
+    let code = |code: &&str| Element::new("status", ns::MUC_USER).attr("code", *code);
+    let presence = from("presence", &format!("{TEA}/{nick}"), to, "unavailable");
+    presence.child(Element::new("x", ns::MUC_USER).with_children(codes.iter().map(code)))
+}
+
+impl Scene {
+    /// Alice says something in the room.
+    async fn alice_says(&self, text: &str) -> Result<(), SendError> {
+        self.alice.deliver(&self.op(text), &KEY, 1).await.map(drop)
+    }
+
+    async fn settles(&self) {
+        self.server.until_answered(&self.told).await;
+    }
+
+    /// What the framework was told, beside who is there.
+    fn events(&self) -> Vec<RemoteEvent<XmppNetwork>> {
+        let events = self.told.events.lock();
+        let all = events.iter().map(|(_, event, _)| event.clone());
+        all.filter(|event| !matches!(event, RemoteEvent::<XmppNetwork>::Members { .. })).collect()
+    }
+
+    fn state(&self, seat: &XmppSession) -> SeatState {
+        let room = Jid::parse(TEA).unwrap();
+        seat.shared.with_room(&room, |state| state.room.state_of(&seat.seat)).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_room_sends_is_answered_with_an_error() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    let before = scene.server.came().len();
+    for to in [LISTENER, ALICE, "bob%here@matrix.test/matrix", "nobody@matrix.test/x", "matrix.test"] {
+        for who in [&format!("{TEA}/bob"), TEA, "cake@muc.test/bob", "cake@muc.test"] {
+            for kind in ["groupchat", "error", "bogus", "headline"] {
+                scene.server.sends(from("message", who, to, kind).attr("id", "1").child(body("?")));
+            }
+            for kind in ["", "unavailable", "error", "bogus"] {
+                scene.server.sends(from("presence", who, to, kind));
+            }
+            scene.server.sends(from("iq", who, to, "result"));
+            scene.server.sends(from("iq", who, to, "error").attr("id", "never asked"));
+        }
+    }
+    scene.settles().await;
+    let sent = scene.server.came().split_off(before);
+    let errors: Vec<_> = sent.iter().filter(|stanza| stanza.kind() == "error").collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// An earlier life of the bridge left a seat there: nobody reads what is said to it, so it is left.
+#[tokio::test]
+async fn a_seat_in_a_room_that_is_not_bridged_is_left() {
+    let scene = Scene::start().await;
+    scene.server.sends(from("message", "cake@muc.test/bob", ALICE, "groupchat").child(body("hello")));
+    let leaves = |stanza: &Element| stanza.name() == "presence" && stanza.kind() == "unavailable";
+    let left = scene.server.until("that she leaves", &scene.told, leaves).await;
+    assert_eq!((left.get("from"), left.to().unwrap().bare_str()), (Some(ALICE), "cake@muc.test"));
+    assert_eq!(scene.events(), []);
+}
+
+#[tokio::test]
+async fn whoever_is_put_out_by_a_fault_of_the_service_comes_back_and_nobody_is_told() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    let joins = || {
+        let came = scene.server.came().into_iter();
+        came.filter(|stanza| stanza.name() == "presence" && stanza.kind().is_empty()).count()
+    };
+    let before = joins();
+    // The service ends (332); a stanza bounced, as Prosody says it (307 and 333); ejabberd says nothing.
+    for codes in [&["332", "110"][..], &["307", "333", "110"], &[]] {
+        let joined = joins();
+        scene.server.sends(gone("alice", ALICE, codes));
+        scene.server.sends(gone("Matrix", LISTENER, codes));
+        scene.server.until("that the listener comes back", &scene.told, |_| joins() > joined).await;
+        scene.alice_says("and again").await.unwrap();
+        assert_eq!(scene.state(&scene.listener), SeatState::In);
+    }
+    assert_eq!(joins(), before + 6, "each once");
+    assert_eq!(scene.events(), [], "nobody is put out in Matrix, and the room is not told");
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_ping_says_whether_we_are_in_a_room() {
+    let mut scene = Scene::start().await;
+    // Under the nick that the room gave.
+    scene.server.breaks();
+    scene.is_unlinked().await;
+    scene.server.gives_nick("Given");
+    scene.links().await;
+    let room = Jid::parse(TEA).unwrap();
+    for error in [None, Some("item-not-found"), Some("service-unavailable"), Some("feature-not-implemented")] {
+        scene.server.answers_pings_with(error);
+        scene.listener.shared.check_seat(&room, &scene.listener.seat).await;
+        assert_eq!(scene.state(&scene.listener), SeatState::In, "{error:?}");
+    }
+    scene.server.answers_pings_with(Some("not-acceptable"));
+    scene.listener.shared.check_seat(&room, &scene.listener.seat).await;
+    assert_eq!(scene.state(&scene.listener), SeatState::Out);
+    let pings: Vec<_> = scene.server.came().into_iter().filter(|iq| iq.find("ping", ns::PING).is_some()).collect();
+    assert!(pings.len() == 5 && pings.iter().all(|ping| ping.get("to") == Some("tea@muc.test/Given")), "{pings:?}");
+}
+
+#[tokio::test]
+async fn who_writes_from_a_room_is_an_occupant_of_it_and_a_domain_says_nothing() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    scene.server.sends(occupant("bob", "", "one"));
+    // Old clients do not say that it comes through a room.
+    scene.server.sends(from("message", &format!("{TEA}/bob"), ALICE, "chat").child(body("psst")));
+    scene.server.sends(from("message", "bob@conference.test/phone", ALICE, "chat").child(body("hey")));
+    scene.hears("psst").await;
+    scene.hears("hey").await;
+    let senders = scene.events().into_iter().filter_map(|event| match event {
+        RemoteEvent::<XmppNetwork>::Message { sender, room: XmppRoom::Direct { with, .. }, .. } => {
+            assert_eq!(with, sender);
+            Some(sender)
+        }
+        _ => None,
+    });
+    let elsewhere = Person::of_jid(&Jid::parse("bob@conference.test").unwrap());
+    assert_eq!(senders.collect::<Vec<_>>(), [Person::of_occupant(TEA, "one"), elsewhere]);
+}
+
+#[tokio::test]
+async fn whoever_takes_a_nick_gets_nothing_that_is_for_who_had_it() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    let op = |event_id: &ruma::EventId| {
+        let with = Person::of_occupant(TEA, "one");
+        let event: MatrixEvent<XmppNetwork> = Said {
+            event_id: event_id.to_owned(),
+            room: XmppRoom::direct(user_id!("@alice:here"), with),
+            ..scene.event("for Bob")
+        };
+        scene.network.to_remote(&event, &scene.context()).unwrap().remove(0)
+    };
+    scene.server.sends(occupant("bob", "", "one"));
+    scene.settles().await;
+    scene.alice.deliver(&op(event_id!("$2")), &KEY, 1).await.unwrap();
+    scene.server.sends(occupant("bob", "unavailable", "one"));
+    scene.server.sends(occupant("bob", "", "two"));
+    scene.settles().await;
+    let refused = scene.alice.deliver(&op(event_id!("$3")), &KEY, 1).await;
+    assert!(matches!(refused, Err(SendError::Rejected(Reject::NotInRoom(_)))), "{refused:?}");
+    // He is there again, under another nick.
+    scene.server.sends(occupant("rob", "", "one"));
+    scene.settles().await;
+    scene.alice.deliver(&op(event_id!("$4")), &KEY, 1).await.unwrap();
+    let private = scene.server.came().into_iter().filter(|stanza| stanza.kind() == "chat");
+    let whom: Vec<_> = private.map(|stanza| stanza.to().unwrap().resource().unwrap().to_owned()).collect();
+    assert_eq!(whom, ["bob", "rob"]);
+}
+
+#[tokio::test]
+async fn a_private_message_through_a_room_that_is_refused_is_told_where_it_was_said() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    scene.server.sends(occupant("bob", "", "one"));
+    scene.settles().await;
+    let room = XmppRoom::direct(user_id!("@alice:here"), Person::of_occupant(TEA, "one"));
+    let event: MatrixEvent<XmppNetwork> = Said { room: room.clone(), ..scene.event("psst") };
+    let op = scene.network.to_remote(&event, &scene.context()).unwrap().remove(0);
+    scene.alice.deliver(&op, &KEY, 1).await.unwrap();
+    let said = scene.server.until("the message", &scene.told, |stanza| stanza.kind() == "chat").await;
+    let error = Element::new("error", ns::COMPONENT).attr("type", "auth");
+    let error = error.child(Element::new("forbidden", ns::STANZA_ERROR));
+    let bounce = from("message", &format!("{TEA}/bob"), ALICE, "error").attr("id", said.get("id").unwrap());
+    scene.server.sends(bounce.child(error));
+    let told = |event: &RemoteEvent<XmppNetwork>| match event {
+        RemoteEvent::<XmppNetwork>::Notice { room: told, text } => (*told == room).then(|| text.clone()),
+        _ => None,
+    };
+    assert!(scene.told.event("a notice", told).await.contains("not delivered"));
+}
+
+/// Nobody remembers where it was said: it was in an earlier life.
+#[tokio::test]
+async fn what_an_earlier_life_said_in_private_and_was_refused_is_told() {
+    let scene = Scene::start().await;
+    let id = scene.alice.shared.own.marks.message_id("$old", 0);
+    let error = Element::new("error", ns::COMPONENT).attr("type", "cancel");
+    let error = error.child(Element::new("service-unavailable", ns::STANZA_ERROR));
+    for id in ["never sent", &id] {
+        scene.server.sends(from("message", "bob@xmpp.test", ALICE, "error").attr("id", id).child(error.clone()));
+    }
+    let bob = Person::of_jid(&Jid::parse("bob@xmpp.test").unwrap());
+    scene
+        .told
+        .event("a notice", |event| matches!(event, RemoteEvent::<XmppNetwork>::Notice { .. }).then_some(()))
+        .await;
+    let [RemoteEvent::<XmppNetwork>::Notice { room, .. }] = &scene.events()[..] else { panic!("{:?}", scene.told) };
+    assert_eq!(*room, XmppRoom::direct(user_id!("@alice:here"), bob));
+}
+
+/// A private message counts as said once the server has it.
+#[tokio::test]
+async fn a_private_message_that_the_server_may_not_have_is_not_called_said() {
+    let scene = Scene::start().await;
+    let bob = Person::of_jid(&Jid::parse("bob@xmpp.test").unwrap());
+    let event: MatrixEvent<XmppNetwork> =
+        Said { room: XmppRoom::direct(user_id!("@alice:here"), bob), ..scene.event("psst") };
+    let op = scene.network.to_remote(&event, &scene.context()).unwrap().remove(0);
+    assert!(scene.alice.deliver(&op, &KEY, 1).await.is_ok_and(|said| said.id.is_some()));
+    scene.server.falls_silent();
+    let (alice, again) = (Arc::clone(&scene.alice), op.clone());
+    let saying = tokio::spawn(async move { alice.deliver(&again, &KEY, 1).await });
+    let asked = || scene.server.came().iter().filter(|iq| iq.name() == "iq" && iq.get("from") == Some(ALICE)).count();
+    scene.server.until("a question behind it", &scene.told, |_| asked() == 2).await;
+    scene.server.breaks();
+    let said = saying.await.unwrap();
+    assert!(matches!(said, Err(SendError::MaybeSent(_))), "{said:?}");
+    assert_eq!(scene.alice.reconcile(&op, &KEY, NOON).await, Landed::CannotTell);
+}
+
+#[tokio::test]
+async fn what_servers_send_beside_talk_means_nothing() {
+    let scene = Scene::start().await;
+    // Right behind the handshake: what the component may do (XEP-0356).
+    for version in ["urn:xmpp:privilege:1", "urn:xmpp:privilege:2"] {
+        let perm = Element::new("perm", version).attr("access", "roster").attr("type", "both");
+        scene.server.sends(
+            from("message", "xmpp.test", "matrix.test", "").child(Element::new("privilege", version).child(perm)),
+        );
+    }
+    // On a subscription Prosody asks how she is, and says at once that he is there and that he is not.
+    scene.server.sends(from("presence", "bob@xmpp.test/phone", "alice%here@matrix.test", ""));
+    scene.server.sends(from("presence", "bob@xmpp.test", "alice%here@matrix.test", "unavailable"));
+    scene.server.sends(from("presence", "bob@xmpp.test", "alice%here@matrix.test", "probe"));
+    scene.settles().await;
+    assert_eq!(scene.events(), []);
+    assert_eq!(*scene.told.ephemeral.lock(), ["bob@xmpp.test is Online"]);
+    let shown = |stanza: &Element| stanza.name() == "presence" && stanza.get("to") == Some("bob@xmpp.test");
+    let shown: Vec<_> = scene.server.came().into_iter().filter(shown).collect();
+    assert!(matches!(&shown[..], [one] if one.get("from") == Some(ALICE) && one.kind().is_empty()), "{shown:?}");
+}
