@@ -11,6 +11,7 @@ everywhere! {
     people_talk_in_private,
     people_talk_in_private_through_a_room,
     another_name_in_matrix_is_another_nick,
+    an_invitation_comes_once,
     an_emoji_and_a_taken_nick_are_no_hindrance,
     a_room_that_does_not_exist_is_not_made,
     others_find_out_who_we_are,
@@ -130,6 +131,31 @@ async fn people_talk_in_private_through_a_room(d: XmppDeployment) {
     room.says("that was all").await;
     eve.sees(&tea, "alice", "that was all").await;
     assert!(!eve.stanzas().iter().any(|stanza| stanza.body() == "for Bob alone"), "{:?}", eve.stanzas());
+}
+
+async fn an_invitation_comes_once(d: XmppDeployment) {
+    let bob = d.xmpp_in("cake", "bob").await;
+    let (alice, cake, her, ghost) = (d.matrix("alice").await, d.room("cake"), d.puppet("alice"), d.ghost("bob"));
+    let invites = format!("{} invites you to {cake}", bob.jid);
+    bob.sends(&format!("<message to='{her}'><x xmlns='jabber:x:conference' jid='{cake}'/></message>")).await;
+    let chat = alice.accepts_invitation(&ghost).await;
+    chat.sees(&ghost, &invites).await;
+    // By way of the room, which in Prosody tells nobody's address, and adds both the other form and words for old clients.
+    let invite = format!("<invite to='{her}'><reason>some is left</reason></invite>");
+    bob.sends(&format!("<message to='{cake}'><x xmlns='http://jabber.org/protocol/muc#user'>{invite}</x></message>"))
+        .await;
+    if d.xmpp.domain() == "xmpp.test" {
+        let room = format!("@xmpp_{}:localhost", cake.replace('@', "=40"));
+        let other = alice.accepts_invitation(&room).await;
+        other.sees(&room, &format!("bob invites you to {cake}: some is left")).await;
+        assert_eq!(other.heard().len(), 1, "{:?}", other.heard());
+    } else {
+        chat.sees(&ghost, &format!("{invites}: some is left")).await;
+    }
+    bob.tells(&her, "well?").await;
+    chat.sees(&ghost, "well?").await;
+    let times = chat.heard().iter().filter(|(_, text)| text.contains("invites you")).count();
+    assert_eq!(times, if d.xmpp.domain() == "xmpp.test" { 1 } else { 2 });
 }
 
 async fn another_name_in_matrix_is_another_nick(d: XmppDeployment) {

@@ -8,7 +8,10 @@ use landbridge::{
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{styling, xhtml};
-use crate::stanza::{Element, ns};
+use crate::{
+    jid::Jid,
+    stanza::{Element, ns},
+};
 
 /// The longest text that is carried over, in bytes.
 const LONGEST: usize = 60_000;
@@ -56,6 +59,36 @@ pub enum Meaning {
     Nothing,
 }
 
+/// Somebody is asked into a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// Which room.
+    pub room: Jid,
+    /// By whom, where that is said: an address, or an occupant of the room.
+    pub by: Option<Jid>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Reads an invitation, as the room passes it on ([XEP-0045 §7.8.2](https://xmpp.org/extensions/xep-0045.html#invite-mediated)) or as somebody
+/// sends it themselves ([XEP-0249](https://xmpp.org/extensions/xep-0249.html)). Servers put both into one message: it is one.
+pub fn invitation(stanza: &Element) -> Option<Invitation> {
+    if matches!(stanza.kind(), "error" | "groupchat") {
+        return None;
+    }
+    let short = |reason: String| {
+        let reason: String = reason.chars().take(500).collect();
+        (!reason.trim().is_empty()).then_some(reason)
+    };
+    if let Some(invite) = stanza.find("x", ns::MUC_USER).and_then(|user| user.find("invite", ns::MUC_USER)) {
+        let by = invite.get("from").and_then(Jid::parse);
+        return Some(Invitation { room: stanza.from()?.bare(), by, reason: invite.own_text("reason").and_then(short) });
+    }
+    let direct = stanza.find("x", ns::CONFERENCE)?;
+    let room = Jid::parse(direct.get("jid")?)?.bare();
+    Some(Invitation { room, by: stanza.from(), reason: direct.get("reason").map(str::to_owned).and_then(short) })
+}
+
 /// Reads what a message means.
 pub fn meaning(stanza: &Element) -> Meaning {
     if let Some(moderated) = moderated(stanza) {
@@ -101,7 +134,7 @@ fn id_of(element: &Element) -> Option<String> {
 /// Old and new form of XEP-0425. In the new one the room sends `<retract><moderated/></retract>`.
 fn moderated(stanza: &Element) -> Option<Meaning> {
     let nick = |moderated: &Element| {
-        let by = crate::jid::Jid::parse(moderated.get("by")?)?;
+        let by = Jid::parse(moderated.get("by")?)?;
         by.resource().map(str::to_owned)
     };
     let found = |target: String, moderated: &Element, reason: Option<String>| Meaning::Moderated {
@@ -235,9 +268,9 @@ fn name_in(url: &str) -> String {
 }
 
 /// When it was said, where whoever `by` is says so (XEP-0203): the others' stamps are worth nothing.
-pub fn said_at(stanza: &Element, by: &crate::jid::Jid) -> Option<Millis> {
+pub fn said_at(stanza: &Element, by: &Jid) -> Option<Millis> {
     let stamped = |delay: &&Element| {
-        let from = delay.get("from").and_then(crate::jid::Jid::parse);
+        let from = delay.get("from").and_then(Jid::parse);
         from.is_some_and(|from| from.bare() == *by || from.as_str() == by.domain())
     };
     stamp(stanza.find_all("delay", ns::DELAY).find(stamped)?.get("stamp")?)
@@ -314,6 +347,26 @@ mod tests {
         };
         assert_eq!(corrected("my cat"), ("my cat".to_owned(), 0, false));
         assert_eq!(corrected(url), (String::new(), 1, false));
+    }
+
+    #[test]
+    fn an_invitation_in_both_forms_is_one() {
+        let reason = Element::new("reason", ns::MUC_USER).with_text("cake");
+        let invite = Element::new("invite", ns::MUC_USER).attr("from", "bob@xmpp.test/phone").child(reason);
+        let mediated = || Element::new("x", ns::MUC_USER).child(invite.clone());
+        let direct = || Element::new("x", ns::CONFERENCE).attr("jid", "cake@muc.test").attr("reason", "cake");
+        let expected = |by: &str| {
+            let (room, by) = (Jid::parse("cake@muc.test").unwrap(), Jid::parse(by));
+            Some(Invitation { room, by, reason: Some("cake".into()) })
+        };
+        let from = |who: &str, inside: Vec<Element>| {
+            invitation(&Element::stanza("message", who, "d@e", "").child(body_of("come")).with_children(inside))
+        };
+        // As Prosody sends it, with words for old clients.
+        assert_eq!(from("cake@muc.test", vec![mediated(), direct()]), expected("bob@xmpp.test/phone"));
+        assert_eq!(from("cake@muc.test", vec![mediated()]), expected("bob@xmpp.test/phone"));
+        assert_eq!(from("bob@xmpp.test/phone", vec![direct()]), expected("bob@xmpp.test/phone"));
+        assert_eq!(from("bob@xmpp.test/phone", vec![]), None);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use landbridge::network::{
-    Dedupe, Delivered, Ephemeral, EphemeralKind, Reject, RemoteEvent, SendError, SessionId, host::Closed,
+    Body, Dedupe, Delivered, Ephemeral, EphemeralKind, Reject, RemoteEvent, RemoteId as _, SendError, SessionId,
+    host::Closed,
 };
 use parking_lot::Mutex;
+use ruma::UserId;
 
 use super::{
     XmppNetwork,
@@ -17,7 +19,7 @@ use super::{
 use crate::{
     convert::{
         ids::{XmppMessage, XmppRoom, XmppUser},
-        incoming::{self, Meaning},
+        incoming::{self, Invitation, Meaning},
         outgoing::Wire,
     },
     jid::Jid,
@@ -31,6 +33,9 @@ const MOST_SENT: usize = 10_000;
 
 /// How long our server may take to take a message.
 const TAKEN: Duration = Duration::from_secs(20);
+
+/// The topic of the notes of addresses that no Matrix id holds, by the hash that stands for them.
+const ADDRESSES: &str = "addresses";
 
 type Event = RemoteEvent<XmppNetwork>;
 
@@ -75,11 +80,38 @@ impl Shared {
             }
             return Ok(());
         }
+        if user.jid().is_none() {
+            // Too long for a Matrix id: so that they can be answered, it is noted. Where that fails, the answer says so.
+            let _ = self.host.set_note(ADDRESSES, &user.encode(), from.bare_str()).await;
+        }
         let room = XmppRoom::direct(user_id, user.clone());
         let name = stanza.find("nick", ns::NICK).map(Element::text).filter(|nick| !nick.trim().is_empty());
         let name = name.or_else(|| from.node().map(str::to_owned)).map(|name| name.chars().take(100).collect());
         let session = SessionId::User(user_id.clone());
         self.hear_private(room, user, name, &stanza, &session).await
+    }
+
+    /// Somebody invites a Matrix user into a room: told in the conversation between the two. Nothing is entered by that.
+    pub(super) async fn hear_invitation(&self, user_id: &UserId, invitation: Invitation) -> Result<(), Closed> {
+        let Invitation { room, by, reason } = invitation;
+        if by.as_ref().is_some_and(|by| by.domain() == self.own.domain) {
+            return Ok(());
+        }
+        // Where a room tells nobody's address, whoever invites is an occupant of it; of a room that we are not in, nothing is known of
+        // them but the nick.
+        let occupant = by.as_ref().filter(|by| by.bare() == room).and_then(Jid::resource).map(str::to_owned);
+        let known = occupant.as_ref().and_then(|nick| self.with_room(&room, |it| it.room.occupant(nick).cloned())?);
+        let by = by.unwrap_or_else(|| room.clone());
+        let (sender, name) = match known {
+            Some(who) => (who.user, Some(who.nick)),
+            None => (XmppUser::of_jid(&by), by.node().map(str::to_owned)),
+        };
+        let who = occupant.unwrap_or_else(|| by.bare().to_string());
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let body = Body { notice: true, ..Body::plain(format!("{who} invites you to {room}{why}")) };
+        let conversation = XmppRoom::direct(user_id, sender.clone());
+        let event = Event::Message { room: conversation, sender, name, id: None, at: None, body, reply_to: None };
+        self.host.ingest(&SessionId::User(user_id.to_owned()), event, Dedupe::Never).await.map(drop)
     }
 
     /// A private message, whether from an occupant of a room or from elsewhere.
@@ -172,7 +204,7 @@ impl XmppSession {
         if matches!(self.seat, SeatId::Listener) {
             return Err(SendError::Rejected(Reject::Policy("private messages need an address of your own".to_owned())));
         }
-        let (to, private) = self.address_of(with)?;
+        let (to, private) = self.reach(with).await?;
         let to = to.as_str();
         let (id, mut stanza) = match &wire {
             Wire::Say(say) => {
@@ -227,6 +259,17 @@ impl XmppSession {
         }
     }
 
+    /// Where somebody is spoken to, also at an address that no Matrix id holds.
+    async fn reach(&self, with: &XmppUser) -> Result<(Jid, bool), SendError> {
+        if with.jid().is_none()
+            && let Ok(Some(noted)) = self.shared.host.note(ADDRESSES, &with.encode()).await
+            && let Some(jid) = Jid::parse(&noted)
+        {
+            return Ok((jid, false));
+        }
+        self.address_of(with)
+    }
+
     /// Where somebody is spoken to: at their address, or, where only a room knows that, through the room.
     fn address_of(&self, with: &XmppUser) -> Result<(Jid, bool), SendError> {
         if let Some(jid) = with.jid() {
@@ -264,7 +307,7 @@ impl XmppSession {
                 }
                 (jid.clone(), "groupchat")
             }
-            XmppRoom::Direct { with, .. } => match self.address_of(with) {
+            XmppRoom::Direct { with, .. } => match self.reach(with).await {
                 Ok((jid, _)) => (jid, "chat"),
                 Err(_) => return,
             },

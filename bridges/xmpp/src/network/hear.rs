@@ -6,7 +6,7 @@ use landbridge::network::host::Closed;
 
 use super::shared::Shared;
 use crate::{
-    convert::ids::XmppRoom,
+    convert::{ids::XmppRoom, incoming},
     jid::Jid,
     muc::{Out, SeatId, SeatState},
     stanza::{Element, ns},
@@ -84,6 +84,9 @@ impl Shared {
             return Ok(());
         }
         let Some(seat) = self.seat_of(to) else { return Ok(()) };
+        if let (SeatId::Puppet(user_id), Some(invitation)) = (&seat, incoming::invitation(&stanza)) {
+            return self.hear_invitation(user_id, invitation).await;
+        }
         let room = from.bare();
         let came = self.with_room(&room, |state| {
             if stanza.kind() == "groupchat"
