@@ -64,6 +64,9 @@ async fn who_sees_whom_is_known_after_a_restart(mut d: XmppDeployment) {
     bob.sends("<presence><show>away</show><status>out of tea</status></presence>").await;
     d.start_again().await;
     alice.sees_absence(&ghost, "out of tea").await;
+    // His other client, which has seen nothing before, is told how she is.
+    let phone = d.xmpp("bob").await;
+    phone.sees_stanza("at lunch", |stanza| stanza.from().starts_with(&her) && stanza.xml().contains("at lunch")).await;
     alice.is_now("unavailable", Some("still at lunch")).await;
     shown(Some("away"), "still at lunch").await;
     alice.is_now("offline", None).await;

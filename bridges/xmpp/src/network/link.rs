@@ -43,6 +43,7 @@ impl XmppSession {
         };
         let _gone_with_us = Unlink(&self.shared);
         self.shared.outlet.send_replace(Some(connection.outlet()));
+        self.shared.recall_presence().await;
         let name = Some(self.shared.own.domain.clone());
         self.shared.host.state(&self.id, ConnectionState::Connected { name });
         let watching = tokio::spawn(Arc::clone(&self.shared).watch_rooms());

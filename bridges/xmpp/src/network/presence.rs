@@ -27,6 +27,8 @@ use crate::{
 const MOST_PEOPLE: usize = 20_000;
 /// The topic of the notes of whom Matrix users see: a Matrix user and an address each.
 const SEEN: &str = "sees";
+/// The topic of the notes of how Matrix users are: of those whom somebody sees.
+const SHOWN: &str = "presence";
 /// What a note says that only has to be there.
 const NOTED: &str = "1";
 
@@ -117,6 +119,16 @@ impl Shared {
         }
     }
 
+    /// How Matrix users were when it was told last, also by an earlier life of the bridge.
+    pub(super) async fn recall_presence(&self) {
+        for (user_id, noted) in self.host.notes(SHOWN).await.unwrap_or_default() {
+            let known = UserId::parse(user_id).ok().zip(serde_json::from_str(&noted).ok());
+            if let Some((user_id, known)) = known {
+                self.presences.ours.lock().entry(user_id).or_insert(known);
+            }
+        }
+    }
+
     /// Asks how everybody is whom a Matrix user sees: what was told while there was no link is lost.
     pub(super) async fn probe_all(self: Arc<Self>) {
         for (pair, _) in self.host.notes(SEEN).await.unwrap_or_default() {
@@ -162,10 +174,15 @@ impl Shared {
             if ours.len() >= MOST_PEOPLE {
                 ours.clear();
             }
-            ours.insert(event.user_id.clone(), now);
+            ours.insert(event.user_id.clone(), now.clone());
         }
         let seat = SeatId::Puppet(event.user_id.clone());
-        for (theirs, _) in self.host.notes(&subscribers_of(&event.user_id)).await.unwrap_or_default() {
+        let subscribers = self.host.notes(&subscribers_of(&event.user_id)).await.unwrap_or_default();
+        if !subscribers.is_empty() {
+            let noted = serde_json::to_string(&now).unwrap_or_default();
+            let _ = self.host.set_note(SHOWN, event.user_id.as_str(), &noted).await;
+        }
+        for (theirs, _) in subscribers {
             if let Some(theirs) = Jid::parse(&theirs) {
                 self.show_presence(&seat, &theirs);
             }

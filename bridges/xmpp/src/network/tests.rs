@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use landbridge::{
     Millis,
-    network::{Body, IdempotencyKey, Landed, MatrixKind, SendError, Sender, Session as _, event::MatrixEvent as Said},
+    network::{
+        Body, IdempotencyKey, Landed, Library, MatrixKind, PictureContent, SendError, Sender, Session as _,
+        event::MatrixEvent as Said, host::Closed,
+    },
     testing::Recorder,
 };
 use ruma::{event_id, user_id};
@@ -21,6 +24,36 @@ use server::{Server, TEA};
 const KEY: IdempotencyKey = IdempotencyKey([7; 16]);
 const NOON: Millis = Millis(1_767_268_800_000);
 
+/// Keeps notes, as the framework does.
+#[derive(Default)]
+struct Notes(parking_lot::Mutex<std::collections::BTreeMap<(String, String), String>>);
+
+#[async_trait]
+impl Library for Notes {
+    async fn note(&self, topic: &str, name: &str) -> Result<Option<String>, Closed> {
+        Ok(self.0.lock().get(&(topic.to_owned(), name.to_owned())).cloned())
+    }
+
+    async fn notes(&self, topic: &str) -> Result<Vec<(String, String)>, Closed> {
+        let all = self.0.lock();
+        let under = all.iter().filter(|((known, _), _)| known == topic);
+        Ok(under.map(|((_, name), text)| (name.clone(), text.clone())).collect())
+    }
+
+    async fn set_note(&self, topic: &str, name: &str, text: &str) -> Result<(), Closed> {
+        let key = (topic.to_owned(), name.to_owned());
+        match text {
+            "" => self.0.lock().remove(&key),
+            _ => self.0.lock().insert(key, text.to_owned()),
+        };
+        Ok(())
+    }
+
+    async fn picture_of(&self, _: &UserId, _: usize) -> Result<Option<PictureContent>, Closed> {
+        Ok(None)
+    }
+}
+
 /// The listener in `tea`, and a Matrix user's session.
 struct Scene {
     server: Server,
@@ -36,6 +69,7 @@ impl Scene {
     async fn start() -> Self {
         let server = Server::start(NOON).await;
         let (told, host) = Recorder::new();
+        let host = host.with_library(Arc::new(Notes::default()));
         *told.heard_until.lock() = Some(NOON);
         let network = XmppNetwork::start(server.config(), host).await.unwrap();
         let listener = Arc::new(network.session(SessionId::Relay, Identity::Relay));

@@ -45,6 +45,8 @@ struct State {
     nick: Option<&'static str>,
     /// The error with which the room answers who asks whether they are in it.
     ping: Option<&'static str>,
+    /// The error with which nobody is let in, and its type.
+    entry: Option<(&'static str, &'static str)>,
     /// What came.
     came: Vec<Element>,
     /// Whether it answers nothing any more.
@@ -65,6 +67,7 @@ impl Server {
             unasked: mpsc::unbounded_channel().0,
             nick: None,
             ping: None,
+            entry: None,
             came: Vec::new(),
             silent: false,
         }));
@@ -92,8 +95,11 @@ impl Server {
     /// Somebody says something that nobody of us hears; the archive keeps it.
     pub(super) fn says_unheard(&self, nick: &str, text: &str) {
         let mut state = self.state.lock();
-        let body = Element::new("body", ns::COMPONENT).with_text(text);
-        let message = Element::stanza("message", &format!("{TEA}/{nick}"), TEA, "groupchat").attr("id", text);
+        // In an archive, what is said is as clients say it, not as components do.
+        const CLIENT: &str = "jabber:client";
+        let body = Element::new("body", CLIENT).with_text(text);
+        let message = Element::new("message", CLIENT).attr("from", format!("{TEA}/{nick}")).attr("type", "groupchat");
+        let message = message.attr("id", text);
         let now = state.now;
         state.archive.push((now, message.child(body)));
     }
@@ -106,6 +112,11 @@ impl Server {
     /// Whoever enters gets this nick.
     pub(super) fn gives_nick(&self, nick: &'static str) {
         self.state.lock().nick = Some(nick);
+    }
+
+    /// Nobody is let in, for this reason.
+    pub(super) fn refuses_entry(&self, error: Option<(&'static str, &'static str)>) {
+        self.state.lock().entry = error;
     }
 
     /// Who asks whether they are in the room is answered with this error.
@@ -237,6 +248,12 @@ impl State {
 
     fn enters(&mut self, who: &Jid, nick: &str) -> Vec<Element> {
         let nick = self.nick.unwrap_or(nick);
+        if let Some((kind, why)) = self.entry {
+            let error =
+                Element::new("error", ns::COMPONENT).attr("type", kind).child(Element::new(why, ns::STANZA_ERROR));
+            let refusal = Element::stanza("presence", &format!("{TEA}/{nick}"), who.as_str(), "error");
+            return vec![refusal.child(error)];
+        }
         self.seats.retain(|(known, _)| known != who);
         self.seats.push((who.clone(), nick.to_owned()));
         let item = Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant");

@@ -1,5 +1,6 @@
 //! What servers and rooms do that is easily taken for something else.
 
+use landbridge::network::{Ephemeral, EphemeralKind, Presence};
 use ruma::event_id;
 
 use super::*;
@@ -111,6 +112,24 @@ async fn whoever_is_put_out_by_a_fault_of_the_service_comes_back_and_nobody_is_t
     }
     assert_eq!(joins(), before + 6, "each once");
     assert_eq!(scene.events(), [], "nobody is put out in Matrix, and the room is not told");
+}
+
+#[tokio::test]
+async fn a_room_that_says_later_is_asked_later_and_one_that_says_no_is_not() {
+    let scene = Scene::start().await;
+    for (kind, why, later) in [
+        ("wait", "service-unavailable", true),
+        ("wait", "remote-server-timeout", true),
+        ("auth", "forbidden", false),
+        ("auth", "registration-required", false),
+    ] {
+        scene.server.refuses_entry(Some((kind, why)));
+        let said = scene.alice_says("let me in").await;
+        assert_eq!(matches!(said, Err(SendError::RetryAfter(_))), later, "{said:?}");
+        assert_eq!(matches!(said, Err(SendError::Rejected(Reject::NotInRoom(_)))), !later, "{said:?}");
+    }
+    scene.server.refuses_entry(None);
+    scene.alice_says("let me in").await.unwrap();
 }
 
 #[tokio::test]
@@ -266,4 +285,81 @@ async fn what_servers_send_beside_talk_means_nothing() {
     let shown = |stanza: &Element| stanza.name() == "presence" && stanza.get("to") == Some("bob@xmpp.test");
     let shown: Vec<_> = scene.server.came().into_iter().filter(shown).collect();
     assert!(matches!(&shown[..], [one] if one.get("from") == Some(ALICE) && one.kind().is_empty()), "{shown:?}");
+}
+
+/// Also one that no Matrix id holds.
+#[tokio::test]
+async fn whoever_writes_can_be_answered_however_long_their_address_is() {
+    let scene = Scene::start().await;
+    let long = format!("{}@xmpp.test", "b".repeat(400));
+    scene.server.sends(from("message", &format!("{long}/phone"), ALICE, "chat").child(body("hey")));
+    scene.hears("hey").await;
+    let with = Person::of_jid(&Jid::parse(&long).unwrap());
+    assert_eq!(with.jid(), None, "a hash");
+    let room = XmppRoom::direct(user_id!("@alice:here"), with);
+    let event: MatrixEvent<XmppNetwork> = Said { room, ..scene.event("hello") };
+    let op = scene.network.to_remote(&event, &scene.context()).unwrap().remove(0);
+    scene.alice.deliver(&op, &KEY, 1).await.unwrap();
+    let said = scene.server.until("the answer", &scene.told, |stanza| stanza.kind() == "chat").await;
+    assert_eq!(said.get("to"), Some(long.as_str()));
+}
+
+#[tokio::test]
+async fn nobody_and_no_room_of_our_own_is_bridged() {
+    let scene = Scene::start().await;
+    let network = &scene.network;
+    let alias = |jid: &str| landbridge::network::ids::escape_localpart(jid);
+    assert!(network.room_from_alias(&alias("tea@muc.test")).is_some());
+    assert!(network.user_from_localpart(&alias("bob@xmpp.test")).is_some());
+    for ours in ["alice%here@matrix.test", "bridge@matrix.test", "tea@matrix.test"] {
+        assert_eq!(network.room_from_alias(&alias(ours)), None, "{ours}");
+        assert_eq!(network.user_from_localpart(&alias(ours)), None, "{ours}");
+        // What one of ours says to another comes back to nobody.
+        scene.server.sends(from("message", ours, ALICE, "chat").child(body("hello")));
+        scene.server.sends(from("presence", ours, "alice%here@matrix.test", "subscribe"));
+    }
+    let found = scene.alice.resolve("alice%here@matrix.test").await.unwrap();
+    assert!(found.user.is_none() && found.room.is_none(), "{found:?}");
+    let before = scene.server.came().len();
+    scene.settles().await;
+    assert_eq!(scene.events(), []);
+    let sent = scene.server.came().split_off(before);
+    assert!(sent.iter().all(|stanza| stanza.name() == "iq"), "{sent:#?}");
+}
+
+#[tokio::test]
+async fn who_sees_a_matrix_user_is_told_how_they_are_and_nobody_else() {
+    let scene = Scene::start().await;
+    let she_is = async |presence, status: Option<&str>| {
+        let kind = EphemeralKind::Presence { presence, status: status.map(str::to_owned) };
+        let (user_id, own_session) = (user_id!("@alice:here").to_owned(), true);
+        let event: Ephemeral<XmppNetwork> = landbridge::network::ephemeral::Ephemeral { user_id, own_session, kind };
+        scene.alice.ephemeral(&event).await;
+        scene.settles().await;
+    };
+    let shown = || {
+        let came = scene.server.came().into_iter();
+        let to_bob = came.filter(|stanza| stanza.name() == "presence" && stanza.get("to") == Some("bob@xmpp.test"));
+        let words =
+            |stanza: Element| [stanza.kind().to_owned(), stanza.own_text("status").unwrap_or_default()].join(" ");
+        to_bob.map(words).collect::<Vec<_>>()
+    };
+    let asks = |kind| scene.server.sends(from("presence", "bob@xmpp.test", "alice%here@matrix.test", kind));
+    she_is(Presence::Unavailable, Some("asleep")).await;
+    assert_eq!(shown(), [""; 0], "he did not ask");
+    asks("subscribe");
+    scene.settles().await;
+    assert_eq!(shown(), ["subscribed ", " asleep", "subscribe "]);
+    she_is(Presence::Online, Some("awake")).await;
+    she_is(Presence::Online, Some("awake")).await;
+    she_is(Presence::Offline, None).await;
+    assert_eq!(shown()[3..], [" awake", "unavailable "], "each once");
+    asks("probe");
+    scene.settles().await;
+    assert_eq!(shown()[5..], ["unavailable "], "as she is");
+    asks("unsubscribe");
+    scene.settles().await;
+    assert_eq!(shown()[6..], ["unsubscribed ", "unavailable "]);
+    she_is(Presence::Online, Some("here again")).await;
+    assert_eq!(shown().len(), 8, "he does not see her any more");
 }
