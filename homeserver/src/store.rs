@@ -50,7 +50,7 @@ use self::{
 pub(crate) use self::{
     log::{NewEvent, RoomWrite, Writing},
     memberships::MembershipRow,
-    nodes::{NewStates, hex},
+    nodes::{MISSING, NewStates, hex},
     rooms::{CurrentState, RoomInfo},
     txns::TxnKey,
 };

@@ -225,15 +225,16 @@ impl Task {
             Command::Membership(change) => core.change_membership(*change, &mut batch).await,
             Command::Receive(pdu) => core.receive(*pdu, &mut batch).await,
         };
-        if (event.is_err() || batch.events.is_empty()) && batch.states.is_some() {
-            // States that nobody will write must not count as written.
-            self.core = None;
-            return event.map(|event| (event, 0, None));
-        }
-        let event = event?;
-        if batch.events.is_empty() {
-            return Ok((event, 0, None));
-        }
+        let event = match event {
+            Ok(event) if !batch.events.is_empty() => event,
+            nothing_to_write => {
+                if batch.states.is_some() {
+                    // States that nobody will write must not count as written.
+                    self.core = None;
+                }
+                return nothing_to_write.map(|event| (event, 0, None));
+            }
+        };
         let write = core.finish(batch);
         let number = write.number;
         let writing = self.context.store.enqueue_room(write).await?;

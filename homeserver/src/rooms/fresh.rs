@@ -10,7 +10,7 @@ use super::{
     core::{Batch, Core},
     state_tree::{self, Change, MAX_DEPTH, Node, NodeId, Nodes, StateStep},
 };
-use crate::store::Store;
+use crate::store::{MISSING, Store};
 
 /// Two generations: the old one is dropped when all of it is committed.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl Nodes for FreshNodes<'_> {
             let mut stored = self.store.load(&of, &missing).await?.into_iter();
             found.iter_mut().filter(|node| node.is_none()).for_each(|node| *node = stored.next());
         }
-        found.into_iter().collect::<Option<_>>().ok_or(SqlError::Refused("a node of a state tree is missing"))
+        found.into_iter().collect::<Option<_>>().ok_or(MISSING)
     }
 }
 

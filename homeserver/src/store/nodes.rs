@@ -142,7 +142,8 @@ impl Nodes for Store {
     }
 }
 
-const MISSING: SqlError = SqlError::Refused("a node of a state tree is missing");
+/// What is answered where a node is neither stored nor can be made again: the database is damaged.
+pub(crate) const MISSING: SqlError = SqlError::Refused("a node of a state tree is missing");
 
 /// The nodes that need not be made again.
 struct AtHand<'a>(&'a Store);

@@ -6,7 +6,7 @@ use landbridge_homeserver::rooms::{
 use ruma::{UserId, api::client::room::create_room::v3 as create_room, room_alias_id, user_id};
 use serde_json::{Value, json};
 
-use crate::support::{Postgres, Server, bodies, content, message};
+use crate::support::{Server, bodies, content, message, on_postgresql};
 
 fn alice() -> &'static UserId {
     user_id!("@alice:test.example")
@@ -96,11 +96,7 @@ async fn a_state_of_long_ago_is_read_again_on_sqlite() {
 
 #[tokio::test]
 async fn a_state_of_long_ago_is_read_again_on_postgresql() {
-    let Some(postgres) = Postgres::start().await else {
-        println!("no PostgreSQL here");
-        return;
-    };
-    long_ago(Server::start_on(Some(postgres.url.clone())).await).await;
+    on_postgresql(long_ago).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use landbridge_homeserver::{
 use ruma::{UserId, api::client::room::create_room::v3 as create_room, user_id};
 use serde_json::json;
 
-use crate::support::{Postgres, Server, bodies, message};
+use crate::support::{Server, bodies, message, on_postgresql};
 
 fn alice() -> &'static UserId {
     user_id!("@alice:test.example")
@@ -105,11 +105,7 @@ async fn the_story_of_a_room_on_sqlite() {
 
 #[tokio::test]
 async fn the_story_of_a_room_on_postgresql() {
-    let Some(postgres) = Postgres::start().await else {
-        println!("no PostgreSQL here");
-        return;
-    };
-    story(Server::start_on(Some(postgres.url.clone())).await).await;
+    on_postgresql(story).await;
 }
 
 #[tokio::test]

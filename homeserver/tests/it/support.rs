@@ -122,6 +122,15 @@ pub(crate) fn bodies(events: &[Arc<Event>]) -> Vec<String> {
     events.iter().filter_map(|event| Some(content(event).get("body")?.as_str()?.to_owned())).collect()
 }
 
+/// Has a story happen on PostgreSQL, where there is one.
+pub(crate) async fn on_postgresql(story: impl AsyncFnOnce(Server)) {
+    let Some(postgres) = Postgres::start().await else {
+        println!("no PostgreSQL here");
+        return;
+    };
+    story(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
 /// A PostgreSQL of its own in a temporary directory, or the one that `TEST_POSTGRES_URL` names. `None` where there is none.
 pub(crate) struct Postgres {
     pub(crate) url: String,
