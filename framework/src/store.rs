@@ -86,7 +86,7 @@ impl Store {
         durability: Durability,
         listener: Arc<dyn Listener>,
     ) -> Result<(Self, JoinHandle<()>), SqlError> {
-        let db = open(address, durability).await?;
+        let db = open_with(address, durability, true).await?;
         let next = apply::next_seq(&db).await?;
         let tables = Arc::new(apply::Tables::new(next, listener));
         let (writer, task) = Writer::start(db.clone(), tables, WriterOptions { max_batch: 256, queue: 4096 });
@@ -128,7 +128,11 @@ impl Store {
 
 /// Opens the database for reading and small repairs, without a writer: for the command line, also beside a running bridge.
 pub(crate) async fn open(address: &str, durability: Durability) -> Result<Db, SqlError> {
-    let options = DbOptions { durability, migrations_table: "_bridge_migrations", ..DbOptions::default() };
+    open_with(address, durability, false).await
+}
+
+async fn open_with(address: &str, durability: Durability, reserve_log: bool) -> Result<Db, SqlError> {
+    let options = DbOptions { durability, migrations_table: "_bridge_migrations", reserve_log, ..DbOptions::default() };
     Db::open(address, MIGRATIONS, options).await
 }
 

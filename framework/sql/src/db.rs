@@ -12,6 +12,7 @@ use crate::{
     BatchSql, Migration, PostgresDb, Row, SqlError, Tx, Value,
     batch::encode,
     migrate::migrator,
+    reserve::reserve_log,
     row::{bind_postgres, bind_sqlite},
 };
 
@@ -38,6 +39,9 @@ pub struct DbOptions {
     pub reader_cache: u32,
     /// The table that remembers which migrations ran; one per schema that lives in the database.
     pub migrations_table: &'static str,
+    /// Whether a SQLite database gets room for its write-ahead log, 16.5 MB, before it is needed, so that commits are fast from the first on:
+    /// not for a quick look.
+    pub reserve_log: bool,
 }
 
 impl Default for DbOptions {
@@ -48,6 +52,7 @@ impl Default for DbOptions {
             writer_cache: 8192,
             reader_cache: 2048,
             migrations_table: "_migrations",
+            reserve_log: true,
         }
     }
 }
@@ -55,7 +60,7 @@ impl Default for DbOptions {
 /// How many compiled statements each connection keeps.
 const STATEMENTS: usize = 64;
 /// How many pages of 4 kiB may wait in the write-ahead log of a SQLite database before they are copied back.
-const WAL_PAGES: &str = "4000";
+const WAL_PAGES: usize = 4000;
 
 /// An open database.
 #[derive(Debug, Clone)]
@@ -102,18 +107,31 @@ impl Db {
             .statement_cache_capacity(STATEMENTS)
             .pragma("temp_store", "memory")
             // The same pages change again and again: the longer they are kept apart, the fewer are copied back.
-            .pragma("wal_autocheckpoint", WAL_PAGES);
+            .pragma("wal_autocheckpoint", WAL_PAGES.to_string());
         let cached = |kibibytes: u32| connect.clone().pragma("cache_size", format!("-{kibibytes}"));
         // A file does not hang up: asking each connection first whether it lives is a change of threads for each statement.
         let pool = |size: u32| {
             let options = SqlitePoolOptions::new().max_connections(size).test_before_acquire(false);
             options.idle_timeout(None).max_lifetime(None)
         };
-        let writer = pool(1).connect_with(cached(options.writer_cache)).await?;
+        let open_writer = || pool(1).connect_with(cached(options.writer_cache));
+        let mut writer = open_writer().await?;
         migrator(migrations, options.migrations_table, |step| step.sqlite)
             .run(&writer)
             .await
             .map_err(SqlError::Migration)?;
+        if options.reserve_log && options.durability == Durability::Full {
+            // Whoever closes a database last takes its log away, and a log beside an empty database would not be kept.
+            writer.close().await;
+            let file = connect.get_filename().to_owned();
+            match tokio::task::spawn_blocking(move || reserve_log(&file, WAL_PAGES)).await {
+                Ok(Ok(())) => {}
+                // A disk that is full, or a file system without links: the log grows as it is written.
+                Ok(Err(error)) => tracing::debug!(%error, "no room was taken for the write-ahead log"),
+                Err(error) => tracing::debug!(%error, "no room was taken for the write-ahead log"),
+            }
+            writer = open_writer().await?;
+        }
         let readers = pool(options.readers.max(1))
             .min_connections(1)
             .connect_with(cached(options.reader_cache).read_only(true).create_if_missing(false))

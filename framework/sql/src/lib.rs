@@ -12,6 +12,7 @@ mod db;
 mod error;
 mod migrate;
 mod postgres;
+mod reserve;
 mod round;
 mod row;
 mod tx;

@@ -17,7 +17,7 @@ pub(crate) async fn share(report: &mut Report) {
     let dir = Workdir::new("state");
     fill(dir.path(), scaled(CROWD), scaled(MESSAGES)).await;
     let file = format!("sqlite:{}", dir.path().join("homeserver.db").display());
-    let options = DbOptions { migrations_table: "_bench", ..DbOptions::default() };
+    let options = DbOptions { migrations_table: "_bench", reserve_log: false, ..DbOptions::default() };
     let db = Db::open(&file, &[], options).await.expect("the database");
     let sql = "SELECT coalesce(m.tbl_name, s.name), SUM(s.pgsize) FROM dbstat s LEFT JOIN sqlite_schema m USING (name) \
                GROUP BY 1 ORDER BY 2 DESC";
