@@ -60,6 +60,54 @@ fn fill(draft: &Path, database: &Path, pages: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Db, DbOptions, Migration, Step};
+
+    const STEPS: &[Migration] = &[Migration {
+        version: 1,
+        name: "init",
+        sqlite: "CREATE TABLE line (words TEXT NOT NULL)",
+        postgres: "CREATE TABLE line (words TEXT NOT NULL)",
+    }];
+
+    async fn open(database: &Path) -> Db {
+        Db::open(&format!("sqlite:{}", database.display()), STEPS, DbOptions::default()).await.unwrap()
+    }
+
+    async fn say(db: &Db, words: &str) {
+        let step = Step::One { sql: "INSERT INTO line (words) VALUES ($1)", values: vec![words.into()], touched: None };
+        db.commit_round(vec![step]).await.unwrap();
+    }
+
+    async fn said(db: &Db) -> Vec<String> {
+        let rows = db.fetch_all("SELECT words FROM line ORDER BY rowid", &[]).await.unwrap();
+        rows.iter().map(|row| row.text(0).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_in_a_log_is_kept_by_whoever_opens_the_database_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, there) = (dir.path().join("here.db"), dir.path().join("there.db"));
+        let db = open(&here).await;
+        let reserved = fs::metadata(beside(&here, "-wal")).unwrap().len();
+        assert!(reserved > 16_000_000, "{reserved}");
+        say(&db, "one").await;
+        // A second one beside it, and what a crash at this moment would leave.
+        let beside_it = open(&here).await;
+        say(&beside_it, "two").await;
+        for ending in ["", "-wal"] {
+            fs::copy(beside(&here, ending), beside(&there, ending)).unwrap();
+        }
+        let after_a_crash = open(&there).await;
+        for db in [&db, &beside_it, &after_a_crash] {
+            assert_eq!(said(db).await, ["one", "two"]);
+        }
+        // What is written stays within what was taken.
+        assert_eq!(fs::metadata(beside(&here, "-wal")).unwrap().len(), reserved);
+        for db in [db, beside_it, after_a_crash] {
+            db.close().await;
+        }
+        assert!(!beside(&here, "-wal").exists());
+    }
 
     #[test]
     fn a_log_is_made_whole_or_not_at_all_and_never_over_another() {
