@@ -116,6 +116,11 @@ impl Store {
         Ok(())
     }
 
+    /// Waits until what was given to be written before is written, by whomever.
+    pub(crate) async fn settled(&self) -> Result<(), WriteError> {
+        self.commit(Change::default()).await.map(drop)
+    }
+
     /// Gives a change its place in the order, and returns before it is durable.
     pub(crate) async fn enqueue(&self, change: Change) -> Result<Pending, WriteError> {
         self.writer.enqueue(change).await

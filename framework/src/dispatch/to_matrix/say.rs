@@ -38,6 +38,11 @@ impl<N: Network> ToMatrix<N> {
 
     async fn say_op(&self, op: &MatrixOp<N>, place: &Place<'_>) -> Result<Said, HomeserverError> {
         let room_id = place.room_id;
+        if refers(&op.kind) {
+            // What was said right before may be what this is about, and what became of it is not waited for.
+            let settled = self.parts.store.settled().await;
+            settled.map_err(|error| HomeserverError::Unavailable(error.to_string()))?;
+        }
         match &op.kind {
             MatrixOpKind::Send { body, reply_to, .. } => {
                 let reply_to = match reply_to {
@@ -243,6 +248,19 @@ impl<N: Network> ToMatrix<N> {
     pub(super) fn sender(&self, op: &MatrixOp<N>) -> Option<String> {
         self.parts.names.user_id(&*self.parts.network, op.sender.as_ref()?).map(String::from)
     }
+}
+
+/// Whether it is about a message that was said before.
+const fn refers<U, M>(kind: &MatrixOpKind<U, M>) -> bool {
+    matches!(
+        kind,
+        MatrixOpKind::Send { reply_to: Some(_), .. }
+            | MatrixOpKind::Edit { .. }
+            | MatrixOpKind::React { .. }
+            | MatrixOpKind::Redact { .. }
+            | MatrixOpKind::Retract(_)
+            | MatrixOpKind::Reactions { .. }
+    )
 }
 
 /// What is refused for good, and is no message of anybody's, is said in the log and left.

@@ -245,6 +245,41 @@ async fn answers_edits_reactions_and_redactions_find_their_message() {
 }
 
 #[tokio::test]
+async fn what_is_corrected_or_taken_back_right_after_it_was_said_is_found() {
+    let (stage, _alice, room) = Stage::lobby().await;
+    let (lobby, bob) = (|| "#lobby".to_owned(), || "bob".to_owned());
+    for n in 0..20 {
+        let (id, body) = (format!("x{n}"), Body::plain(format!("m{n}")));
+        let said = Heard::Message {
+            room: lobby(),
+            sender: bob(),
+            name: None,
+            id: Some(id.clone()),
+            at: None,
+            body,
+            reply_to: None,
+        };
+        let next = if n % 2 == 0 {
+            let body = Body::plain(format!("m{n}, corrected"));
+            Heard::Edit { room: lobby(), sender: bob(), id: None, target: id, body }
+        } else {
+            Heard::Retract { room: lobby(), by: bob(), target: id }
+        };
+        stage.script.happens(said, Dedupe::Never).await.unwrap();
+        stage.script.happens(next, Dedupe::Never).await.unwrap();
+    }
+    for n in (0..20).step_by(2) {
+        let said = room.hears("@test_bob:localhost", &format!("m{n}")).await["event_id"].clone();
+        let edit = room.hears("@test_bob:localhost", &format!("* m{n}, corrected")).await;
+        assert_eq!(edit["content"]["m.relates_to"]["event_id"], said);
+    }
+    stage.settles().await;
+    let stays: Vec<String> =
+        (0..20).step_by(2).flat_map(|n| [format!("m{n}"), format!("* m{n}, corrected"), String::new()]).collect();
+    assert_eq!(by(&room, "@test_bob:localhost"), stays, "and what was taken back is gone");
+}
+
+#[tokio::test]
 async fn nothing_of_another_room_can_be_read_by_answering_to_it() {
     let (stage, alice, room) = Stage::lobby().await;
     let secret = alice.says(&room, "secret");
