@@ -19,6 +19,7 @@ pub mod query;
 mod queue;
 mod registrations;
 mod registry;
+pub(crate) mod service_keys;
 pub mod thirdparty;
 mod transaction;
 mod transport;

@@ -11,7 +11,7 @@ use crate::{
     admin::Operator,
     appservice::{
         AddError, Appservice, AppserviceTransport, Appservices, Deliveries, Folder, HttpTransport, Registrations,
-        thirdparty::Thirdparty,
+        service_keys::ServiceKeys, thirdparty::Thirdparty,
     },
     clock::Clock,
     departure::Departure,
@@ -145,6 +145,7 @@ pub(crate) fn api(
         pushers,
         sync,
         thirdparty: Thirdparty::new(appservices.clone()),
+        service_keys: ServiceKeys::new(appservices.clone()),
         appservices,
         deliveries,
         registrations,

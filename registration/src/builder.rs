@@ -117,6 +117,8 @@ impl Builder {
             receive_ephemeral: self.ephemeral,
             push_ephemeral: self.ephemeral,
             msc3202: self.encryption,
+            msc3983: false,
+            msc3984: false,
             msc4190: self.encryption,
             extra: serde_json::Map::new(),
         };

@@ -63,7 +63,7 @@ const fn field(name: &'static str, kind: Kind, required: Option<&'static str>) -
     Field { name, kind, required }
 }
 
-const FIELDS: [Field; 12] = [
+const FIELDS: [Field; 14] = [
     field("id", Kind::Text(check_id), Some("Add `id: ` and a name that is unique on the homeserver.")),
     field("url", Kind::Url, Some("Add `url: ` and where the homeserver reaches the bridge, or `url: null`.")),
     field("as_token", Kind::Text(check_token), Some("Add `as_token: ` and a long random secret.")),
@@ -75,6 +75,8 @@ const FIELDS: [Field; 12] = [
     field("receive_ephemeral", Kind::Flag, None),
     field("de.sorunome.msc2409.push_ephemeral", Kind::Flag, None),
     field("org.matrix.msc3202", Kind::Flag, None),
+    field("org.matrix.msc3983", Kind::Flag, None),
+    field("org.matrix.msc3984", Kind::Flag, None),
     field("io.element.msc4190", Kind::Flag, None),
 ];
 

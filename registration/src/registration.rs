@@ -42,6 +42,12 @@ pub struct Registration {
     /// Whether it wants device lists and one-time-key counts of its users (MSC3202), for encryption.
     #[serde(rename = "org.matrix.msc3202", default, skip_serializing_if = "is_false")]
     pub msc3202: bool,
+    /// Whether it is asked for one-time keys of its users' devices of which none are stored (MSC3983).
+    #[serde(rename = "org.matrix.msc3983", default, skip_serializing_if = "is_false")]
+    pub msc3983: bool,
+    /// Whether it is asked for the keys of its users and their devices (MSC3984).
+    #[serde(rename = "org.matrix.msc3984", default, skip_serializing_if = "is_false")]
+    pub msc3984: bool,
     /// Whether it manages devices of its users without logging in (MSC4190).
     #[serde(rename = "io.element.msc4190", default, skip_serializing_if = "is_false")]
     pub msc4190: bool,

@@ -5,7 +5,7 @@ use serde_json::Map;
 
 use crate::{Namespace, Namespaces, Registration, ServiceUrl, ServiceUrlError, Token};
 
-/// Loses `push_ephemeral`, `msc3202`, `msc4190` and every field without a name.
+/// Loses `push_ephemeral`, `msc3202`, `msc3983`, `msc3984`, `msc4190` and every field without a name.
 impl From<Registration> for ruma_type::Registration {
     fn from(registration: Registration) -> Self {
         let receive_ephemeral = registration.wants_ephemeral();
@@ -66,6 +66,8 @@ impl TryFrom<ruma_type::Registration> for Registration {
             receive_ephemeral: registration.receive_ephemeral,
             push_ephemeral: false,
             msc3202: false,
+            msc3983: false,
+            msc3984: false,
             msc4190: false,
             extra: Map::new(),
         })

@@ -2,7 +2,10 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#key-management-api
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use axum::{Json, Router, extract::State};
 use http::StatusCode;
@@ -21,6 +24,7 @@ use serde_json::{Map, Value, json};
 
 use super::reply::empty;
 use crate::{
+    appservice::service_keys::ServiceKeys,
     devices::{
         Devices, Keys, MAX_KEYS_PER_UPLOAD,
         signatures::{is_signed, public_key},
@@ -41,6 +45,8 @@ const MAX_DEVICES: usize = 10_000;
 
 /// The longest key, in bytes of JSON.
 const MAX_KEY_BYTES: usize = 65_536;
+
+const CROSS_SIGNING_KINDS: [&str; 3] = ["master", "self_signing", "user_signing"];
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<upload_keys::Request, _, _, _>(router, upload);
@@ -117,6 +123,7 @@ async fn query(
     State(config): State<Arc<ApiConfig>>,
     State(keys): State<Keys>,
     State(devices): State<Devices>,
+    State(service_keys): State<ServiceKeys>,
     Authed { caller, body }: Authed<get_keys::Request>,
 ) -> ApiResult<Json<Value>> {
     if body.device_keys.len() > MAX_DEVICES {
@@ -124,10 +131,17 @@ async fn query(
     }
     let (mut of_devices, mut master) = (Map::new(), Map::new());
     let (mut self_signing, mut user_signing) = (Map::new(), Map::new());
+    let mut told = service_keys.query(&body.device_keys).await;
     for (user_id, wanted) in body.device_keys.iter().filter(|(user_id, _)| config.is_local(user_id)) {
         let user = user_id.to_string();
-        of_devices.insert(user.clone(), device_keys(&keys, &devices, user_id, wanted).await?.into());
-        for (kind, key) in parsed(keys.cross_signing_of(user_id).await?) {
+        let mut found = device_keys(&keys, &devices, user_id, wanted).await?;
+        found.extend(told.device_keys.remove(&user).unwrap_or_default());
+        of_devices.insert(user.clone(), found.into());
+        let mut cross_signing = parsed(keys.cross_signing_of(user_id).await?);
+        for kind in CROSS_SIGNING_KINDS {
+            cross_signing.extend(told.cross_signing.remove(&(kind, user.clone())).map(|key| (kind.to_owned(), key)));
+        }
+        for (kind, key) in cross_signing {
             match kind.as_str() {
                 "master" => drop(master.insert(user.clone(), with_signatures_for(key, user_id, &caller.user_id))),
                 "self_signing" => drop(self_signing.insert(user.clone(), key)),
@@ -154,7 +168,11 @@ fn with_signatures_for(mut key: Value, owner: &UserId, reader: &UserId) -> Value
 }
 
 /// `POST /_matrix/client/v3/keys/claim`
-async fn claim(State(keys): State<Keys>, Authed { body, .. }: Authed<claim_keys::Request>) -> ApiResult<Json<Value>> {
+async fn claim(
+    State(keys): State<Keys>,
+    State(service_keys): State<ServiceKeys>,
+    Authed { body, .. }: Authed<claim_keys::Request>,
+) -> ApiResult<Json<Value>> {
     let mut wanted = Vec::new();
     for (user_id, devices) in &body.one_time_keys {
         for (device_id, algorithm) in devices {
@@ -165,14 +183,47 @@ async fn claim(State(keys): State<Keys>, Authed { body, .. }: Authed<claim_keys:
         return Err(MatrixError::invalid_param("Too many devices").into());
     }
     wanted.retain(|(user, device, algorithm)| [user, device, algorithm].iter().all(|part| !part.contains('\0')));
-    let found = keys.claim(wanted.clone()).await?;
     let mut claimed: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    for ((user, device, _), (key_id, key)) in from_services(&keys, &service_keys, &mut wanted).await? {
+        claimed.entry(user).or_default().insert(device, json!({ key_id: key }));
+    }
+    let found = keys.claim(wanted.clone()).await?;
     for ((user, device, _), found) in wanted.into_iter().zip(found) {
         let Some((key_id, body)) = found else { continue };
         let Ok(body) = serde_json::from_str::<Value>(&body) else { continue };
         claimed.entry(user).or_default().insert(device, json!({ key_id: body }));
     }
     Ok(Json(json!({ "failures": {}, "one_time_keys": claimed })))
+}
+
+/// User, device and algorithm of a key.
+type KeyOf = (String, String, String);
+
+/// Claims from application services what they hold and is not stored here; what they gave is not wanted any more. A fallback key that is
+/// stored here is for those of whom the service has none either.
+async fn from_services(
+    keys: &Keys,
+    service_keys: &ServiceKeys,
+    wanted: &mut Vec<KeyOf>,
+) -> ApiResult<HashMap<KeyOf, (String, Value)>> {
+    let mut missing = Vec::new();
+    for (user, device, algorithm) in wanted.iter() {
+        let Ok(user_id) = UserId::parse(user.as_str()) else { continue };
+        if !service_keys.claims_for(&user_id) {
+            continue;
+        }
+        let device_id = ruma::OwnedDeviceId::from(device.as_str());
+        let stored = keys.one_time_counts(&user_id, &device_id).await?;
+        if stored.get(algorithm).is_none_or(|count| *count == 0) {
+            missing.push((user_id, device_id, algorithm.clone()));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = service_keys.claim(&missing).await;
+    wanted.retain(|wanted| !found.contains_key(wanted));
+    Ok(found)
 }
 
 /// `GET /_matrix/client/v3/keys/changes`

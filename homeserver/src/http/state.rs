@@ -8,7 +8,7 @@ use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
     admin::Operator,
-    appservice::{Appservices, Deliveries, Registrations, thirdparty::Thirdparty},
+    appservice::{Appservices, Deliveries, Registrations, service_keys::ServiceKeys, thirdparty::Thirdparty},
     client_api::{Support, Turn},
     clock::Clock,
     departure::Departure,
@@ -112,6 +112,7 @@ pub(crate) struct Parts {
     pub(crate) registrations: Registrations,
     pub(crate) operator: Operator,
     pub(crate) thirdparty: Thirdparty,
+    pub(crate) service_keys: ServiceKeys,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -132,5 +133,5 @@ part! {
     to_device: ToDevice, media: Media, previews: Option<Previews>, notices: Notices, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
     presences: Presences, reports: Reports, search: Search, judge: Judge, unread: Unread, pushers: Pushers, sync: Sync,
     appservices: Appservices, deliveries: Deliveries, registrations: Registrations, operator: Operator,
-    thirdparty: Thirdparty, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,
+    thirdparty: Thirdparty, service_keys: ServiceKeys, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,
 }

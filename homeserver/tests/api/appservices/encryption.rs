@@ -1,8 +1,11 @@
 //! What a service needs to take part in encryption.
 
+use std::sync::Arc;
+
 use landbridge_registration::{Builder, Namespace, Token};
+use parking_lot::Mutex;
 use ruma::server_name;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Server, Service, all_of, irc_registration, pings, portal, registers, virtual_user};
 
@@ -137,4 +140,102 @@ async fn two_services_that_encrypt_each_hear_of_the_same_devices() {
     first.always(200);
     pings(&server).await;
     first.until(heard).await;
+}
+
+/// A service that holds the keys of `@irc_bob` and `@irc_eve` itself, says of each request what it was, and adds what nobody asked for.
+fn keeper(asked: Arc<Mutex<Vec<Value>>>) -> axum::Router {
+    let answer = move |uri: http::Uri, body: axum::body::Bytes| {
+        let asked = asked.clone();
+        async move {
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let device = |user: &str| json!({ "user_id": user, "device_id": "HELD", "algorithms": [], "keys": {}, "signatures": {} });
+            let answer = match uri.path() {
+                "/_matrix/app/unstable/org.matrix.msc3983/keys/claim" => json!({
+                    "@irc_bob:localhost": { "HELD": { "curve25519:WRONG": "x", "signed_curve25519:HELD": { "key": "h", "signatures": {} } } },
+                    "@alice:localhost": { "ALICES": { "signed_curve25519:FORGED": { "key": "f", "signatures": {} } } },
+                }),
+                "/_matrix/app/unstable/org.matrix.msc3984/keys/query" => json!({
+                    "device_keys": {
+                        "@irc_bob:localhost": { "HELD": device("@irc_bob:localhost"), "NOT": device("@irc_bob:localhost") },
+                        "@alice:localhost": { "HELD": device("@alice:localhost") },
+                    },
+                    "master_keys": {
+                        "@irc_bob:localhost": { "user_id": "@irc_bob:localhost", "usage": ["master"], "keys": {} },
+                        "@alice:localhost": { "user_id": "@alice:localhost", "usage": ["master"], "keys": {} },
+                    },
+                }),
+                _ => return axum::Json(json!({})),
+            };
+            asked.lock().push(body);
+            axum::Json(answer)
+        }
+    };
+    axum::Router::new().fallback(answer)
+}
+
+#[tokio::test]
+async fn a_service_that_holds_the_keys_of_its_users_is_asked_for_them_and_for_no_others() {
+    let server = Server::start().await;
+    let asked = Arc::<Mutex<Vec<Value>>>::default();
+    let mut registration = irc_registration();
+    (registration.msc3983, registration.msc3984) = (true, true);
+    let transport = Arc::new(landbridge_homeserver::appservice::InProcess::new(keeper(asked.clone())));
+    server.hs.add_appservice_over(registration, transport).await.unwrap();
+    let alice = server.person("alice").await;
+    let bob = registers(&server, "irc_bob").await;
+    bob.call("PUT", "devices/STORED", Some(json!({}))).await.ok();
+    let keys = json!({ "user_id": bob.user_id, "device_id": "STORED", "algorithms": [], "keys": {}, "signatures": {} });
+    let upload =
+        json!({ "device_keys": keys, "one_time_keys": { "signed_curve25519:S": { "key": "s", "signatures": {} } } });
+    bob.call("POST", "keys/upload?device_id=STORED", Some(upload)).await.ok();
+
+    // What is stored, and what the service holds; of alice it says things, too, but nobody believes it.
+    let query = json!({ "device_keys": { &bob.user_id: [], &alice.user_id: [] } });
+    let found = alice.post("keys/query", query).await.ok();
+    let devices: Vec<&String> = found["device_keys"][&bob.user_id].as_object().unwrap().keys().collect();
+    assert_eq!(devices, ["HELD", "STORED"], "a device under another's name is none");
+    assert_eq!(found["device_keys"][&alice.user_id], json!({}));
+    assert_eq!(found["master_keys"].as_object().unwrap().keys().collect::<Vec<_>>(), [&bob.user_id]);
+    assert_eq!(asked.lock().drain(..).collect::<Vec<_>>(), [json!({ "device_keys": { &bob.user_id: [] } })]);
+    // Who asks for one device gets one.
+    let found = alice.post("keys/query", json!({ "device_keys": { &bob.user_id: ["STORED"] } })).await.ok();
+    let devices: Vec<&String> = found["device_keys"][&bob.user_id].as_object().unwrap().keys().collect();
+    assert_eq!(devices, ["STORED"]);
+    asked.lock().clear();
+
+    // A one-time key that is stored is given first, without asking; then the service's.
+    let claim = json!({ "one_time_keys": { &bob.user_id: { "STORED": "signed_curve25519", "HELD": "signed_curve25519" },
+        &alice.user_id: { "ALICES": "signed_curve25519" } } });
+    let found = alice.post("keys/claim", claim.clone()).await.ok();
+    let given = |device: &str| found["one_time_keys"][&bob.user_id][device].as_object().unwrap().keys().next().cloned();
+    assert_eq!(given("STORED").as_deref(), Some("signed_curve25519:S"));
+    assert_eq!(given("HELD").as_deref(), Some("signed_curve25519:HELD"), "and not a key of another algorithm");
+    assert_eq!(found["one_time_keys"].get(&alice.user_id), None);
+    assert_eq!(
+        asked.lock().drain(..).collect::<Vec<_>>(),
+        [json!({ &bob.user_id: { "HELD": ["signed_curve25519"] } })]
+    );
+}
+
+#[tokio::test]
+async fn while_a_service_is_away_the_keys_that_are_stored_are_given() {
+    let server = Server::start().await;
+    let service = Service::default();
+    let mut registration = irc_registration();
+    (registration.msc3983, registration.msc3984) = (true, true);
+    server.appservice(registration, &service).await;
+    service.always(500);
+    let alice = server.person("alice").await;
+    let bob = registers(&server, "irc_bob").await;
+    bob.call("PUT", "devices/STORED", Some(json!({}))).await.ok();
+    let keys = json!({ "user_id": bob.user_id, "device_id": "STORED", "algorithms": [], "keys": {}, "signatures": {} });
+    let fallback = json!({ "signed_curve25519:F": { "key": "f", "signatures": {}, "fallback": true } });
+    let upload = json!({ "device_keys": keys, "fallback_keys": fallback });
+    bob.call("POST", "keys/upload?device_id=STORED", Some(upload)).await.ok();
+    let found = alice.post("keys/query", json!({ "device_keys": { &bob.user_id: [] } })).await.ok();
+    assert_eq!(found["device_keys"][&bob.user_id]["STORED"]["device_id"], "STORED");
+    let claim = json!({ "one_time_keys": { &bob.user_id: { "STORED": "signed_curve25519" } } });
+    let found = alice.post("keys/claim", claim).await.ok();
+    let given = found["one_time_keys"][&bob.user_id]["STORED"].as_object().unwrap().keys().next().cloned();
+    assert_eq!(given.as_deref(), Some("signed_curve25519:F"));
 }
