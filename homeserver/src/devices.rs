@@ -13,6 +13,7 @@ use landbridge_sql::SqlError;
 use parking_lot::RwLock;
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
+pub(crate) use self::keys::SignedKey;
 use self::token::{TokenHash, hash_token, new_device_id, new_token};
 pub use self::{
     backups::{Backup, BackupSession, Backups, Which},

@@ -157,13 +157,15 @@ impl Notices {
         if matches!(known, Some(Membership::Join | Membership::Invite)) {
             return Ok(());
         }
-        let tags = self.account_data.read(user_id, Some(room_id), "m.tag").await?;
-        let mut tags: Value = tags.and_then(|tags| serde_json::from_str(&tags).ok()).unwrap_or_else(|| json!({}));
-        if !tags["tags"].is_object() {
-            tags = json!({ "tags": {} });
-        }
-        tags["tags"]["m.server_notice"] = json!({});
-        self.account_data.put(user_id, Some(room_id), "m.tag", &tags.to_string()).await?;
+        let add = |stored: Option<String>| {
+            let mut tags: Value = stored.and_then(|tags| serde_json::from_str(&tags).ok()).unwrap_or_default();
+            if !tags["tags"].is_object() {
+                tags = json!({ "tags": {} });
+            }
+            tags["tags"]["m.server_notice"] = json!({});
+            Ok::<_, NoticeError>(Some(tags.to_string()))
+        };
+        self.account_data.change(user_id, Some(room_id), "m.tag", add).await?;
         let change = MembershipChange::new(room_id.to_owned(), self.sender.clone(), user_id, Membership::Invite);
         self.rooms.change_membership(change).await?;
         Ok(())

@@ -23,7 +23,11 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::reply::empty;
 use crate::{
-    http::{ApiState, auth::Authed, error::ApiResult},
+    http::{
+        ApiState,
+        auth::Authed,
+        error::{ApiError, ApiResult},
+    },
     users::{AccountData, MAX_ACCOUNT_DATA_BYTES},
 };
 
@@ -96,23 +100,27 @@ async fn put_of_room(
     Ok(empty())
 }
 
-async fn tags_of(account_data: &AccountData, user_id: &UserId, room_id: &RoomId) -> ApiResult<Map<String, Value>> {
-    let stored = account_data.read(user_id, Some(room_id), "m.tag").await?;
+fn tags_in(stored: Option<String>) -> Map<String, Value> {
     let content: Value = stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default();
-    Ok(content["tags"].as_object().cloned().unwrap_or_default())
+    content["tags"].as_object().cloned().unwrap_or_default()
 }
 
-async fn put_tags(
+/// Changes the tags of a room, with whatever else changes them at the same time.
+async fn change_tags(
     account_data: &AccountData,
-    user_id: &UserId,
-    room_id: &RoomId,
-    tags: Map<String, Value>,
+    (user_id, room_id): (&UserId, &RoomId),
+    change: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static,
 ) -> ApiResult<Json<Value>> {
-    let content = json!({ "tags": tags }).to_string();
-    if content.len() > MAX_ACCOUNT_DATA_BYTES {
-        return Err(MatrixError::too_large().into());
-    }
-    account_data.put(user_id, Some(room_id), "m.tag", &content).await?;
+    let change = move |stored: Option<String>| {
+        let mut tags = tags_in(stored);
+        change(&mut tags);
+        let content = json!({ "tags": tags }).to_string();
+        if content.len() > MAX_ACCOUNT_DATA_BYTES {
+            return Err(ApiError::from(MatrixError::too_large()));
+        }
+        Ok(Some(content))
+    };
+    account_data.change(user_id, Some(room_id), "m.tag", change).await?;
     Ok(empty())
 }
 
@@ -122,8 +130,8 @@ async fn tags(
     Authed { caller, body }: Authed<get_tags::Request>,
 ) -> ApiResult<Json<Value>> {
     caller.must_be(&body.user_id)?;
-    let tags = tags_of(&account_data, &body.user_id, &body.room_id).await?;
-    Ok(Json(json!({ "tags": tags })))
+    let stored = account_data.read(&body.user_id, Some(&body.room_id), "m.tag").await?;
+    Ok(Json(json!({ "tags": tags_in(stored) })))
 }
 
 /// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
@@ -132,10 +140,10 @@ async fn put_tag(
     Authed { caller, body }: Authed<create_tag::Request>,
 ) -> ApiResult<Json<Value>> {
     caller.must_be(&body.user_id)?;
-    let mut tags = tags_of(&account_data, &body.user_id, &body.room_id).await?;
     let info = serde_json::to_value(&body.tag_info).map_err(|_| MatrixError::bad_json("Not a tag"))?;
-    tags.insert(body.tag, info);
-    put_tags(&account_data, &body.user_id, &body.room_id, tags).await
+    let tag = body.tag;
+    let change = move |tags: &mut Map<String, Value>| drop(tags.insert(tag.clone(), info.clone()));
+    change_tags(&account_data, (&body.user_id, &body.room_id), change).await
 }
 
 /// `DELETE /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
@@ -144,7 +152,7 @@ async fn delete_tag(
     Authed { caller, body }: Authed<delete_tag::Request>,
 ) -> ApiResult<Json<Value>> {
     caller.must_be(&body.user_id)?;
-    let mut tags = tags_of(&account_data, &body.user_id, &body.room_id).await?;
-    tags.remove(&body.tag);
-    put_tags(&account_data, &body.user_id, &body.room_id, tags).await
+    let tag = body.tag;
+    let change = move |tags: &mut Map<String, Value>| drop(tags.remove(&tag));
+    change_tags(&account_data, (&body.user_id, &body.room_id), change).await
 }

@@ -21,7 +21,11 @@ use serde_json::{Value, json};
 
 use super::reply::empty;
 use crate::{
-    http::{ApiState, auth::Authed, error::ApiResult},
+    http::{
+        ApiState,
+        auth::Authed,
+        error::{ApiError, ApiResult},
+    },
     users::{AccountData, MAX_ACCOUNT_DATA_BYTES},
 };
 
@@ -45,12 +49,20 @@ pub(crate) async fn ruleset(account_data: &AccountData, user_id: &UserId) -> Api
     Ok((*account_data.push_rules(user_id).await?).clone())
 }
 
-pub(super) async fn store(account_data: &AccountData, user_id: &UserId, rules: &Ruleset) -> ApiResult<Json<Value>> {
-    let content = json!({ "global": rules }).to_string();
-    if content.len() > MAX_ACCOUNT_DATA_BYTES {
-        return Err(MatrixError::too_large().into());
-    }
-    account_data.put(user_id, None, "m.push_rules", &content).await?;
+/// Changes the rules of a user, with whatever else changes them at the same time.
+pub(super) async fn change(
+    account_data: &AccountData,
+    user_id: &UserId,
+    change: impl Fn(&mut Ruleset) -> Result<(), MatrixError> + Send + Sync + 'static,
+) -> ApiResult<Json<Value>> {
+    let change = move |rules: &mut Ruleset| {
+        change(rules)?;
+        if serde_json::to_string(rules).is_ok_and(|content| content.len() > MAX_ACCOUNT_DATA_BYTES) {
+            return Err(ApiError::from(MatrixError::too_large()));
+        }
+        Ok(())
+    };
+    account_data.change_push_rules(user_id, change).await?;
     Ok(empty())
 }
 
@@ -91,20 +103,23 @@ async fn put(
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<set_pushrule::Request>,
 ) -> ApiResult<Json<Value>> {
-    let mut rules = ruleset(&account_data, &caller.user_id).await?;
     if body.rule.rule_id().is_empty() || body.rule.rule_id().len() > 255 {
         return Err(MatrixError::invalid_param("The rule's id is empty or too long").into());
     }
-    rules.insert(body.rule, body.after.as_deref(), body.before.as_deref()).map_err(|error| match error {
-        InsertPushRuleError::UnknownRuleId | InsertPushRuleError::BeforeHigherThanAfter => {
-            MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, error.to_string())
+    let insert = move |rules: &mut Ruleset| {
+        let (after, before) = (body.after.as_deref(), body.before.as_deref());
+        rules.insert(body.rule.clone(), after, before).map_err(|error| match error {
+            InsertPushRuleError::UnknownRuleId | InsertPushRuleError::BeforeHigherThanAfter => {
+                MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, error.to_string())
+            }
+            _ => MatrixError::invalid_param(error.to_string()),
+        })?;
+        if rules.iter().filter(|rule| !rule.is_server_default()).count() > MAX_RULES {
+            return Err(MatrixError::invalid_param("There are too many rules"));
         }
-        _ => MatrixError::invalid_param(error.to_string()),
-    })?;
-    if rules.iter().filter(|rule| !rule.is_server_default()).count() > MAX_RULES {
-        return Err(MatrixError::invalid_param("There are too many rules").into());
-    }
-    store(&account_data, &caller.user_id, &rules).await
+        Ok(())
+    };
+    change(&account_data, &caller.user_id, insert).await
 }
 
 /// `DELETE /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
@@ -112,12 +127,13 @@ async fn delete(
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<delete_pushrule::Request>,
 ) -> ApiResult<Json<Value>> {
-    let mut rules = ruleset(&account_data, &caller.user_id).await?;
-    rules.remove(body.kind, &body.rule_id).map_err(|error| match error {
-        RemovePushRuleError::ServerDefault => MatrixError::invalid_param("The specification's rules stay"),
-        _ => no_rule(),
-    })?;
-    store(&account_data, &caller.user_id, &rules).await
+    let remove = move |rules: &mut Ruleset| {
+        rules.remove(body.kind.clone(), &body.rule_id).map_err(|error| match error {
+            RemovePushRuleError::ServerDefault => MatrixError::invalid_param("The specification's rules stay"),
+            _ => no_rule(),
+        })
+    };
+    change(&account_data, &caller.user_id, remove).await
 }
 
 /// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled`
@@ -135,9 +151,10 @@ async fn put_enabled(
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<set_pushrule_enabled::Request>,
 ) -> ApiResult<Json<Value>> {
-    let mut rules = ruleset(&account_data, &caller.user_id).await?;
-    rules.set_enabled(body.kind, &body.rule_id, body.enabled).map_err(|_| no_rule())?;
-    store(&account_data, &caller.user_id, &rules).await
+    let set = move |rules: &mut Ruleset| {
+        rules.set_enabled(body.kind.clone(), &body.rule_id, body.enabled).map_err(|_| no_rule())
+    };
+    change(&account_data, &caller.user_id, set).await
 }
 
 /// `GET /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions`
@@ -155,7 +172,8 @@ async fn put_actions(
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<set_pushrule_actions::Request>,
 ) -> ApiResult<Json<Value>> {
-    let mut rules = ruleset(&account_data, &caller.user_id).await?;
-    rules.set_actions(body.kind, &body.rule_id, body.actions).map_err(|_| no_rule())?;
-    store(&account_data, &caller.user_id, &rules).await
+    let set = move |rules: &mut Ruleset| {
+        rules.set_actions(body.kind.clone(), &body.rule_id, body.actions.clone()).map_err(|_| no_rule())
+    };
+    change(&account_data, &caller.user_id, set).await
 }

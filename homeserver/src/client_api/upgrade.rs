@@ -7,14 +7,18 @@ use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{
     RoomId, UserId,
     api::client::room::upgrade_room::v3 as upgrade_room,
-    push::{NewPushRule, NewSimplePushRule},
+    push::{NewPushRule, NewSimplePushRule, Ruleset},
 };
 use serde_json::{Value, json};
 
 use super::{profile::member_profile, push_rules};
 use crate::{
     appservice::Deliveries,
-    http::{ApiState, auth::Authed, error::ApiResult},
+    http::{
+        ApiState,
+        auth::Authed,
+        error::{ApiError, ApiResult},
+    },
     rooms::{Rooms, Upgrade},
     users::{AccountData, Users},
 };
@@ -63,18 +67,21 @@ pub(super) async fn came_in(
 }
 
 async fn take_along(account_data: &AccountData, user: &UserId, old: &RoomId, new: &RoomId) -> ApiResult<()> {
-    if account_data.read(user, Some(new), "m.tag").await?.is_none()
-        && let Some(tags) = account_data.read(user, Some(old), "m.tag").await?
-    {
-        account_data.put(user, Some(new), "m.tag", &tags).await?;
+    if let Some(tags) = account_data.read(user, Some(old), "m.tag").await? {
+        let change = move |there: Option<String>| Ok::<_, ApiError>(there.is_none().then(|| tags.clone()));
+        account_data.change(user, Some(new), "m.tag", change).await?;
     }
-    let mut rules = push_rules::ruleset(account_data, user).await?;
-    if let Some(rule) = rules.room.get(old.as_str()).cloned()
-        && rules.room.get(new.as_str()).is_none()
-    {
-        let rule = NewPushRule::Room(NewSimplePushRule::new(new.to_owned(), rule.actions));
-        rules.insert(rule, None, None).map_err(|_| MatrixError::internal())?;
-        let _ = push_rules::store(account_data, user, &rules).await?;
+    let rules = account_data.push_rules(user).await?;
+    if rules.room.get(old.as_str()).is_none() || rules.room.get(new.as_str()).is_some() {
+        return Ok(());
     }
-    Ok(())
+    let (old, new) = (old.to_owned(), new.to_owned());
+    let insert = move |rules: &mut Ruleset| {
+        let Some(rule) = rules.room.get(old.as_str()).filter(|_| rules.room.get(new.as_str()).is_none()) else {
+            return Ok(());
+        };
+        let rule = NewPushRule::Room(NewSimplePushRule::new(new.clone(), rule.actions.clone()));
+        rules.insert(rule, None, None).map_err(|_| MatrixError::internal())
+    };
+    push_rules::change(account_data, user, insert).await.map(drop)
 }

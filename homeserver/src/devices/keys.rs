@@ -4,10 +4,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use landbridge_sql::SqlError;
+use landbridge_sql::{Row, SqlError};
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
+use serde_json::{Map, Value};
 
-use super::DeviceError;
+use super::{DeviceError, signatures::add_signatures};
 use crate::{
     store::{cache::Cache, device_keys as table, lately::Topic, local::Local, statement::Statement},
     stream::Position,
@@ -87,27 +88,73 @@ impl Keys {
         table::counts_between(self.local.db(), after, until).await
     }
 
-    /// Stores cross-signing keys by kind: `master`, `self_signing`, `user_signing`.
+    /// Stores cross-signing keys by kind: `master`, `self_signing`, `user_signing`. Says `false`, and stores none, where the user has other
+    /// keys by now than `known`, which are those that were judged.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn upload_cross_signing(&self, user_id: &UserId, keys: &[(&str, String)]) -> Result<(), DeviceError> {
-        let user = user_id.as_str();
-        let mut statements: Vec<_> =
-            keys.iter().map(|(kind, body)| table::put_cross_signing_key(user, kind, body)).collect();
-        statements.push(table::changed(user));
-        self.local.write(statements).await?;
-        Ok(())
+    pub(crate) async fn upload_cross_signing(
+        &self,
+        user_id: &UserId,
+        known: &Map<String, Value>,
+        keys: Vec<(&'static str, String)>,
+    ) -> Result<bool, DeviceError> {
+        let user = user_id.to_string();
+        let of_kind = |(kind, key): (&String, &Value)| (kind.clone(), key["keys"].clone());
+        let known: BTreeMap<String, Value> = known.iter().map(of_kind).collect();
+        let store = move |found: &[Vec<Row>]| {
+            let mut there = BTreeMap::new();
+            for row in found.iter().flatten() {
+                // As who judged read them: what is no JSON is no key.
+                if let Ok(key) = serde_json::from_str::<Value>(&row.text(1)?) {
+                    there.insert(row.text(0)?, key["keys"].clone());
+                }
+            }
+            if there != known {
+                return Ok((Vec::new(), false));
+            }
+            let mut statements: Vec<_> =
+                keys.iter().map(|(kind, body)| table::put_cross_signing_key(&user, kind, body)).collect();
+            statements.push(table::changed(&user));
+            Ok((statements, true))
+        };
+        self.local.change(vec![table::ask_cross_signing_keys(user_id.as_str())], store).await
     }
 
-    /// Replaces the device keys of a device, as new signatures on it do.
+    /// Adds signatures of `by` to a key. Says `false`, and adds none, where the key is not there any more as `signed` has it, but for the
+    /// signatures on it.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn replace_device_keys(&self, user_id: &UserId, device_id: &str, body: &str) -> Result<(), DeviceError> {
-        let user = user_id.as_str();
-        self.local.write(vec![table::put_device_keys(user, device_id, body), table::changed(user)]).await?;
-        Ok(())
+    pub(crate) async fn add_signatures(
+        &self,
+        user_id: &UserId,
+        key: SignedKey,
+        signed: Value,
+        by: &UserId,
+        new: Map<String, Value>,
+    ) -> Result<bool, DeviceError> {
+        let (user, by) = (user_id.to_string(), by.to_owned());
+        let read = match &key {
+            SignedKey::Device(device_id) => table::ask_device_keys(&user, device_id),
+            SignedKey::Master => table::ask_cross_signing_key(&user, MASTER),
+        };
+        let signed = what_is_signed(signed);
+        let add = move |found: &[Vec<Row>]| {
+            let stored = found.first().and_then(|rows| rows.first()).map(|row| row.text(0)).transpose()?;
+            let Some(mut there) = stored.map(|stored| body_of(&stored)) else { return Ok((Vec::new(), false)) };
+            if what_is_signed(there.clone()) != signed {
+                return Ok((Vec::new(), false));
+            }
+            add_signatures(&mut there, &by, &new);
+            let there = there.to_string();
+            let put = match &key {
+                SignedKey::Device(device_id) => table::put_device_keys(&user, device_id, &there),
+                SignedKey::Master => table::put_cross_signing_key(&user, MASTER, &there),
+            };
+            Ok((vec![put, table::changed(&user)], true))
+        };
+        self.local.change(vec![read], add).await
     }
 
     /// The device keys of a user by device id.
@@ -167,6 +214,30 @@ impl Keys {
         }
         table::changed_between(self.local.db(), after, until).await
     }
+}
+
+/// A key that others sign.
+#[derive(Clone, Debug)]
+pub(crate) enum SignedKey {
+    /// The keys of the device with this id.
+    Device(String),
+    /// The master key.
+    Master,
+}
+
+const MASTER: &str = "master";
+
+fn body_of(stored: &str) -> Value {
+    serde_json::from_str(stored).unwrap_or_default()
+}
+
+/// What the signatures on a key are of.
+fn what_is_signed(mut key: Value) -> Value {
+    if let Some(key) = key.as_object_mut() {
+        key.remove("signatures");
+        key.remove("unsigned");
+    }
+    key
 }
 
 /// What stores the keys that a device uploads.

@@ -7,7 +7,7 @@ use ruma::{
     serde::Base64,
     signatures::{to_canonical_json_string_for_signing, verify_canonical_json_bytes},
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// The one public key of a cross-signing key object: its id (`ed25519:…`) and the key.
 pub(crate) fn public_key(object: &Value) -> Option<(&str, &str)> {
@@ -35,10 +35,18 @@ pub(crate) fn is_signed(object: &Value, by: &UserId, key_id: &str, key: &str) ->
     key_id.starts_with("ed25519:") && verified().is_some()
 }
 
+/// Adds signatures of a user to those that an object has.
+pub(crate) fn add_signatures(object: &mut Value, by: &UserId, new: &Map<String, Value>) {
+    let Some(object) = object.as_object_mut() else { return };
+    let Some(all) = object.entry("signatures").or_insert_with(|| json!({})).as_object_mut() else { return };
+    if let Some(of_signer) = all.entry(by.as_str()).or_insert_with(|| json!({})).as_object_mut() {
+        of_signer.extend(new.clone());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ruma::{serde::Base64, signatures::Ed25519KeyPair, user_id};
-    use serde_json::json;
 
     use super::*;
 

@@ -205,19 +205,23 @@ pub(crate) fn put_account_data(user_id: &str, room_id: &str, kind: &str, content
     .about(Topic::AccountData, Some(0))
 }
 
+const ACCOUNT_DATA: &str = "SELECT content FROM account_data WHERE user_id = $1 AND room_id = $2 AND kind = $3";
+
+/// Asks for the content of one event; for [`super::local::Local::change`].
+pub(crate) fn ask_account_data(user_id: &str, room_id: &str, kind: &str) -> Statement {
+    statement!(ACCOUNT_DATA, user_id, room_id, kind)
+}
+
 pub(crate) async fn account_data(
     db: &Db,
     user_id: &str,
     room_id: &str,
     kind: &str,
 ) -> Result<Option<String>, SqlError> {
-    db.fetch_optional(
-        "SELECT content FROM account_data WHERE user_id = $1 AND room_id = $2 AND kind = $3",
-        &[Value::from(user_id), Value::from(room_id), Value::from(kind)],
-    )
-    .await?
-    .map(|row| row.text(0))
-    .transpose()
+    db.fetch_optional(ACCOUNT_DATA, &[Value::from(user_id), Value::from(room_id), Value::from(kind)])
+        .await?
+        .map(|row| row.text(0))
+        .transpose()
 }
 
 /// Everything a user stored with `after < pos <= until`.

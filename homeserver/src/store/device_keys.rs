@@ -84,9 +84,26 @@ pub(crate) fn put_cross_signing_key(user_id: &str, kind: &str, body: &str) -> St
     )
 }
 
+const CROSS_SIGNING_KEYS: &str = "SELECT kind, body FROM cross_signing_key WHERE user_id = $1";
+
 /// The cross-signing keys of a user: kind (`master`, `self_signing`, `user_signing`) and JSON.
 pub(crate) async fn cross_signing_keys(db: &Db, user_id: &str) -> Result<Vec<(String, String)>, SqlError> {
-    pairs(db, "SELECT kind, body FROM cross_signing_key WHERE user_id = $1", user_id).await
+    pairs(db, CROSS_SIGNING_KEYS, user_id).await
+}
+
+/// Asks for the same; for [`super::local::Local::change`].
+pub(crate) fn ask_cross_signing_keys(user_id: &str) -> Statement {
+    statement!(CROSS_SIGNING_KEYS, user_id)
+}
+
+/// Asks for the cross-signing key of one kind.
+pub(crate) fn ask_cross_signing_key(user_id: &str, kind: &str) -> Statement {
+    statement!("SELECT body FROM cross_signing_key WHERE user_id = $1 AND kind = $2", user_id, kind)
+}
+
+/// Asks for the keys of one device.
+pub(crate) fn ask_device_keys(user_id: &str, device_id: &str) -> Statement {
+    statement!("SELECT body FROM device_keys WHERE user_id = $1 AND device_id = $2", user_id, device_id)
 }
 
 /// The device keys of a user: device id and JSON.

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use landbridge_sql::{Db, SqlError, Step, Tx};
+use landbridge_sql::{Db, Row, SqlError, Step, Tx};
 use parking_lot::Mutex;
 
 use super::{
@@ -58,6 +58,49 @@ impl Local {
         Ok(Written { rows: rows.load(Ordering::Acquire) })
     }
 
+    /// Reads, decides by what was read, and writes what was decided, in one transaction of the one writer: nothing changes in between,
+    /// whoever else writes, and nothing is left behind by a crash. `decide` gets the rows of each of `reads`; where it refuses, nothing is
+    /// written. It may be asked again after a failed round, so it changes nothing itself. The write gets a place in the log and wakes its
+    /// readers.
+    pub(crate) async fn change<D, E>(
+        &self,
+        reads: Vec<Statement>,
+        decide: impl Fn(&[Vec<Row>]) -> Result<(Vec<Statement>, D), E> + Send + Sync + 'static,
+    ) -> Result<D, E>
+    where
+        D: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.decided(reads, decide, true).await
+    }
+
+    /// As [`Self::change`], for statements that do not say where they stand in the log: nobody is woken.
+    pub(crate) async fn change_quietly<D, E>(
+        &self,
+        reads: Vec<Statement>,
+        decide: impl Fn(&[Vec<Row>]) -> Result<(Vec<Statement>, D), E> + Send + Sync + 'static,
+    ) -> Result<D, E>
+    where
+        D: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.decided(reads, decide, false).await
+    }
+
+    async fn decided<F, D, E>(&self, reads: Vec<Statement>, decide: F, wakes: bool) -> Result<D, E>
+    where
+        F: Fn(&[Vec<Row>]) -> Result<(Vec<Statement>, D), E> + Send + Sync + 'static,
+        D: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let outcome = Arc::new(Mutex::new(None));
+        let (lately, topics) = (self.store.lately().clone(), Mutex::default());
+        let change = Change { reads, decide, wakes, outcome: outcome.clone(), topics, lately };
+        self.store.write(Box::new(change)).await?;
+        let decided = outcome.lock().take();
+        decided.unwrap_or_else(|| Err(StoreError::Closed.into()))
+    }
+
     /// Takes one key of each device (user, device, algorithm); each one-time key is given to one taker.
     pub(crate) async fn claim(&self, wanted: Vec<(String, String, String)>) -> Result<Vec<Claimed>, StoreError> {
         let found = Arc::new(Mutex::new(Vec::new()));
@@ -93,6 +136,56 @@ impl Write for Statements {
         position.0 += i64::from(!self.wakes);
         for (topic, key) in self.statements.iter().filter_map(Statement::topic) {
             self.lately.note(topic, key, position);
+        }
+    }
+
+    fn wakes(&self) -> bool {
+        self.wakes
+    }
+}
+
+/// A write that depends on what is there.
+struct Change<F, D, E> {
+    reads: Vec<Statement>,
+    decide: F,
+    wakes: bool,
+    /// What was decided in the last attempt; only read after the commit.
+    outcome: Arc<Mutex<Option<Result<D, E>>>>,
+    /// What the last attempt wrote.
+    topics: Mutex<Vec<(Topic, String)>>,
+    lately: Arc<Lately>,
+}
+
+#[async_trait]
+impl<F, D, E> Write for Change<F, D, E>
+where
+    F: Fn(&[Vec<Row>]) -> Result<(Vec<Statement>, D), E> + Send + Sync + 'static,
+    D: Send + 'static,
+    E: Send + 'static,
+{
+    async fn write(&self, tx: &mut Tx<'_>, position: Position) -> Result<(), SqlError> {
+        let mut found = Vec::with_capacity(self.reads.len());
+        for read in &self.reads {
+            found.push(read.fetch(tx).await?);
+        }
+        let (statements, outcome) = match (self.decide)(&found) {
+            Ok((statements, done)) => (statements, Ok(done)),
+            Err(refusal) => (Vec::new(), Err(refusal)),
+        };
+        *self.outcome.lock() = Some(outcome);
+        let topics = statements.iter().filter_map(Statement::topic);
+        *self.topics.lock() = topics.map(|(topic, key)| (topic, key.to_owned())).collect();
+        for statement in &statements {
+            tx.execute_step(statement.step(position.0)).await?;
+        }
+        Ok(())
+    }
+
+    fn committed(&self, mut position: Position) {
+        // Without a place of its own it is newer than what was read at the end of the log.
+        position.0 += i64::from(!self.wakes);
+        for (topic, key) in self.topics.lock().iter() {
+            self.lately.note(*topic, key, position);
         }
     }
 

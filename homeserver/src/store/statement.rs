@@ -1,6 +1,6 @@
 //! Statements with their values, to be run later.
 
-use landbridge_sql::{BatchSql, Step, Value};
+use landbridge_sql::{BatchSql, Row, SqlError, Step, Tx, Value};
 use serde::Serialize;
 
 use super::lately::Topic;
@@ -92,6 +92,17 @@ impl Statement {
     /// Whether it wants a place in the log.
     pub(super) fn is_placed(&self) -> bool {
         matches!(self, Self::One { cells, .. } if cells.iter().any(|cell| matches!(cell, Cell::Position)))
+    }
+
+    /// The rows that it answers, where it is a question.
+    pub(super) async fn fetch(&self, tx: &mut Tx<'_>) -> Result<Vec<Row>, SqlError> {
+        match self {
+            Self::One { sql, cells, .. } => {
+                let values: Vec<_> = cells.iter().map(|cell| cell.value(0)).collect();
+                tx.fetch_all(sql, &values).await
+            }
+            Self::Rows(..) => Err(SqlError::Refused("a statement over many rows is no question")),
+        }
     }
 
     /// The statement, as it is run when the write has this place in the log.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use landbridge_sql::SqlError;
+use landbridge_sql::{Row, SqlError};
 use ruma::{RoomId, UserId};
 use sha2::{Digest as _, Sha256};
 
@@ -58,10 +58,41 @@ impl AccountData {
     ) -> Result<(), StoreError> {
         let room_id = room_id.map_or("", RoomId::as_str);
         self.local.write(vec![accounts::put_account_data(user_id.as_str(), room_id, kind, content)]).await?;
+        self.was_put(user_id, room_id, kind);
+        Ok(())
+    }
+
+    /// Makes something else of what is stored as one event: `change` gets its content, or `None`, and gives the new content, or `None`
+    /// where it stays. What others change at the same time is changed before or after, never lost.
+    ///
+    /// # Errors
+    /// What `change` refuses with, and when the store fails.
+    pub(crate) async fn change<E>(
+        &self,
+        user_id: &UserId,
+        room_id: Option<&RoomId>,
+        kind: &str,
+        change: impl Fn(Option<String>) -> Result<Option<String>, E> + Send + Sync + 'static,
+    ) -> Result<(), E>
+    where
+        E: From<StoreError> + From<SqlError> + Send + 'static,
+    {
+        let (user, room, name) = (user_id.to_string(), room_id.map_or("", RoomId::as_str).to_owned(), kind.to_owned());
+        let reads = vec![accounts::ask_account_data(&user, &room, &name)];
+        let decide = move |found: &[Vec<Row>]| {
+            let stored = found.first().and_then(|rows| rows.first()).map(|row| row.text(0)).transpose()?;
+            let new = change(stored)?;
+            Ok((new.map(|new| accounts::put_account_data(&user, &room, &name, &new)).into_iter().collect(), ()))
+        };
+        self.local.change::<(), E>(reads, decide).await?;
+        self.was_put(user_id, room_id.map_or("", RoomId::as_str), kind);
+        Ok(())
+    }
+
+    fn was_put(&self, user_id: &UserId, room_id: &str, kind: &str) {
         if room_id.is_empty() && matches!(kind, IGNORED_USERS | PUSH_RULES) {
             self.settings.changed(user_id);
         }
-        Ok(())
     }
 
     /// The content of one event, as it was stored.

@@ -8,10 +8,10 @@ use std::{
 use landbridge_sql::SqlError;
 use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId, push::Ruleset};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::AccountData;
-use crate::store::cache::Cache;
+use crate::store::{StoreError, cache::Cache};
 
 pub(super) const IGNORED_USERS: &str = "m.ignored_user_list";
 pub(super) const PUSH_RULES: &str = "m.push_rules";
@@ -116,6 +116,30 @@ impl AccountData {
         });
         self.settings.keep_rules(user_id, changes, default_rules, &rules);
         Ok(rules)
+    }
+
+    /// Changes the push rules of a user; what others change at the same time is changed before or after, never lost.
+    ///
+    /// # Errors
+    /// What `change` refuses with, and when the store fails.
+    pub(crate) async fn change_push_rules<E>(
+        &self,
+        user_id: &UserId,
+        change: impl Fn(&mut Ruleset) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Result<(), E>
+    where
+        E: From<StoreError> + From<SqlError> + Send + 'static,
+    {
+        let user = user_id.to_owned();
+        let change = move |stored: Option<String>| {
+            let mut rules = match stored {
+                Some(stored) => stored_rules(&stored, &user),
+                None => Ruleset::server_default(&user),
+            };
+            change(&mut rules)?;
+            Ok(Some(json!({ "global": rules }).to_string()))
+        };
+        self.change(user_id, None, PUSH_RULES, change).await
     }
 }
 

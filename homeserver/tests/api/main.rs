@@ -12,6 +12,7 @@ mod rooms_support;
 mod accounts;
 mod admin;
 mod appservices;
+mod at_once;
 mod bad_input;
 mod dehydrated;
 mod devices;
