@@ -7,6 +7,7 @@
 mod actor;
 mod aggregate;
 mod aliases;
+mod annotations;
 mod authorize;
 mod build;
 mod client_event;

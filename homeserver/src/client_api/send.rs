@@ -50,11 +50,10 @@ fn redacts(kind: &str, content: &RawValue) -> Option<OwnedEventId> {
     serde_json::from_str::<Content>(content.get()).ok()?.redacts
 }
 
-/// Threads do not branch, and nobody reacts twice in the same way ([threads], [reactions]).
+/// Threads do not branch ([spec]).
 ///
-/// [threads]: https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships
-/// [reactions]: https://spec.matrix.org/v1.19/client-server-api/#avoiding-duplicate-annotations
-async fn check_relation(rooms: &Rooms, outgoing: &Outgoing) -> ApiResult<()> {
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships
+async fn check_thread(rooms: &Rooms, outgoing: &Outgoing) -> ApiResult<()> {
     #[derive(Deserialize)]
     struct Content {
         #[serde(rename = "m.relates_to")]
@@ -64,28 +63,18 @@ async fn check_relation(rooms: &Rooms, outgoing: &Outgoing) -> ApiResult<()> {
     struct RelatesTo {
         rel_type: String,
         event_id: OwnedEventId,
-        key: Option<String>,
     }
     if !outgoing.content.get().contains("m.relates_to") {
         return Ok(());
     }
     let Ok(Content { relates_to }) = serde_json::from_str(outgoing.content.get()) else { return Ok(()) };
-    let bad = |kind, message: &str| Err(MatrixError::new(StatusCode::BAD_REQUEST, kind, message).into());
-    match (relates_to.rel_type.as_str(), relates_to.key) {
-        ("m.thread", _) => {
-            let root = rooms.event(&relates_to.event_id).await?.filter(|root| root.room_id == outgoing.room_id);
-            if root.is_some_and(|root| root.relation().is_some()) {
-                return bad(ErrorKind::Unknown, "A thread cannot begin at an event that relates to another");
-            }
-        }
-        ("m.annotation", Some(key)) => {
-            let room_id = &outgoing.room_id;
-            let sent = rooms.answered(room_id, &outgoing.sender, &outgoing.kind, outgoing.txn.as_ref()).await?;
-            if sent.is_none() && rooms.has_annotated(room_id, &relates_to.event_id, &outgoing.sender, &key).await? {
-                return bad(ErrorKind::DuplicateAnnotation, "You have reacted in this way already");
-            }
-        }
-        _ => {}
+    if relates_to.rel_type != "m.thread" {
+        return Ok(());
+    }
+    let root = rooms.event(&relates_to.event_id).await?.filter(|root| root.room_id == outgoing.room_id);
+    if root.is_some_and(|root| root.relation().is_some()) {
+        let message = "A thread cannot begin at an event that relates to another";
+        return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, message).into());
     }
     Ok(())
 }
@@ -108,7 +97,7 @@ async fn send(
     }
     outgoing.ts = caller.ts;
     outgoing.txn = txn;
-    check_relation(&rooms, &outgoing).await?;
+    check_thread(&rooms, &outgoing).await?;
     let sent = rooms.send_in_turn(outgoing, turn.map(|Extension(turn)| turn)).await?;
     Ok(RumaReply(send_event::Response::new(sent.event_id)))
 }

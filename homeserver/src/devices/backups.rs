@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use landbridge_sql::SqlError;
+use landbridge_sql::{Row, SqlError};
 use ruma::UserId;
 
 use super::DeviceError;
@@ -74,9 +74,14 @@ impl Backups {
     /// # Errors
     /// When the store fails.
     pub async fn create(&self, user_id: &UserId, algorithm: &str, auth_data: &str) -> Result<i64, DeviceError> {
-        let version = table::greatest(self.local.db(), user_id.as_str()).await? + 1;
-        self.local.write(vec![table::insert(user_id.as_str(), version, algorithm, auth_data)]).await?;
-        Ok(version)
+        let reads = vec![table::ask_greatest(user_id.as_str())];
+        let (user, algorithm, auth_data) = (user_id.to_string(), algorithm.to_owned(), auth_data.to_owned());
+        let number = move |found: &[Vec<Row>]| {
+            let greatest = found.first().and_then(|rows| rows.first()).map(|row| row.opt_int(0)).transpose()?;
+            let version = greatest.flatten().unwrap_or(0) + 1;
+            Ok((vec![table::insert(&user, version, &algorithm, &auth_data)], version))
+        };
+        self.local.change_quietly(reads, number).await
     }
 
     /// The newest backup, or that with this version.

@@ -206,6 +206,7 @@ impl From<RoomError> for ApiError {
             RoomError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge),
             RoomError::UnsupportedVersion(_) => (StatusCode::BAD_REQUEST, ErrorKind::UnsupportedRoomVersion),
             RoomError::AliasTaken => (StatusCode::CONFLICT, ErrorKind::Unknown),
+            RoomError::DuplicateAnnotation => (StatusCode::BAD_REQUEST, ErrorKind::DuplicateAnnotation),
             RoomError::InvalidState(_) => (StatusCode::BAD_REQUEST, ErrorKind::InvalidRoomState),
             RoomError::Unavailable(error) => return error.clone().into(),
             RoomError::Internal(error) => return broken(error),

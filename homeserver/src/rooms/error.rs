@@ -26,6 +26,9 @@ pub enum RoomError {
     /// The alias is taken (`M_ROOM_IN_USE` when a room is made, `M_UNKNOWN` with 409 when an alias is).
     #[error("the alias is taken")]
     AliasTaken,
+    /// The sender has reacted in this way already (`M_DUPLICATE_ANNOTATION`).
+    #[error("you have reacted in this way already")]
+    DuplicateAnnotation,
     /// The state that a new room asks for contradicts itself (`M_INVALID_ROOM_STATE`).
     #[error("the initial state is refused: {0}")]
     InvalidState(String),

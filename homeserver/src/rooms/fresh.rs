@@ -57,6 +57,11 @@ impl Fresh {
         self.young.by_id.get(id).or_else(|| self.old.by_id.get(id)).cloned()
     }
 
+    /// All events that may not be committed yet, and some that are, in no order.
+    pub(super) fn events(&self) -> impl Iterator<Item = &Arc<Event>> {
+        self.young.events.values().chain(self.old.events.values())
+    }
+
     pub(super) fn add_event(&mut self, event: &Arc<Event>) {
         self.young.events.insert(event.nid, event.clone());
         self.young.by_id.insert(event.event_id.clone(), event.clone());

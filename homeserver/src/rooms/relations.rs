@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 
 use super::{Direction, Event, EventNid, Onlooker, RoomError, Rooms};
 use crate::{
@@ -188,26 +188,6 @@ impl Rooms {
             }
         }
         Ok(None)
-    }
-
-    /// Whether a user has reacted to an event with this key.
-    ///
-    /// # Errors
-    /// [`RoomError::Unavailable`] where the database fails.
-    pub async fn has_annotated(
-        &self,
-        room_id: &RoomId,
-        target: &EventId,
-        user: &UserId,
-        key: &str,
-    ) -> Result<bool, RoomError> {
-        let Some(room) = self.context.store.room(room_id).await? else { return Ok(false) };
-        let nids = self.context.store.annotations(room.nid, target, user).await?;
-        let events = self.context.store.events(&nids).await?;
-        Ok(events.iter().any(|event| {
-            let content: serde_json::Value = serde_json::from_str(event.content.get()).unwrap_or_default();
-            content["m.relates_to"]["key"] == key
-        }))
     }
 
     pub(super) async fn children(

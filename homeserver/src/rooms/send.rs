@@ -106,6 +106,7 @@ impl Rooms {
     /// # Errors
     /// [`RoomError::NotFound`] where there is no such room, [`RoomError::Forbidden`] where its rules refuse,
     /// [`RoomError::BadJson`] where the content is not an object of canonical JSON, [`RoomError::TooLarge`],
+    /// [`RoomError::DuplicateAnnotation`],
     /// [`RoomError::Unavailable`] where nothing could be written.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Sent, RoomError> {
         self.send_in_turn(outgoing, None).await
@@ -153,6 +154,9 @@ impl Core {
             outgoing.txn.as_ref().map(|txn| TxnKey::new(&outgoing.sender, &outgoing.room_id, &outgoing.kind, txn));
         if let Some(event) = self.known_txn(key.as_ref()).await? {
             return Ok(event);
+        }
+        if outgoing.state_key.is_none() {
+            self.check_annotation(&outgoing).await?;
         }
         let mut content = build::canonical(&outgoing.content)?;
         let mut redacts = None;

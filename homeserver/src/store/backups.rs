@@ -24,11 +24,9 @@ pub(crate) struct BackupSessionRow {
     pub(crate) session_data: String,
 }
 
-/// The greatest version a user ever had, deleted ones included; 0 where there was none.
-pub(crate) async fn greatest(db: &Db, user_id: &str) -> Result<i64, SqlError> {
-    let row =
-        db.fetch_optional("SELECT max(version) FROM key_backup WHERE user_id = $1", &[Value::from(user_id)]).await?;
-    row.map_or(Ok(0), |row| Ok(row.opt_int(0)?.unwrap_or(0)))
+/// Asks for the greatest version a user ever had, deleted ones included; null where there was none.
+pub(crate) fn ask_greatest(user_id: &str) -> Statement {
+    statement!("SELECT max(version) FROM key_backup WHERE user_id = $1", user_id)
 }
 
 pub(crate) fn insert(user_id: &str, version: i64, algorithm: &str, auth_data: &str) -> Statement {

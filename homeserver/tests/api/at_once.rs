@@ -147,6 +147,59 @@ async fn signatures_that_come_at_once_are_all_kept() {
     assert_eq!(signatures.len(), 3, "{signatures:?}");
 }
 
+async fn nobody_reacts_twice_in_the_same_moment(server: Server) {
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let event = alice.says(&room, "tea?").await;
+    let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": event, "key": "🍵" } });
+    let react = async |alice: &Person, kind: &str, prefix: &str| {
+        let sends = (0..AT_ONCE).map(|number| {
+            let path = format!("rooms/{room}/send/{kind}/{prefix}{number}");
+            let (alice, reaction) = (alice.clone(), reaction.clone());
+            async move { alice.put(&path, reaction).await }
+        });
+        let answers = join_all(sends).await;
+        let id = answers.iter().find_map(|answer| answer.body["event_id"].as_str()).unwrap_or_default().to_owned();
+        (granted(answers, 400, Some("M_DUPLICATE_ANNOTATION")), id)
+    };
+    let (count, first) = react(&alice, "m.reaction", "a").await;
+    assert_eq!(count, 1);
+    // Another type of event is another reaction.
+    assert_eq!(react(&alice, "x.reaction", "b").await.0, 1);
+    let server = server.restart().await;
+    let alice = alice.on(&server);
+    assert_eq!(react(&alice, "m.reaction", "c").await.0, 0, "what stood before the start stands");
+    alice.put(&format!("rooms/{room}/redact/{first}/r"), json!({})).await.ok();
+    assert_eq!(react(&alice, "m.reaction", "d").await.0, 1, "what was taken back can be said again");
+}
+
+#[tokio::test]
+async fn nobody_reacts_twice_in_the_same_moment_on_sqlite() {
+    nobody_reacts_twice_in_the_same_moment(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn nobody_reacts_twice_in_the_same_moment_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    nobody_reacts_twice_in_the_same_moment(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
+#[tokio::test]
+async fn backups_that_begin_at_once_have_numbers_of_their_own() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let new = json!({ "algorithm": "m.megolm_backup.v1", "auth_data": {} });
+    let answers = join_all((0..AT_ONCE).map(|_| alice.post("room_keys/version", new.clone()))).await;
+    let mut versions: Vec<u64> =
+        answers.into_iter().map(|answer| answer.ok()["version"].as_str().unwrap().parse().unwrap()).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=AT_ONCE as u64).collect::<Vec<_>>());
+    // The greatest goes, and its number with it.
+    alice.call("DELETE", &format!("room_keys/version/{AT_ONCE}"), None).await.ok();
+    let next = alice.post("room_keys/version", new).await.ok()["version"].clone();
+    assert_eq!(next, json!((AT_ONCE + 1).to_string()));
+}
+
 #[tokio::test]
 async fn of_first_cross_signing_keys_that_come_at_once_one_is_taken_and_the_others_want_a_password() {
     let server = Server::start().await;
