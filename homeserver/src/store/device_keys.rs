@@ -51,13 +51,14 @@ pub(crate) async fn counts_between(db: &Db, after: i64, until: i64) -> Result<Ve
 pub(crate) fn put_one_time_key(user_id: &str, device_id: &str, key_id: &str, body: &str) -> Statement {
     let algorithm = key_id.split_once(':').map_or(key_id, |(algorithm, _)| algorithm);
     statement!(
-        "INSERT INTO one_time_key (user_id, device_id, algorithm, key_id, body) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO one_time_key (user_id, device_id, algorithm, key_id, body, pos) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (user_id, device_id, key_id) DO NOTHING",
         user_id,
         device_id,
         algorithm,
         key_id,
-        body
+        body,
+        Cell::Position
     )
 }
 
@@ -142,7 +143,7 @@ pub(crate) async fn unused_fallback_keys(db: &Db, user_id: &str, device_id: &str
     rows.iter().map(|row| row.text(0)).collect()
 }
 
-/// Takes one key of a device: a one-time key, which is then gone, or else the fallback key.
+/// Takes one key of a device: the one-time key that was uploaded first, which is then gone, or else the fallback key.
 pub(crate) async fn claim(
     tx: &mut Tx<'_>,
     user_id: &str,
@@ -154,7 +155,8 @@ pub(crate) async fn claim(
     let one_time = tx
         .fetch_optional(
             "DELETE FROM one_time_key WHERE user_id = $1 AND device_id = $2 AND key_id = \
-             (SELECT MIN(key_id) FROM one_time_key WHERE user_id = $1 AND device_id = $2 AND algorithm = $3) \
+             (SELECT key_id FROM one_time_key WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 \
+             ORDER BY pos, key_id LIMIT 1) \
              RETURNING key_id, body",
             &whose,
         )

@@ -31,4 +31,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(35, "0035_profile_fields"),
     step!(36, "0036_no_edges"),
     step!(37, "0037_state_steps"),
+    step!(51, "0051_key_order"),
 ];

@@ -95,6 +95,37 @@ async fn a_one_time_key_is_given_once_and_then_the_fallback() {
     assert_eq!(sync["device_unused_fallback_key_types"], json!([]));
 }
 
+/// The specification wants the order of uploads, whatever the keys are called.
+async fn one_time_keys_are_given_in_the_order_of_their_uploads(server: Server) {
+    let alice = server.person("alice").await;
+    let device = device_of(&alice).await;
+    for id in ["C", "A", "B"] {
+        let upload = json!({ "one_time_keys": { format!("signed_curve25519:{id}"): key(id) } });
+        alice.post("keys/upload", upload).await.ok();
+    }
+    let server = server.restart().await;
+    let alice = alice.on(&server);
+    let mut claimed = Vec::new();
+    for _ in 0..3 {
+        let wanted = json!({ "one_time_keys": { &alice.user_id: { &device: "signed_curve25519" } } });
+        let keys = alice.post("keys/claim", wanted).await.ok()["one_time_keys"][&alice.user_id][&device].clone();
+        claimed.extend(keys.as_object().unwrap().keys().cloned());
+    }
+    assert_eq!(claimed, ["signed_curve25519:C", "signed_curve25519:A", "signed_curve25519:B"]);
+}
+
+#[tokio::test]
+async fn one_time_keys_are_given_in_the_order_of_their_uploads_on_sqlite() {
+    one_time_keys_are_given_in_the_order_of_their_uploads(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn one_time_keys_are_given_in_the_order_of_their_uploads_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    let server = Server::start_on(Some(postgres.url.clone())).await;
+    one_time_keys_are_given_in_the_order_of_their_uploads(server).await;
+}
+
 #[tokio::test]
 async fn of_a_hundred_who_claim_at_once_nobody_gets_what_another_has() {
     let server = Server::start().await;
