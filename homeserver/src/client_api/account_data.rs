@@ -64,7 +64,13 @@ async fn global(
     Authed { caller, body }: Authed<get_global::Request>,
 ) -> ApiResult<Json<Box<RawValue>>> {
     caller.must_be(&body.user_id)?;
-    raw(account_data.read(&body.user_id, None, &body.event_type.to_string()).await?)
+    let kind = body.event_type.to_string();
+    // The rules that count, also where the user never changed any.
+    if kind == "m.push_rules" {
+        let rules = json!({ "global": *account_data.push_rules(&body.user_id).await? });
+        return raw(Some(rules.to_string()));
+    }
+    raw(account_data.read(&body.user_id, None, &kind).await?)
 }
 
 /// `PUT /_matrix/client/v3/user/{userId}/account_data/{type}`

@@ -129,6 +129,19 @@ async fn account_data_filters_and_tags_are_kept() {
 }
 
 #[tokio::test]
+async fn push_rules_are_account_data_before_anybody_changed_them() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let path = format!("user/{}/account_data/m.push_rules", alice.user_id);
+    for _ in 0..2 {
+        assert_eq!(alice.get(&path).await.ok(), alice.get("pushrules/").await.ok());
+        alice.put("pushrules/global/content/tea", json!({ "pattern": "tea", "actions": ["notify"] })).await.ok();
+    }
+    assert_eq!(alice.get(&path).await.ok()["global"]["content"][0]["rule_id"], "tea");
+    alice.put(&path, json!({})).await.refused(405, "M_BAD_JSON");
+}
+
+#[tokio::test]
 async fn clients_find_what_they_look_for_at_the_start() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
