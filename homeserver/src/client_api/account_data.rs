@@ -52,6 +52,9 @@ fn check(kind: &str, content: &RawValue) -> ApiResult<()> {
         let message = format!("{kind} is set through its own endpoint");
         return Err(MatrixError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::BadJson, message).into());
     }
+    if !content.get().starts_with('{') {
+        return Err(MatrixError::bad_json("Account data has to be an object").into());
+    }
     if kind.len() > 255 || content.get().len() > MAX_ACCOUNT_DATA_BYTES {
         return Err(MatrixError::too_large().into());
     }

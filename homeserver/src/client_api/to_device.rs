@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc};
 use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{api::client::to_device::send_event_to_device::v3 as send_to_device, to_device::DeviceIdOrAllDevices};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::reply::empty;
 use crate::{
@@ -32,7 +32,8 @@ async fn send(
         let known: HashSet<String> =
             devices.of_user(user_id).await?.into_iter().map(|device| device.device_id.to_string()).collect();
         for (target, content) in targets {
-            let content: Value = serde_json::from_str(content.json().get()).unwrap_or_default();
+            let content: Map<String, Value> = serde_json::from_str(content.json().get())
+                .map_err(|_| MatrixError::bad_json("The content of a message has to be an object"))?;
             let event = json!({ "type": kind, "sender": caller.user_id, "content": content }).to_string();
             let chosen: Vec<&String> = match target {
                 DeviceIdOrAllDevices::DeviceId(device_id) => known.get(device_id.as_str()).into_iter().collect(),

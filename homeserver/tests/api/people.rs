@@ -142,6 +142,25 @@ async fn push_rules_are_account_data_before_anybody_changed_them() {
 }
 
 #[tokio::test]
+async fn what_is_no_object_is_nobodys_content() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let mine = format!("user/{}/account_data/x.mine", alice.user_id);
+    let of_room = format!("user/{}/rooms/{room}/account_data/x.mine", alice.user_id);
+    for content in [json!(5), json!("text"), json!(null), json!(true), json!([{}])] {
+        alice.put(&mine, content.clone()).await.refused(400, "M_BAD_JSON");
+        alice.put(&of_room, content.clone()).await.refused(400, "M_BAD_JSON");
+        let body = json!({ "messages": { &alice.user_id: { "*": content } } });
+        alice.put("sendToDevice/x.hello/t1", body).await.refused(400, "M_BAD_JSON");
+    }
+    let sync = alice.syncs(None, "").await;
+    assert_eq!(sync["to_device"], json!(null));
+    alice.get(&mine).await.refused(404, "M_NOT_FOUND");
+    alice.get(&of_room).await.refused(404, "M_NOT_FOUND");
+}
+
+#[tokio::test]
 async fn clients_find_what_they_look_for_at_the_start() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
