@@ -3,33 +3,37 @@
 //! [account data]: https://spec.matrix.org/v1.19/client-server-api/#client-config
 //! [tags]: https://spec.matrix.org/v1.19/client-server-api/#room-tagging
 
-use axum::{Json, Router, extract::State};
+use axum::{Json, Router, extract::State, routing::put};
 use http::StatusCode;
-use landbridge_axum_ruma::{MatrixError, mount};
+use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
 use ruma::{
-    RoomId, UserId,
+    OwnedRoomId, OwnedUserId, RoomId, UserId,
     api::{
         client::{
             config::{
                 get_global_account_data::v3 as get_global, get_room_account_data::v3 as get_room,
                 set_global_account_data::v3 as set_global, set_room_account_data::v3 as set_room,
             },
-            tag::{create_tag::v3 as create_tag, delete_tag::v3 as delete_tag, get_tags::v3 as get_tags},
+            tag::{delete_tag::v3 as delete_tag, get_tags::v3 as get_tags},
         },
         error::ErrorKind,
     },
 };
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Number, Value, json, value::RawValue};
 
 use super::reply::empty;
 use crate::{
     http::{
         ApiState,
-        auth::Authed,
+        auth::{Authed, Caller},
         error::{ApiError, ApiResult},
+        path::PathArgs,
     },
     users::{AccountData, MAX_ACCOUNT_DATA_BYTES},
 };
+
+/// The longest name of a tag ([spec](https://spec.matrix.org/v1.19/client-server-api/#room-tagging)).
+const MAX_TAG_BYTES: usize = 255;
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<get_global::Request, _, _, _>(router, global);
@@ -37,8 +41,12 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<get_room::Request, _, _, _>(router, of_room);
     let router = mount::<set_room::Request, _, _, _>(router, put_of_room);
     let router = mount::<get_tags::Request, _, _, _>(router, tags);
-    let router = mount::<create_tag::Request, _, _, _>(router, put_tag);
-    mount::<delete_tag::Request, _, _, _>(router, delete_tag)
+    let router = mount::<delete_tag::Request, _, _, _>(router, delete_tag);
+    ["v3", "r0"].into_iter().fold(router, |router, version| {
+        // ruma's type forgets what it does not know.
+        router
+            .route(&format!("/_matrix/client/{version}/user/{{user_id}}/rooms/{{room_id}}/tags/{{tag}}"), put(put_tag))
+    })
 }
 
 fn raw(content: Option<String>) -> ApiResult<Json<Box<RawValue>>> {
@@ -143,16 +151,31 @@ async fn tags(
     Ok(Json(json!({ "tags": tags_in(stored) })))
 }
 
-/// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`
+/// `PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`; what a client says of a tag is kept as it is.
 async fn put_tag(
     State(account_data): State<AccountData>,
-    Authed { caller, body }: Authed<create_tag::Request>,
+    caller: Caller,
+    PathArgs((user_id, room_id, tag)): PathArgs<(OwnedUserId, OwnedRoomId, String)>,
+    JsonBody(mut info): JsonBody<Map<String, Value>>,
 ) -> ApiResult<Json<Value>> {
-    caller.must_be(&body.user_id)?;
-    let info = serde_json::to_value(&body.tag_info).map_err(|_| MatrixError::bad_json("Not a tag"))?;
-    let tag = body.tag;
-    let change = move |tags: &mut Map<String, Value>| drop(tags.insert(tag.clone(), info.clone()));
-    change_tags(&account_data, (&body.user_id, &body.room_id), change).await
+    caller.must_be(&user_id)?;
+    if tag.len() > MAX_TAG_BYTES {
+        return Err(MatrixError::invalid_param("The name of a tag has 255 bytes at most").into());
+    }
+    if let Some(order) = info.get_mut("order") {
+        *order = order_of(order).ok_or_else(|| MatrixError::bad_json("order is no number"))?;
+    }
+    let change = move |tags: &mut Map<String, Value>| drop(tags.insert(tag.clone(), info.clone().into()));
+    change_tags(&account_data, (&user_id, &room_id), change).await
+}
+
+/// A number; some old clients write it as a text.
+fn order_of(order: &Value) -> Option<Value> {
+    match order {
+        Value::Number(_) => Some(order.clone()),
+        Value::String(text) => text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number),
+        _ => None,
+    }
 }
 
 /// `DELETE /_matrix/client/v3/user/{userId}/rooms/{roomId}/tags/{tag}`

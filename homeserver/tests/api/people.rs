@@ -161,6 +161,28 @@ async fn what_is_no_object_is_nobodys_content() {
 }
 
 #[tokio::test]
+async fn a_tag_keeps_what_was_said_of_it() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let tags = format!("user/{}/rooms/{room}/tags", alice.user_id);
+    let said = json!({ "order": 0.25, "org.example.colour": "green", "nested": { "n": [1, null] } });
+    alice.put(&format!("{tags}/u.tea"), said.clone()).await.ok();
+    alice.put(&format!("{tags}/u.old"), json!({ "order": "0.5" })).await.ok();
+    let expected = json!({ "tags": { "u.tea": said, "u.old": { "order": 0.5 } } });
+    assert_eq!(alice.get(&tags).await.ok(), expected);
+    for order in [json!("first"), json!(null), json!([])] {
+        alice.put(&format!("{tags}/u.bad"), json!({ "order": order })).await.refused(400, "M_BAD_JSON");
+    }
+    alice.put(&format!("{tags}/u.bad"), json!(5)).await.refused(400, "M_BAD_JSON");
+    alice.put(&format!("{tags}/u.{}", "x".repeat(253)), json!({})).await.ok();
+    alice.put(&format!("{tags}/u.{}", "x".repeat(254)), json!({})).await.refused(400, "M_INVALID_PARAM");
+    assert_eq!(alice.get(&tags).await.ok()["tags"].as_object().unwrap().len(), 3);
+    let bob = server.person("bob").await;
+    bob.put(&format!("{tags}/u.mine"), json!({})).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
 async fn clients_find_what_they_look_for_at_the_start() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
