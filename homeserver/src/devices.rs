@@ -7,7 +7,14 @@ pub(crate) mod signatures;
 mod to_device;
 pub(crate) mod token;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use landbridge_sql::SqlError;
 use parking_lot::RwLock;
@@ -32,6 +39,9 @@ use crate::{
     },
 };
 
+/// How old the time may be at which a device was last seen, in milliseconds, before it is noted anew.
+const SEEN_EVERY: i64 = 5 * 60 * 1000;
+
 /// How many tokens are kept in memory with whom they belong to; at the bound all are forgotten and learnt again.
 const KNOWN_TOKENS: usize = 50_000;
 
@@ -51,9 +61,15 @@ struct Inner {
 /// Sessions read from the store.
 #[derive(Default)]
 struct Known {
-    sessions: HashMap<TokenHash, Session>,
+    sessions: HashMap<TokenHash, Remembered>,
     /// Grows with each session that ends: what was read before that must not be remembered after it.
     endings: u64,
+}
+
+struct Remembered {
+    session: Session,
+    /// When it was last noted that the device was seen.
+    seen: AtomicI64,
 }
 
 /// Whom an access token belongs to.
@@ -111,7 +127,7 @@ pub struct Device {
     pub device_id: OwnedDeviceId,
     /// What its owner calls it.
     pub display_name: Option<String>,
-    /// When its owner last logged in with it, in milliseconds since 1970; `None` for those of application services.
+    /// When its owner last used it, in milliseconds since 1970, some minutes out of date; `None` for those of application services.
     pub last_seen_ts: Option<i64>,
 }
 
@@ -209,15 +225,21 @@ impl Devices {
     /// When the store fails.
     pub async fn by_token(&self, token: &str) -> Result<Opened, DeviceError> {
         let hash = hash_token(token);
-        let endings = {
+        let now = self.now();
+        let (endings, known) = {
             let known = self.inner.known.read();
-            if let Some(session) = known.sessions.get(&hash) {
-                return Ok(self.opened(session.clone()));
-            }
-            known.endings
+            let found = known.sessions.get(&hash).map(|found| (found.session.clone(), found.is_seen_anew(now)));
+            (known.endings, found)
         };
+        if let Some((session, is_seen_anew)) = known {
+            let opened = self.opened(session);
+            if is_seen_anew {
+                self.saw(&opened, now).await;
+            }
+            return Ok(opened);
+        }
         let found = table::by_token(self.inner.local.db(), &hash).await?;
-        let Some((row, guest)) = found else { return Ok(Opened::Nothing) };
+        let Some((row, guest, seen)) = found else { return Ok(Opened::Nothing) };
         let Ok(user_id) = OwnedUserId::try_from(row.user_id) else { return Ok(Opened::Nothing) };
         let session = Session {
             user_id,
@@ -226,14 +248,30 @@ impl Devices {
             guest,
             generation: row.generation,
         };
+        // What is older is noted anew now.
+        let seen = seen.filter(|seen| now - seen < SEEN_EVERY);
+        let noted = seen.unwrap_or(now);
         if session.generation > 0 {
             self.first_used(&session).await?;
             // One session may have ended: that which this one replaces.
-            self.remember(hash, &session, endings + 1);
+            self.remember(hash, &session, endings + 1, noted);
         } else {
-            self.remember(hash, &session, endings);
+            self.remember(hash, &session, endings, noted);
         }
-        Ok(self.opened(session))
+        let opened = self.opened(session);
+        if seen.is_none() {
+            self.saw(&opened, now).await;
+        }
+        Ok(opened)
+    }
+
+    /// Notes when a session's device was seen. Where that fails, what was asked for is answered all the same.
+    async fn saw(&self, opened: &Opened, now: i64) {
+        let Opened::Session(session) = opened else { return };
+        let seen = table::seen(session.user_id.as_str(), session.device_id.as_str(), now);
+        if let Err(error) = self.inner.local.write(vec![seen]).await {
+            tracing::debug!(%error, "it was not noted that a device was seen");
+        }
     }
 
     /// A refreshed token is used: those before it end.
@@ -248,13 +286,13 @@ impl Devices {
         Ok(())
     }
 
-    fn remember(&self, hash: TokenHash, session: &Session, endings: u64) {
+    fn remember(&self, hash: TokenHash, session: &Session, endings: u64, seen: i64) {
         let mut known = self.inner.known.write();
         if known.endings == endings {
             if known.sessions.len() >= KNOWN_TOKENS {
                 known.sessions.clear();
             }
-            known.sessions.insert(hash, session.clone());
+            known.sessions.insert(hash, Remembered { session: session.clone(), seen: AtomicI64::new(seen) });
         }
     }
 
@@ -325,7 +363,15 @@ impl Devices {
     fn forget(&self, which: impl Fn(&Session) -> bool) {
         let mut known = self.inner.known.write();
         known.endings += 1;
-        known.sessions.retain(|_, session| !which(session));
+        known.sessions.retain(|_, remembered| !which(&remembered.session));
+    }
+}
+
+impl Remembered {
+    /// Whether it is time to note again that the device was seen; one of those who ask at once is told so.
+    fn is_seen_anew(&self, now: i64) -> bool {
+        let seen = self.seen.load(Ordering::Relaxed);
+        now - seen >= SEEN_EVERY && self.seen.compare_exchange(seen, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn upsert(user_id: &str, device_id: &str, display_name: Option<&str>,
     )
 }
 
-/// Notes when a device was last used to log in.
+/// Notes when a device was last used.
 pub(crate) fn seen(user_id: &str, device_id: &str, at: i64) -> Statement {
     statement!("UPDATE device SET last_seen_at = $3 WHERE user_id = $1 AND device_id = $2", user_id, device_id, at)
 }
@@ -136,12 +136,13 @@ pub(crate) fn rename(user_id: &str, device_id: &str, display_name: &str) -> Stat
     )
 }
 
-/// Whose access token this is.
-pub(crate) async fn by_token(db: &Db, hash: &[u8]) -> Result<Option<(TokenRow, bool)>, SqlError> {
-    let sql = "SELECT t.user_id, t.device_id, t.generation, t.expires_at, a.guest FROM access_token t \
-               JOIN account a ON a.user_id = t.user_id WHERE t.token_hash = $1";
+/// Whose access token this is, whether that is a guest, and when the device was last seen.
+pub(crate) async fn by_token(db: &Db, hash: &[u8]) -> Result<Option<(TokenRow, bool, Option<i64>)>, SqlError> {
+    let sql = "SELECT t.user_id, t.device_id, t.generation, t.expires_at, a.guest, d.last_seen_at FROM access_token t \
+               JOIN account a ON a.user_id = t.user_id \
+               LEFT JOIN device d ON d.user_id = t.user_id AND d.device_id = t.device_id WHERE t.token_hash = $1";
     let row = db.fetch_optional(sql, &[Value::from(hash)]).await?;
-    row.map(|row| Ok((token(&row, row.opt_int(3)?)?, row.int(4)? == 1))).transpose()
+    row.map(|row| Ok((token(&row, row.opt_int(3)?)?, row.int(4)? == 1, row.opt_int(5)?))).transpose()
 }
 
 /// Whose refresh token this is.

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use landbridge_homeserver::clock::ManualClock;
 use serde_json::{Value, json};
 
 use crate::support::{AS_TOKEN, Person, Server, Service, irc_registration, registers};
@@ -124,6 +127,24 @@ async fn one_time_keys_are_given_in_the_order_of_their_uploads_on_postgresql() {
     let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
     let server = Server::start_on(Some(postgres.url.clone())).await;
     one_time_keys_are_given_in_the_order_of_their_uploads(server).await;
+}
+
+#[tokio::test]
+async fn a_device_was_seen_when_it_was_used() {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let server = Server::at(clock.clone(), |_| {}).await;
+    let alice = server.person("alice").await;
+    let seen = async || alice.get("devices").await.ok()["devices"][0]["last_seen_ts"].as_u64().unwrap();
+    assert_eq!(seen().await, 1_000_000);
+    // It may be a few minutes out of date.
+    clock.advance(60_000);
+    assert_eq!(seen().await, 1_000_000);
+    clock.advance(9 * 60_000);
+    assert_eq!(seen().await, 1_600_000);
+    clock.advance(60_000);
+    assert_eq!(seen().await, 1_600_000);
+    clock.advance(60 * 60_000);
+    assert_eq!(seen().await, 5_260_000);
 }
 
 #[tokio::test]
