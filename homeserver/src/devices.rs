@@ -16,16 +16,16 @@ use std::{
     time::Duration,
 };
 
-use landbridge_sql::SqlError;
+use landbridge_sql::{Row, SqlError};
 use parking_lot::RwLock;
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 
 pub(crate) use self::keys::SignedKey;
 use self::token::{TokenHash, hash_token, new_device_id, new_token};
 pub use self::{
-    backups::{Backup, BackupSession, Backups, Which},
+    backups::{Backup, BackupSession, Backups, MAX_BACKUPS, Which},
     dehydrated::NewDehydrated,
-    keys::{Keys, MAX_KEYS_PER_UPLOAD},
+    keys::{Keys, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS},
     to_device::{MAX_TO_DEVICE_RECIPIENTS, Message, TO_DEVICE_PER_SYNC, ToDevice},
 };
 use crate::{
@@ -34,10 +34,14 @@ use crate::{
     store::{
         StoreError,
         devices::{self as table, DeviceRow, TokenRow},
-        local::Local,
+        local::{Local, first_number},
         statement::Statement,
     },
 };
+
+/// How many devices a user has at most. Who logs in on one more is logged out on the one that was not seen for longest; an application
+/// service, which makes devices without a login, makes no more.
+pub const MAX_DEVICES: i64 = 500;
 
 /// How old the time may be at which a device was last seen, in milliseconds, before it is noted anew.
 const SEEN_EVERY: i64 = 5 * 60 * 1000;
@@ -136,11 +140,12 @@ impl Devices {
         Self { inner: Arc::new(Inner { local, clock, entropy, known: RwLock::default() }) }
     }
 
-    /// Logs a user in on a device, new or known, and gives the session and its tokens. The device's older tokens end.
+    /// Logs a user in on a device, new or known, and gives the session and its tokens. The device's older tokens end. Where the user has
+    /// too many devices, those go that were not seen for longest.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn log_in(&self, user_id: &UserId, entry: Entry<'_>) -> Result<(Session, Tokens), StoreError> {
+    pub async fn log_in(&self, user_id: &UserId, entry: Entry<'_>) -> Result<(Session, Tokens), DeviceError> {
         let device_id: OwnedDeviceId = match entry.device_id {
             Some(id) if !id.as_str().is_empty() => id.to_owned(),
             _ => new_device_id(self.inner.entropy.bytes()).into(),
@@ -154,6 +159,9 @@ impl Devices {
         statements.extend(inserts);
         self.inner.local.write(statements).await?;
         self.forget(|session| session.user_id == *user_id && session.device_id == device_id);
+        for superfluous in table::superfluous(self.inner.local.db(), user, device, MAX_DEVICES).await? {
+            self.delete(user_id, superfluous.as_str().into()).await?;
+        }
         let (expires_at, guest) = (row.expires_at, entry.guest);
         let session = Session { user_id: user_id.to_owned(), device_id, expires_at, guest, generation: 0 };
         Ok((session, tokens))
@@ -206,7 +214,7 @@ impl Devices {
     /// Makes a device without a token, as application services do; says whether it is new.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, and where the user has too many devices.
     pub async fn create(
         &self,
         user_id: &UserId,
@@ -215,7 +223,15 @@ impl Devices {
     ) -> Result<bool, DeviceError> {
         let known = self.exists(user_id, device_id).await?;
         let at = i64::from(self.inner.clock.now().0);
-        self.inner.local.write(vec![table::upsert(user_id.as_str(), device_id.as_str(), display_name, at)]).await?;
+        let (user, device) = (user_id.as_str(), device_id.as_str());
+        let (reads, statement) = (vec![table::ask_others(user, device)], table::upsert(user, device, display_name, at));
+        let put = move |found: &[Vec<Row>]| {
+            if first_number(found)? >= MAX_DEVICES {
+                return Err(DeviceError::TooMany("There are too many devices"));
+            }
+            Ok((vec![statement.clone()], ()))
+        };
+        self.inner.local.change_quietly(reads, put).await?;
         Ok(!known)
     }
 
@@ -384,6 +400,9 @@ pub enum DeviceError {
     /// The store failed.
     #[error(transparent)]
     Write(#[from] StoreError),
+    /// The user keeps as much already as one may; the text says what.
+    #[error("{0}")]
+    TooMany(&'static str),
 }
 
 fn device(row: DeviceRow) -> Device {

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     rooms::{MemberProfile, Membership, MembershipChange, NewRoom, Outgoing, RoomError, Rooms},
-    store::{StoreError, local::Local, notices as table},
+    store::{KeepError, StoreError, local::Local, notices as table},
     users::{AccountData, CreateUserError, Users},
 };
 
@@ -69,6 +69,8 @@ pub(crate) enum NoticeError {
     Read(#[from] SqlError),
     #[error(transparent)]
     Write(#[from] StoreError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
 }
 
 impl Notices {

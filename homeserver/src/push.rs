@@ -14,6 +14,6 @@ mod unread;
 pub use self::{
     gateway::{GatewayError, HttpGateway, PushGateway},
     judge::{Judge, Verdict},
-    pushers::{NewPusher, Pushers},
+    pushers::{MAX_PUSHERS, NewPusher, Pushers},
     unread::{Counts, Unread},
 };

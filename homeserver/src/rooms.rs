@@ -51,6 +51,7 @@ use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedUserId, RoomId, Roo
 pub(crate) use self::event::EventMeta;
 pub use self::{
     aggregate::Onlooker,
+    aliases::MAX_ALIASES,
     client_event::{ClientEventFormat, ClientEventOptions},
     create::NewRoom,
     directory::PublicRoom,

@@ -96,6 +96,20 @@ impl From<WriteError> for StoreError {
     }
 }
 
+/// Why something that a user keeps here was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The store failed.
+    #[error(transparent)]
+    Read(#[from] SqlError),
+    /// The store failed.
+    #[error(transparent)]
+    Write(#[from] StoreError),
+    /// The user keeps as much already as one may; the text says what. Nothing was written.
+    #[error("{0}")]
+    TooMany(&'static str),
+}
+
 /// A small write of any service: it commits together with everybody else's and gets a place in the log.
 #[async_trait]
 pub trait Write: Send + Sync + 'static {

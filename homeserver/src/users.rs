@@ -18,7 +18,10 @@ use parking_lot::RwLock;
 use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 
 pub use self::{
-    account_data::{AccountData, MAX_ACCOUNT_DATA_BYTES, StoredEvent},
+    account_data::{
+        AccountData, MAX_ACCOUNT_DATA, MAX_ACCOUNT_DATA_BYTES, MAX_ACCOUNT_DATA_TOTAL, MAX_FILTER_BYTES, MAX_FILTERS,
+        StoredEvent,
+    },
     grants::{Grants, LOGIN_TOKEN_LIFETIME, MAX_REGISTRATION_TOKEN_BYTES, OPENID_LIFETIME, RegistrationToken},
     password::{MAX_PASSWORD_BYTES, PasswordError, Passwords},
     profile::Profile,

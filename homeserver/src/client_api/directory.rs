@@ -34,7 +34,7 @@ use crate::{
         auth::{Authed, Caller},
         error::ApiResult,
     },
-    rooms::{PublicRoom, RoomError, Rooms},
+    rooms::{MAX_ALIASES, PublicRoom, RoomError, Rooms},
 };
 
 /// The most rooms of one page.
@@ -72,7 +72,8 @@ async fn put_alias(
     Authed { caller, body }: Authed<create_alias::Request>,
 ) -> ApiResult<Json<Value>> {
     check_alias(&body.room_alias, &config, &appservices, &caller)?;
-    rooms.create_alias(&body.room_alias, &body.room_id, &caller.user_id).await.map_err(|error| match error {
+    let most = caller.appservice.is_none().then_some(MAX_ALIASES);
+    rooms.create_alias(&body.room_alias, &body.room_id, &caller.user_id, most).await.map_err(|error| match error {
         RoomError::AliasTaken => {
             MatrixError::new(StatusCode::CONFLICT, ErrorKind::Unknown, "The alias is taken").into()
         }

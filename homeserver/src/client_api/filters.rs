@@ -9,7 +9,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     http::{ApiState, auth::Authed, error::ApiResult},
-    users::{AccountData, MAX_ACCOUNT_DATA_BYTES},
+    users::{AccountData, MAX_FILTER_BYTES},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -24,7 +24,7 @@ async fn create(
 ) -> ApiResult<Json<Value>> {
     caller.must_be(&body.user_id)?;
     let filter = serde_json::to_string(&body.filter).map_err(|_| MatrixError::bad_json("Not a filter"))?;
-    if filter.len() > MAX_ACCOUNT_DATA_BYTES {
+    if filter.len() > MAX_FILTER_BYTES {
         return Err(MatrixError::too_large().into());
     }
     let filter_id = account_data.put_filter(&body.user_id, &filter).await?;

@@ -12,9 +12,12 @@ use crate::{
     clock::Clock,
     store::{
         backups::{self as table, BackupRow, BackupSessionRow},
-        local::Local,
+        local::{Local, first_number},
     },
 };
+
+/// How many backups a user has at most.
+pub const MAX_BACKUPS: i64 = 100;
 
 /// What is known of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,14 +75,18 @@ impl Backups {
     /// Begins a backup and gives its number, greater than any before.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, and where the user has too many.
     pub async fn create(&self, user_id: &UserId, algorithm: &str, auth_data: &str) -> Result<i64, DeviceError> {
-        let reads = vec![table::ask_greatest(user_id.as_str())];
+        let reads = vec![table::ask_count(user_id.as_str()), table::ask_greatest(user_id.as_str())];
         let (user, algorithm, auth_data) = (user_id.to_string(), algorithm.to_owned(), auth_data.to_owned());
         let number = move |found: &[Vec<Row>]| {
-            let greatest = found.first().and_then(|rows| rows.first()).map(|row| row.opt_int(0)).transpose()?;
+            if first_number(found)? >= MAX_BACKUPS {
+                return Err(DeviceError::TooMany("There are too many backups"));
+            }
+            let greatest = found.get(1).and_then(|rows| rows.first()).map(|row| row.opt_int(0)).transpose()?;
             let version = greatest.flatten().unwrap_or(0) + 1;
-            Ok((vec![table::insert(&user, version, &algorithm, &auth_data)], version))
+            let insert = table::insert(&user, version, &algorithm, &auth_data);
+            Ok((vec![insert, table::forget_deleted(&user)], version))
         };
         self.local.change_quietly(reads, number).await
     }

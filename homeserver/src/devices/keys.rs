@@ -10,12 +10,24 @@ use serde_json::{Map, Value};
 
 use super::{DeviceError, signatures::add_signatures};
 use crate::{
-    store::{cache::Cache, device_keys as table, lately::Topic, local::Local, statement::Statement},
+    store::{
+        cache::Cache,
+        device_keys as table,
+        lately::Topic,
+        local::{Local, first_number},
+        statement::Statement,
+    },
     stream::Position,
 };
 
 /// How many one-time keys one upload may hold.
 pub const MAX_KEYS_PER_UPLOAD: usize = 1000;
+
+/// How many one-time keys wait for a device at most; clients keep some fifty.
+pub const MAX_ONE_TIME_KEYS: i64 = 5_000;
+
+/// How many algorithms a device has fallback keys for at most.
+pub const MAX_FALLBACK_KEYS: i64 = 100;
 
 /// Of how many devices the counts of their keys are kept in memory.
 const DEVICES: usize = 10_000;
@@ -64,7 +76,7 @@ impl Keys {
     /// Stores what a device uploads. Keys are JSON; one-time and fallback keys are by key id, `algorithm:name`.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, and where the device has too many; then none is stored.
     pub async fn upload(
         &self,
         user_id: &UserId,
@@ -74,10 +86,24 @@ impl Keys {
         fallback: &[(String, String)],
     ) -> Result<(), DeviceError> {
         let statements = stored(user_id, device_id, device_keys, one_time, fallback);
-        if !statements.is_empty() {
-            self.local.write(statements).await?;
+        if one_time.is_empty() && fallback.is_empty() {
+            if !statements.is_empty() {
+                self.local.write(statements).await?;
+            }
+            return Ok(());
         }
-        Ok(())
+        let (user, device) = (user_id.as_str(), device_id.as_str());
+        let reads = vec![table::ask_one_time_keys(user, device), table::ask_fallback_keys(user, device)];
+        let more = [one_time.len(), fallback.len()].map(|more| i64::try_from(more).unwrap_or(i64::MAX));
+        let store = move |found: &[Vec<Row>]| {
+            let there = [first_number(found)?, first_number(found.get(1..).unwrap_or_default())?];
+            let mut bounds = there.iter().zip(more).zip([MAX_ONE_TIME_KEYS, MAX_FALLBACK_KEYS]);
+            if bounds.any(|((there, more), most)| more > 0 && there.saturating_add(more) > most) {
+                return Err(DeviceError::TooMany("There are too many keys"));
+            }
+            Ok((statements.clone(), ()))
+        };
+        self.local.change(reads, store).await
     }
 
     /// Devices whose one-time or fallback keys were uploaded or claimed with `after < position <= until`.

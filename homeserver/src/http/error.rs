@@ -14,7 +14,7 @@ use crate::{
     media::{MediaError, PictureError, PreviewError},
     notices::NoticeError,
     rooms::RoomError,
-    store::StoreError,
+    store::{KeepError, StoreError},
     users::{AccountError, CreateUserError, PasswordError},
 };
 
@@ -79,6 +79,16 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<KeepError> for ApiError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Read(error) => error.into(),
+            KeepError::Write(error) => error.into(),
+            KeepError::TooMany(_) => Self(MatrixError::invalid_param(error.to_string())),
+        }
+    }
+}
+
 impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
         broken(&error)
@@ -90,6 +100,7 @@ impl From<DeviceError> for ApiError {
         match error {
             DeviceError::Read(error) => error.into(),
             DeviceError::Write(error) => error.into(),
+            DeviceError::TooMany(_) => Self(MatrixError::invalid_param(error.to_string())),
         }
     }
 }
@@ -181,6 +192,7 @@ impl From<NoticeError> for ApiError {
             NoticeError::Account(error) => error.into(),
             NoticeError::Read(error) => error.into(),
             NoticeError::Write(error) => error.into(),
+            NoticeError::Keep(error) => error.into(),
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use landbridge_sql::SqlError;
+use landbridge_sql::{Row, SqlError};
 use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedUserId, UserId};
 use serde_json::{Map, Value};
@@ -19,12 +19,15 @@ use crate::{
     http::error::ApiError,
     rooms::{Event, Membership, Rooms},
     store::{
-        StoreError,
-        local::Local,
+        KeepError, StoreError,
+        local::{Local, first_number},
         pushers::{self as table, PusherRow},
     },
     stream::{Position, Stream},
 };
+
+/// How many pushers a user has at most: each follows the log, and calls an address that its user chose.
+pub const MAX_PUSHERS: i64 = 50;
 
 /// How many events of the log are looked at at once.
 const LOOKED_AT: usize = 500;
@@ -152,8 +155,8 @@ impl Pushers {
     /// Adds or changes a pusher.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn set(&self, new: NewPusher) -> Result<(), StoreError> {
+    /// When the store fails, and where the user has too many.
+    pub async fn set(&self, new: NewPusher) -> Result<(), KeepError> {
         let parts = &self.inner.parts;
         let row = PusherRow {
             user_id: new.user_id.to_string(),
@@ -168,7 +171,14 @@ impl Pushers {
         if !new.append {
             statements.push(table::drop_others(&row.user_id, &row.app_id, &row.pushkey));
         }
-        parts.local.write(statements).await?;
+        let put = move |found: &[Vec<Row>]| {
+            if first_number(found)? >= MAX_PUSHERS {
+                return Err(KeepError::TooMany("There are too many pushers"));
+            }
+            Ok((statements.clone(), ()))
+        };
+        let reads = vec![table::ask_others(&row.user_id, &row.app_id, &row.pushkey)];
+        parts.local.change_quietly(reads, put).await?;
         if parts.gateway.read().is_some() {
             self.follow(&row);
         }

@@ -1,5 +1,10 @@
 //! Room aliases: <https://spec.matrix.org/v1.19/client-server-api/#room-aliases>.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId};
 
 use super::{RoomError, Rooms};
@@ -8,19 +13,38 @@ use crate::store::{
     aliases::{AddAlias, RemoveAlias},
 };
 
+/// How many aliases somebody makes at most for rooms that are there.
+pub const MAX_ALIASES: i64 = 500;
+
 impl Rooms {
     /// Points a local alias at a room.
     ///
     /// # Errors
     /// [`RoomError::AliasTaken`] (409) where the alias is there already, [`RoomError::InvalidParam`] where it is not of this
-    /// server.
-    pub async fn create_alias(&self, alias: &RoomAliasId, room_id: &RoomId, by: &UserId) -> Result<(), RoomError> {
+    /// server, or where `by` has made `most` already ([`MAX_ALIASES`] for people, none for application services).
+    pub async fn create_alias(
+        &self,
+        alias: &RoomAliasId,
+        room_id: &RoomId,
+        by: &UserId,
+        most: Option<i64>,
+    ) -> Result<(), RoomError> {
         if alias.server_name() != self.server_name() {
             return Err(RoomError::InvalidParam("The alias is not of this server".into()));
         }
         let room = self.known_room(room_id).await?;
-        let add = AddAlias { alias: alias.to_owned(), room: room.nid, creator: by.to_owned() };
+        let too_many = Arc::new(AtomicBool::new(false));
+        let add = AddAlias {
+            alias: alias.to_owned(),
+            room: room.nid,
+            creator: by.to_owned(),
+            most,
+            too_many: too_many.clone(),
+        };
         match self.context.store.write(Box::new(add)).await {
+            Ok(_) if too_many.load(Ordering::Acquire) => {
+                Err(RoomError::InvalidParam("You have made too many aliases".into()))
+            }
             Ok(_) => Ok(()),
             Err(StoreError::Conflict) => Err(RoomError::AliasTaken),
             Err(error) => Err(error.into()),

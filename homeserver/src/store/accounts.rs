@@ -212,6 +212,22 @@ pub(crate) fn ask_account_data(user_id: &str, room_id: &str, kind: &str) -> Stat
     statement!(ACCOUNT_DATA, user_id, room_id, kind)
 }
 
+/// Asks how many other events of account data a user has, and how many bytes their contents have.
+pub(crate) fn ask_other_account_data(user_id: &str, room_id: &str, kind: &str) -> Statement {
+    statement!(
+        "SELECT COUNT(*), COALESCE(SUM(octet_length(content)), 0) FROM account_data \
+         WHERE user_id = $1 AND (room_id <> $2 OR kind <> $3)",
+        user_id,
+        room_id,
+        kind
+    )
+}
+
+/// Asks how many other filters a user has.
+pub(crate) fn ask_other_filters(user_id: &str, filter_id: &str) -> Statement {
+    statement!("SELECT COUNT(*) FROM filter WHERE user_id = $1 AND filter_id <> $2", user_id, filter_id)
+}
+
 pub(crate) async fn account_data(
     db: &Db,
     user_id: &str,

@@ -1,6 +1,9 @@
 //! The table `room_alias`.
 
-use std::sync::LazyLock;
+use std::sync::{
+    Arc, LazyLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use landbridge_sql::{BatchSql, SqlError, Tx, Value};
@@ -23,11 +26,27 @@ pub(crate) struct AddAlias {
     pub(crate) alias: OwnedRoomAliasId,
     pub(crate) room: RoomNid,
     pub(crate) creator: OwnedUserId,
+    /// How many aliases the creator may have.
+    pub(crate) most: Option<i64>,
+    /// Whether that are too many; only to be read after the commit.
+    pub(crate) too_many: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Write for AddAlias {
     async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
+        let too_many = match self.most {
+            Some(most) => {
+                let sql = "SELECT COUNT(*) FROM room_alias WHERE creator = $1";
+                let count = tx.fetch_optional(sql, &[Value::from(self.creator.as_str())]).await?;
+                count.map_or(Ok(0), |row| row.int(0))? >= most
+            }
+            None => false,
+        };
+        self.too_many.store(too_many, Ordering::Release);
+        if too_many {
+            return Ok(());
+        }
         tx.execute_rows(&INSERT, &[(self.alias.as_str(), self.room.0, self.creator.as_str())]).await.map(drop)
     }
 }

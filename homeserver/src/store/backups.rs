@@ -29,6 +29,16 @@ pub(crate) fn ask_greatest(user_id: &str) -> Statement {
     statement!("SELECT max(version) FROM key_backup WHERE user_id = $1", user_id)
 }
 
+/// Asks how many backups a user has.
+pub(crate) fn ask_count(user_id: &str) -> Statement {
+    statement!("SELECT COUNT(*) FROM key_backup WHERE user_id = $1 AND deleted_at IS NULL", user_id)
+}
+
+/// Forgets that there were backups, once there is one with a greater number.
+pub(crate) fn forget_deleted(user_id: &str) -> Statement {
+    statement!("DELETE FROM key_backup WHERE user_id = $1 AND deleted_at IS NOT NULL", user_id)
+}
+
 pub(crate) fn insert(user_id: &str, version: i64, algorithm: &str, auth_data: &str) -> Statement {
     statement!(
         "INSERT INTO key_backup (user_id, version, algorithm, auth_data, etag) VALUES ($1, $2, $3, $4, 0)",

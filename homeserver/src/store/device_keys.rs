@@ -62,6 +62,16 @@ pub(crate) fn put_one_time_key(user_id: &str, device_id: &str, key_id: &str, bod
     )
 }
 
+/// Asks how many one-time keys of a device nobody has taken.
+pub(crate) fn ask_one_time_keys(user_id: &str, device_id: &str) -> Statement {
+    statement!("SELECT COUNT(*) FROM one_time_key WHERE user_id = $1 AND device_id = $2", user_id, device_id)
+}
+
+/// Asks how many fallback keys a device has.
+pub(crate) fn ask_fallback_keys(user_id: &str, device_id: &str) -> Statement {
+    statement!("SELECT COUNT(*) FROM fallback_key WHERE user_id = $1 AND device_id = $2", user_id, device_id)
+}
+
 pub(crate) fn put_fallback_key(user_id: &str, device_id: &str, key_id: &str, body: &str) -> Statement {
     let algorithm = key_id.split_once(':').map_or(key_id, |(algorithm, _)| algorithm);
     statement!(

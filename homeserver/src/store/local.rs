@@ -111,6 +111,11 @@ impl Local {
     }
 }
 
+/// The number that the first question of a [`Local::change`] was answered with.
+pub(crate) fn first_number(found: &[Vec<Row>]) -> Result<i64, SqlError> {
+    found.first().and_then(|rows| rows.first()).map_or(Ok(0), |row| row.int(0))
+}
+
 /// A key id and the key's JSON, if there was one.
 pub(crate) type Claimed = Option<(String, String)>;
 

@@ -32,4 +32,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(36, "0036_no_edges"),
     step!(37, "0037_state_steps"),
     step!(51, "0051_key_order"),
+    step!(52, "0052_alias_creators"),
 ];

@@ -52,6 +52,16 @@ pub(crate) fn put(row: &PusherRow) -> Statement {
     )
 }
 
+/// Asks how many other pushers a user has.
+pub(crate) fn ask_others(user_id: &str, app_id: &str, pushkey: &str) -> Statement {
+    statement!(
+        "SELECT COUNT(*) FROM pusher WHERE user_id = $1 AND (app_id <> $2 OR pushkey <> $3)",
+        user_id,
+        app_id,
+        pushkey
+    )
+}
+
 /// Removes the pushers that others have with the same key.
 pub(crate) fn drop_others(user_id: &str, app_id: &str, pushkey: &str) -> Statement {
     statement!("DELETE FROM pusher WHERE user_id <> $1 AND app_id = $2 AND pushkey = $3", user_id, app_id, pushkey)

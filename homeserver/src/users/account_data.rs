@@ -11,16 +11,31 @@ use sha2::{Digest as _, Sha256};
 use super::settings::{IGNORED_USERS, PUSH_RULES, Settings};
 use crate::{
     store::{
-        StoreError,
+        KeepError, StoreError,
         accounts::{self, AccountDataRow},
         lately::Topic,
-        local::Local,
+        local::{Local, first_number},
     },
     stream::Position,
 };
 
-/// The largest account data event and the largest filter, in bytes.
+/// The largest account data event, in bytes.
 pub const MAX_ACCOUNT_DATA_BYTES: usize = 256 * 1024;
+
+/// How many events of account data a user has at most, those for rooms among them.
+pub const MAX_ACCOUNT_DATA: i64 = 20_000;
+
+/// How many bytes the contents of a user's account data have together at most.
+pub const MAX_ACCOUNT_DATA_TOTAL: i64 = 16 * 1024 * 1024;
+
+/// The largest filter, in bytes.
+pub const MAX_FILTER_BYTES: usize = 64 * 1024;
+
+/// How many filters a user has at most; the same filter is kept once.
+pub const MAX_FILTERS: i64 = 1_000;
+
+/// How far a user has read a room; there is one for each.
+const FULLY_READ: &str = "m.fully_read";
 
 /// One event of account data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +63,22 @@ impl AccountData {
     /// Stores one event, for one room or, without one, for the user.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, and where the user has too much of it.
     pub async fn put(
         &self,
         user_id: &UserId,
         room_id: Option<&RoomId>,
         kind: &str,
         content: &str,
-    ) -> Result<(), StoreError> {
-        let room_id = room_id.map_or("", RoomId::as_str);
-        self.local.write(vec![accounts::put_account_data(user_id.as_str(), room_id, kind, content)]).await?;
-        self.was_put(user_id, room_id, kind);
-        Ok(())
+    ) -> Result<(), KeepError> {
+        // It moves with every message that is read, and is never larger than it was.
+        if kind == FULLY_READ && self.read(user_id, room_id, kind).await?.is_some() {
+            let room_id = room_id.map_or("", RoomId::as_str);
+            self.local.write(vec![accounts::put_account_data(user_id.as_str(), room_id, kind, content)]).await?;
+            return Ok(());
+        }
+        let content = content.to_owned();
+        self.change(user_id, room_id, kind, move |_| Ok::<_, KeepError>(Some(content.clone()))).await
     }
 
     /// Makes something else of what is stored as one event: `change` gets its content, or `None`, and gives the new content, or `None`
@@ -75,13 +94,19 @@ impl AccountData {
         change: impl Fn(Option<String>) -> Result<Option<String>, E> + Send + Sync + 'static,
     ) -> Result<(), E>
     where
-        E: From<StoreError> + From<SqlError> + Send + 'static,
+        E: From<StoreError> + From<SqlError> + From<KeepError> + Send + 'static,
     {
         let (user, room, name) = (user_id.to_string(), room_id.map_or("", RoomId::as_str).to_owned(), kind.to_owned());
-        let reads = vec![accounts::ask_account_data(&user, &room, &name)];
+        let reads = vec![
+            accounts::ask_other_account_data(&user, &room, &name),
+            accounts::ask_account_data(&user, &room, &name),
+        ];
         let decide = move |found: &[Vec<Row>]| {
-            let stored = found.first().and_then(|rows| rows.first()).map(|row| row.text(0)).transpose()?;
+            let stored = found.get(1).and_then(|rows| rows.first()).map(|row| row.text(0)).transpose()?;
             let new = change(stored)?;
+            if let (Some(new), Some(others)) = (&new, found.first().and_then(|rows| rows.first())) {
+                fits(others.int(0)?, others.int(1)?, new)?;
+            }
             Ok((new.map(|new| accounts::put_account_data(&user, &room, &name, &new)).into_iter().collect(), ()))
         };
         self.local.change::<(), E>(reads, decide).await?;
@@ -125,12 +150,19 @@ impl AccountData {
     /// Stores a filter and gives its id: the same filter has the same id.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn put_filter(&self, user_id: &UserId, body: &str) -> Result<String, StoreError> {
+    /// When the store fails, and where the user has too many.
+    pub async fn put_filter(&self, user_id: &UserId, body: &str) -> Result<String, KeepError> {
         let digest = Sha256::digest(body.as_bytes());
         let filter_id: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.local.write(vec![accounts::put_filter(user_id.as_str(), &filter_id, body)]).await?;
-        Ok(filter_id)
+        let reads = vec![accounts::ask_other_filters(user_id.as_str(), &filter_id)];
+        let (user, body) = (user_id.to_string(), body.to_owned());
+        let put = move |found: &[Vec<Row>]| {
+            if first_number(found)? >= MAX_FILTERS {
+                return Err(KeepError::TooMany("There are too many filters"));
+            }
+            Ok((vec![accounts::put_filter(&user, &filter_id, &body)], filter_id.clone()))
+        };
+        self.local.change_quietly(reads, put).await
     }
 
     /// A stored filter.
@@ -139,5 +171,26 @@ impl AccountData {
     /// When the store fails.
     pub async fn filter(&self, user_id: &UserId, filter_id: &str) -> Result<Option<String>, SqlError> {
         accounts::filter(self.local.db(), user_id.as_str(), filter_id).await
+    }
+}
+
+/// Whether a content has its place beside so many others.
+fn fits(others: i64, bytes: i64, content: &str) -> Result<(), KeepError> {
+    let more = i64::try_from(content.len()).unwrap_or(i64::MAX);
+    if others >= MAX_ACCOUNT_DATA || bytes.saturating_add(more) > MAX_ACCOUNT_DATA_TOTAL {
+        return Err(KeepError::TooMany("There is too much account data"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn account_data_has_a_bound_in_number_and_in_bytes() {
+        assert!(fits(MAX_ACCOUNT_DATA - 1, MAX_ACCOUNT_DATA_TOTAL - 2, "{}").is_ok());
+        assert!(fits(MAX_ACCOUNT_DATA, 0, "{}").is_err());
+        assert!(fits(0, MAX_ACCOUNT_DATA_TOTAL - 1, "{}").is_err());
     }
 }

@@ -11,7 +11,7 @@ use ruma::{OwnedUserId, UserId, push::Ruleset};
 use serde_json::{Value, json};
 
 use super::AccountData;
-use crate::store::{StoreError, cache::Cache};
+use crate::store::{KeepError, StoreError, cache::Cache};
 
 pub(super) const IGNORED_USERS: &str = "m.ignored_user_list";
 pub(super) const PUSH_RULES: &str = "m.push_rules";
@@ -128,7 +128,7 @@ impl AccountData {
         change: impl Fn(&mut Ruleset) -> Result<(), E> + Send + Sync + 'static,
     ) -> Result<(), E>
     where
-        E: From<StoreError> + From<SqlError> + Send + 'static,
+        E: From<StoreError> + From<SqlError> + From<KeepError> + Send + 'static,
     {
         let user = user_id.to_owned();
         let change = move |stored: Option<String>| {

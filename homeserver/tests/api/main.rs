@@ -14,6 +14,7 @@ mod admin;
 mod appservices;
 mod at_once;
 mod bad_input;
+mod bounds;
 mod dehydrated;
 mod devices;
 mod dialects;

@@ -141,9 +141,9 @@ async fn aliases_lead_to_rooms_until_they_are_removed() {
     let rooms = server.rooms();
     let room = server.public_room(alice(), "12").await;
     let alias = room_alias_id!("#den:test.example");
-    rooms.create_alias(alias, &room, bob()).await.unwrap();
-    assert!(matches!(rooms.create_alias(alias, &room, alice()).await, Err(RoomError::AliasTaken)));
-    let foreign = rooms.create_alias(room_alias_id!("#den:other.example"), &room, alice()).await;
+    rooms.create_alias(alias, &room, bob(), None).await.unwrap();
+    assert!(matches!(rooms.create_alias(alias, &room, alice(), None).await, Err(RoomError::AliasTaken)));
+    let foreign = rooms.create_alias(room_alias_id!("#den:other.example"), &room, alice(), None).await;
     assert!(matches!(foreign, Err(RoomError::InvalidParam(_))));
     assert_eq!(rooms.resolve_alias(alias).await.unwrap().unwrap(), room);
     assert_eq!(rooms.aliases(&room).await.unwrap(), [alias]);

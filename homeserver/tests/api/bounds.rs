@@ -1,0 +1,150 @@
+//! What one user can pile up here has an end, and what is there can still be changed.
+
+use landbridge_homeserver::{
+    devices::{MAX_BACKUPS, MAX_DEVICES, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS},
+    push::MAX_PUSHERS,
+    rooms::MAX_ALIASES,
+    users::{MAX_ACCOUNT_DATA_BYTES, MAX_ACCOUNT_DATA_TOTAL, MAX_FILTER_BYTES, MAX_FILTERS},
+};
+use serde_json::{Map, Value, json};
+
+use crate::support::{AS_TOKEN, Server, Service, irc_registration, registers};
+
+async fn nobody_has_more_pushers_than_some(server: Server) {
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let pusher = |number: i64| {
+        json!({ "kind": "http", "app_id": "app", "pushkey": format!("k{number}"), "app_display_name": "a",
+            "device_display_name": "d", "lang": "en", "append": true,
+            "data": { "url": "https://push.example.org/_matrix/push/v1/notify" } })
+    };
+    for number in 0..MAX_PUSHERS {
+        alice.post("pushers/set", pusher(number)).await.ok();
+    }
+    alice.post("pushers/set", pusher(MAX_PUSHERS)).await.refused(400, "M_INVALID_PARAM");
+    alice.post("pushers/set", pusher(0)).await.ok();
+    bob.post("pushers/set", pusher(0)).await.ok();
+    let gone = json!({ "kind": null, "app_id": "app", "pushkey": "k0" });
+    alice.post("pushers/set", gone).await.ok();
+    alice.post("pushers/set", pusher(MAX_PUSHERS)).await.ok();
+    let count = alice.get("pushers").await.ok()["pushers"].as_array().unwrap().len();
+    assert_eq!(count, usize::try_from(MAX_PUSHERS).unwrap());
+}
+
+#[tokio::test]
+async fn nobody_has_more_pushers_than_some_on_sqlite() {
+    nobody_has_more_pushers_than_some(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn nobody_has_more_pushers_than_some_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    nobody_has_more_pushers_than_some(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
+#[tokio::test]
+async fn people_make_so_many_aliases_and_services_any_number() {
+    let server = Server::start().await;
+    server.appservice(irc_registration(), &Service::default()).await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    let alias = |number: i64| format!("directory/room/%23a{number}:localhost");
+    let body = json!({ "room_id": room });
+    for number in 0..MAX_ALIASES {
+        alice.put(&alias(number), body.clone()).await.ok();
+    }
+    alice.put(&alias(MAX_ALIASES), body.clone()).await.refused(400, "M_INVALID_PARAM");
+    alice.call("DELETE", &alias(0), None).await.ok();
+    alice.put(&alias(MAX_ALIASES), body.clone()).await.ok();
+    for number in 0..=MAX_ALIASES {
+        let path = format!("/_matrix/client/v3/directory/room/%23irc_{number}:localhost");
+        server.call("PUT", &path, Some(AS_TOKEN), Some(body.clone())).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn filters_and_account_data_have_a_bound() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let filters = format!("user/{}/filter", alice.user_id);
+    let filter = |limit: i64| json!({ "room": { "timeline": { "limit": limit } } });
+    for limit in 0..MAX_FILTERS {
+        alice.post(&filters, filter(limit)).await.ok();
+    }
+    alice.post(&filters, filter(MAX_FILTERS)).await.refused(400, "M_INVALID_PARAM");
+    alice.post(&filters, filter(1)).await.ok();
+    let large = json!({ "event_fields": ["x".repeat(MAX_FILTER_BYTES)] });
+    alice.post(&filters, large).await.refused(413, "M_TOO_LARGE");
+
+    let of = |number: i64| format!("user/{}/account_data/x.{number}", alice.user_id);
+    let large = json!({ "x": "x".repeat(MAX_ACCOUNT_DATA_BYTES - 8) });
+    let fit = MAX_ACCOUNT_DATA_TOTAL / i64::try_from(MAX_ACCOUNT_DATA_BYTES).unwrap();
+    for number in 0..fit {
+        alice.put(&of(number), large.clone()).await.ok();
+    }
+    alice.put(&of(fit), large.clone()).await.refused(400, "M_INVALID_PARAM");
+    // What is replaced does not count, and what shrinks makes room.
+    alice.put(&of(0), large.clone()).await.ok();
+    alice.put(&of(0), json!({})).await.ok();
+    alice.put(&of(fit), json!({ "x": "x" })).await.ok();
+}
+
+#[tokio::test]
+async fn keys_and_backups_have_a_bound() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let many = |kind: &str, from: usize, count: usize| {
+        let key = |number: usize| (format!("a{kind}{number}:k{number}"), json!({ "key": "k", "signatures": {} }));
+        (from..from + count).map(key).collect::<Map<String, Value>>()
+    };
+    let uploads = usize::try_from(MAX_ONE_TIME_KEYS).unwrap() / MAX_KEYS_PER_UPLOAD;
+    for upload in 0..uploads {
+        let keys = many("o", upload * MAX_KEYS_PER_UPLOAD, MAX_KEYS_PER_UPLOAD);
+        alice.post("keys/upload", json!({ "one_time_keys": keys })).await.ok();
+    }
+    let one = json!({ "one_time_keys": many("o", uploads * MAX_KEYS_PER_UPLOAD, 1) });
+    alice.post("keys/upload", one.clone()).await.refused(400, "M_INVALID_PARAM");
+    let fallback = usize::try_from(MAX_FALLBACK_KEYS).unwrap();
+    alice.post("keys/upload", json!({ "fallback_keys": many("f", 0, fallback) })).await.ok();
+    alice.post("keys/upload", json!({ "fallback_keys": many("f", fallback, 1) })).await.refused(400, "M_INVALID_PARAM");
+    let device = alice.get("account/whoami").await.ok()["device_id"].as_str().unwrap().to_owned();
+    let wanted = json!({ "one_time_keys": { &alice.user_id: { &device: "ao7" } } });
+    assert!(alice.post("keys/claim", wanted).await.ok()["one_time_keys"][&alice.user_id][&device].is_object());
+    alice.post("keys/upload", one).await.ok();
+
+    let backup = json!({ "algorithm": "m.megolm_backup.v1", "auth_data": {} });
+    for _ in 0..MAX_BACKUPS {
+        alice.post("room_keys/version", backup.clone()).await.ok();
+    }
+    alice.post("room_keys/version", backup.clone()).await.refused(400, "M_INVALID_PARAM");
+    alice.call("DELETE", "room_keys/version/1", None).await.ok();
+    let next = alice.post("room_keys/version", backup).await.ok();
+    assert_eq!(next["version"], json!((MAX_BACKUPS + 1).to_string()));
+}
+
+#[tokio::test]
+async fn who_logs_in_once_too_often_is_logged_out_where_they_were_longest_ago() {
+    let server = Server::start().await;
+    server.appservice(irc_registration(), &Service::default()).await;
+    let bob = registers(&server, "irc_bob").await;
+    let login = async |device: &str| {
+        let body = json!({ "type": "m.login.application_service", "device_id": device,
+            "identifier": { "type": "m.id.user", "user": "irc_bob" } });
+        let path = "/_matrix/client/v3/login";
+        let entered = server.call("POST", path, Some(AS_TOKEN), Some(body)).await.ok();
+        entered["access_token"].as_str().unwrap().to_owned()
+    };
+    let who = async |token: &str| server.call("GET", "/_matrix/client/v3/account/whoami", Some(token), None).await;
+    let (first, last) = (login("FIRST").await, MAX_DEVICES - 2);
+    let mut token = String::new();
+    for number in 0..=last {
+        token = login(&format!("D{number}")).await;
+    }
+    who(&first).await.ok();
+    // A service makes no device beyond that, but still logs in.
+    bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.refused(400, "M_INVALID_PARAM");
+    login("ONE_MORE").await;
+    let devices = bob.call("GET", "devices", None).await.ok()["devices"].as_array().unwrap().len();
+    assert_eq!(devices, usize::try_from(MAX_DEVICES).unwrap());
+    who(&token).await.ok();
+    who(&first).await.refused(401, "M_UNKNOWN_TOKEN");
+}
