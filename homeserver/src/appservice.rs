@@ -14,6 +14,7 @@ mod deliveries;
 mod folder;
 mod interest;
 mod legacy;
+mod names;
 pub mod ping;
 pub mod query;
 mod queue;
@@ -32,5 +33,6 @@ pub use self::{
 };
 pub(crate) use self::{
     folder::Folder,
+    names::Names,
     registrations::{Registrations, RegistrationsError},
 };

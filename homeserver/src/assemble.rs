@@ -10,8 +10,8 @@ use crate::{
     Config, Homeserver, OpenError,
     admin::Operator,
     appservice::{
-        AddError, Appservice, AppserviceTransport, Appservices, Deliveries, Folder, HttpTransport, Registrations,
-        service_keys::ServiceKeys, thirdparty::Thirdparty,
+        AddError, Appservice, AppserviceTransport, Appservices, Deliveries, Folder, HttpTransport, Names,
+        Registrations, service_keys::ServiceKeys, thirdparty::Thirdparty,
     },
     clock::Clock,
     departure::Departure,
@@ -83,6 +83,7 @@ pub(crate) fn api(
         recency: Recency::default(),
         connections: Connections::default(),
     });
+    let names = Names::new(local.clone());
     let deliveries = Deliveries::new(
         appservices.clone(),
         stream.clone(),
@@ -92,6 +93,7 @@ pub(crate) fn api(
         typing.clone(),
         presences.clone(),
         keys.clone(),
+        names.clone(),
         local.clone(),
         clock.clone(),
         entropy.clone(),
@@ -148,6 +150,7 @@ pub(crate) fn api(
         service_keys: ServiceKeys::new(appservices.clone()),
         appservices,
         deliveries,
+        names,
         registrations,
         operator,
         entropy,

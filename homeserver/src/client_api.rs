@@ -5,6 +5,7 @@
 mod account;
 mod account_data;
 mod appservice;
+mod batch;
 mod capabilities;
 mod dehydrated;
 mod devices;
@@ -63,6 +64,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         account::routes,
         account_data::routes,
         appservice::routes,
+        batch::routes,
         capabilities::routes,
         dehydrated::routes,
         devices::routes,

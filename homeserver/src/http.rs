@@ -5,6 +5,7 @@ pub(crate) mod error;
 pub(crate) mod guard;
 pub(crate) mod guests;
 pub(crate) mod limits;
+mod names;
 mod ops;
 pub(crate) mod path;
 pub(crate) mod peer;
@@ -26,6 +27,7 @@ pub const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
 /// The whole homeserver as a router: the client-server API, `/health` and `/metrics`.
 pub fn router(state: ApiState) -> Router {
-    let router = ops::routes(admin::routes(client_api::routes(Router::new())));
-    guard::guard(finish(router, MAX_BODY_BYTES)).with_state(state)
+    let router = finish(ops::routes(admin::routes(client_api::routes(Router::new()))), MAX_BODY_BYTES);
+    let plain = router.clone().with_state(state.clone());
+    guard::guard(names::named(router, &state, plain)).with_state(state)
 }

@@ -65,7 +65,8 @@ pub struct Config {
     pub registering: Registering,
     /// Whether guests are admitted, who register without anything.
     pub guests: bool,
-    /// Whether application services may have users of this server join rooms without asking them, as mautrix looks for it.
+    /// Whether application services may have users of this server join rooms without asking them, and fill rooms up, as mautrix looks
+    /// for it.
     pub bridge_extensions: bool,
     /// Who speaks for the server.
     pub notices: NoticesConfig,
@@ -179,6 +180,7 @@ impl Homeserver {
         let stream = Stream::new(store.clone());
         let api = assemble::api(&config, &store, &rooms, &stream, clock.clone(), Arc::new(SystemEntropy))?;
         api.parts.users.load().await?;
+        api.parts.names.load().await?;
         api.parts.users.erased().await?.into_iter().for_each(|user_id| rooms.erase(user_id));
         upkeep::start(&config, &api, clock);
         Ok(Self { store, rooms, stream, api })

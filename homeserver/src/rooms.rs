@@ -9,6 +9,7 @@ mod aggregate;
 mod aliases;
 mod annotations;
 mod authorize;
+mod backfill;
 mod build;
 mod client_event;
 mod core;
@@ -22,6 +23,7 @@ mod history;
 mod key_index;
 mod members;
 mod membership;
+pub(crate) mod mentions;
 mod messages;
 mod push_facts;
 mod receive;
@@ -52,6 +54,7 @@ pub(crate) use self::event::EventMeta;
 pub use self::{
     aggregate::Onlooker,
     aliases::MAX_ALIASES,
+    backfill::{Backfill, BackfillEvent, BackfillPlace},
     client_event::{ClientEventFormat, ClientEventOptions},
     create::NewRoom,
     directory::PublicRoom,

@@ -2,6 +2,8 @@
 //!
 //! A place is a [`Position`]. Positions are given out inside the commit, in commit order, and never go backwards, not even
 //! over a restart. Readers are woken after the commit, so whoever sees a position can read everything up to it.
+//!
+//! What was put into a room's history has a place before the log, which nobody who follows the log ever comes to: a negative one.
 
 mod waiters;
 
@@ -17,20 +19,28 @@ use crate::{
     store::{Store, StoreError, Write},
 };
 
-/// A place in the log. Opaque to clients, who see it as `s123`.
+/// A place in the log, or in the history of a room. Opaque to clients, who see `s123`, or `h123` of a history.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub i64);
 
 impl Position {
     /// Before everything.
     pub const START: Self = Self(0);
+    /// Before everything, and before the histories of rooms.
+    pub const FIRST: Self = Self(i64::MIN);
     /// After everything.
     pub const END: Self = Self(i64::MAX);
+
+    /// Whether it is in the history of a room, and not in the log.
+    #[must_use]
+    pub const fn is_history(self) -> bool {
+        self.0 < 0
+    }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s{}", self.0)
+        write!(f, "{}{}", if self.is_history() { 'h' } else { 's' }, self.0.unsigned_abs())
     }
 }
 
@@ -49,12 +59,18 @@ impl FromStr for Position {
     type Err = BadPosition;
 
     fn from_str(token: &str) -> Result<Self, Self::Err> {
-        let digits = token.strip_prefix('s').ok_or(BadPosition)?;
+        let (history, digits) = match token.strip_prefix('s') {
+            Some(digits) => (false, digits),
+            None => (true, token.strip_prefix('h').ok_or(BadPosition)?),
+        };
         if digits.starts_with('+') {
             return Err(BadPosition);
         }
         let number: i64 = digits.parse()?;
-        if number < 0 { Err(BadPosition) } else { Ok(Self(number)) }
+        if number < 0 || (history && number == 0) {
+            return Err(BadPosition);
+        }
+        Ok(Self(if history { -number } else { number }))
     }
 }
 
@@ -131,7 +147,9 @@ mod tests {
     fn positions_survive_a_round_trip_and_nothing_else_is_one() {
         assert_eq!("s42".parse(), Ok(Position(42)));
         assert_eq!(Position(42).to_string(), "s42");
-        for bad in ["", "s", "42", "s-1", "s+1", "s1x", "s99999999999999999999", "t1"] {
+        assert_eq!("h42".parse(), Ok(Position(-42)));
+        assert_eq!(Position(-42).to_string(), "h42");
+        for bad in ["", "s", "42", "s-1", "s+1", "s1x", "s99999999999999999999", "t1", "h0", "h-1", "h+1"] {
             assert_eq!(bad.parse::<Position>(), Err(BadPosition), "{bad:?}");
         }
     }

@@ -14,6 +14,7 @@ use serde_json::{
 
 use super::{
     interest::{Interest, InterestChange, member_of},
+    names::Names,
     query,
     queue::MAX_EVENTS,
     registry::Appservice,
@@ -43,6 +44,7 @@ pub(super) struct Sources {
     pub(super) keys: Keys,
     pub(super) local: Local,
     pub(super) aliases: AliasInterest,
+    pub(super) names: Names,
 }
 
 /// Limits of one transaction.
@@ -131,8 +133,10 @@ impl Sources {
             batch.end = head;
         }
         batch.body.events = self.shown(&chosen).await?;
+        self.names.call_all(appservice.id(), &mut batch.body.events).await?;
         if limits.ephemeral {
             batch.body.ephemeral = self.ephemeral(appservice, interest, after, batch.end).await?;
+            self.names.call_all(appservice.id(), &mut batch.body.ephemeral).await?;
         }
         // What was too large is split, and then carries one kind of thing at a time.
         let room =

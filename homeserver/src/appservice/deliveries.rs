@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     batch::{AliasInterest, Sources},
+    names::Names,
     queue::Queue,
     registry::{AddError, Appservice, Appservices},
 };
@@ -80,13 +81,14 @@ impl Deliveries {
         typing: Typing,
         presences: Presences,
         keys: Keys,
+        names: Names,
         local: Local,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let aliases = AliasInterest::default();
         let sources =
-            Sources { stream, rooms, users, receipts, typing, presences, keys, local: local.clone(), aliases };
+            Sources { stream, rooms, users, receipts, typing, presences, keys, local: local.clone(), aliases, names };
         let (tasks, watchers) = (Mutex::default(), Mutex::default());
         Self { inner: Arc::new(Inner { appservices, sources, local, clock, entropy, tasks, watchers }) }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::{Json, Router, extract::State, routing::put};
 use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
 use ruma::{
-    EventId, OwnedRoomId, OwnedUserId, RoomId,
+    EventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     api::client::{
         presence::{get_presence::v3 as get_presence, set_presence::v3 as set_presence},
         read_marker::set_read_marker::v3 as set_read_marker,
@@ -96,20 +96,20 @@ async fn receipt(
             if thread.len() > 255 || (thread != "main" && !thread.is_empty() && !thread.starts_with('$')) {
                 return Err(MatrixError::invalid_param("thread_id is no thread").into());
             }
-            read(&rooms, &receipts, &unread, &caller, &body.room_id, &kind, &thread, &body.event_id).await?;
+            read(&rooms, &receipts, &unread, &caller.user_id, &body.room_id, &kind, &thread, &body.event_id).await?;
         }
         _ => return Err(MatrixError::invalid_param("No such receipt type").into()),
     }
     Ok(empty())
 }
 
-/// Notes that the caller has read up to an event. A receipt that is behind the one before changes nothing.
+/// Notes that a user has read up to an event. A receipt that is behind the one before changes nothing.
 #[expect(clippy::too_many_arguments, reason = "a receipt is what these say, and nothing else")]
-async fn read(
+pub(super) async fn read(
     rooms: &Rooms,
     receipts: &Receipts,
     unread: &Unread,
-    caller: &Caller,
+    user_id: &UserId,
     room_id: &RoomId,
     kind: &str,
     thread: &str,
@@ -119,7 +119,7 @@ async fn read(
         let event = rooms.event(event_id).await?.filter(|event| event.room_id == room_id);
         Ok(event.map(|event| event.position()))
     };
-    let mut known = receipts.of_user(room_id, &caller.user_id).await?;
+    let mut known = receipts.of_user(room_id, user_id).await?;
     known.retain(|receipt| receipt.kind() == kind && receipt.thread() == thread);
     if let Some(before) = known.first().and_then(Receipt::event_id)
         && let (Some(before), Some(now)) = (position(&before).await?, position(event_id).await?)
@@ -127,8 +127,8 @@ async fn read(
     {
         return Ok(());
     }
-    unread.reads(&caller.user_id, room_id, thread, event_id).await?;
-    receipts.put(room_id, &caller.user_id, kind, thread, event_id).await?;
+    unread.reads(user_id, room_id, thread, event_id).await?;
+    receipts.put(room_id, user_id, kind, thread, event_id).await?;
     Ok(())
 }
 
@@ -156,10 +156,10 @@ async fn read_markers(
         fully_read(&account_data, &caller, &body.room_id, event_id).await?;
     }
     if let Some(event_id) = &body.read_receipt {
-        read(&rooms, &receipts, &unread, &caller, &body.room_id, "m.read", "", event_id).await?;
+        read(&rooms, &receipts, &unread, &caller.user_id, &body.room_id, "m.read", "", event_id).await?;
     }
     if let Some(event_id) = &body.private_read_receipt {
-        read(&rooms, &receipts, &unread, &caller, &body.room_id, "m.read.private", "", event_id).await?;
+        read(&rooms, &receipts, &unread, &caller.user_id, &body.room_id, "m.read.private", "", event_id).await?;
     }
     Ok(empty())
 }

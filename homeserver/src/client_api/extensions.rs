@@ -1,5 +1,5 @@
-//! What bridges may do beyond the specification, where the operator lets them: have users join without asking them. These are
-//! the extensions that mautrix looks for in `/versions` under `com.beeper.…`.
+//! What bridges may do beyond the specification, where the operator lets them: have users join without asking them, and
+//! fill rooms up (`super::batch`). These are the extensions that mautrix looks for in `/versions` under `com.beeper.…`.
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::Deserialize;
@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// The features, by the names under which they are looked for.
-pub(super) const FEATURES: [&str; 2] =
-    ["com.beeper.room_create_autojoin_invites", "com.beeper.arbitrary_member_change"];
+pub(super) const FEATURES: [&str; 3] =
+    ["com.beeper.room_create_autojoin_invites", "com.beeper.arbitrary_member_change", "com.beeper.batch_sending"];
 
 /// Whether a caller may use them.
 pub(super) fn allowed(config: &ApiConfig, caller: &Caller) -> bool {

@@ -51,6 +51,14 @@ pub(super) fn token(token: Option<&str>) -> ApiResult<Option<Position>> {
         .map_err(|_| MatrixError::invalid_param("The token is not one of this server"))?)
 }
 
+/// Where a client says to start or stop in a room, which may be in its history.
+pub(super) fn place(text: Option<&str>) -> ApiResult<Option<Position>> {
+    match text.map(str::parse::<Position>) {
+        Some(Ok(place)) => Ok(Some(place)),
+        _ => token(text),
+    }
+}
+
 /// `GET /_matrix/client/v3/rooms/{roomId}/messages`
 async fn messages(
     State(rooms): State<Rooms>,
@@ -66,8 +74,8 @@ async fn messages(
         .messages(MessagesQuery {
             room_id: body.room_id.clone(),
             user: caller.user_id.clone(),
-            from: token(body.from.as_deref())?,
-            to: token(body.to.as_deref())?,
+            from: place(body.from.as_deref())?,
+            to: place(body.to.as_deref())?,
             direction,
             limit: limit(body.limit).max(1),
         })
@@ -75,7 +83,10 @@ async fn messages(
     reader.keep(&body.filter, &mut page.events);
     let mut answer = json!({ "start": page.start.to_string(), "chunk": reader.shown(&page.events).await? });
     if EventFilter::new(&body.filter).is_lazy()
-        && let Some(oldest) = page.events.iter().min_by_key(|event| event.position())
+        && let Some(oldest) = match direction {
+            Direction::Backward => page.events.last(),
+            Direction::Forward => page.events.first(),
+        }
     {
         let members = reader.members_of(&body.room_id, oldest.state_before, &page.events).await?;
         answer["state"] = json!(reader.state(&members).await?);
@@ -130,10 +141,16 @@ async fn context(
         later.end = Some(at);
     }
     // The state is that after the last event that is shown.
-    let last = later.events.last().map_or(at, |event| event.position());
+    let last_event = later.events.last().unwrap_or(&event).clone();
+    let last = last_event.position();
     reader.keep(&body.filter, &mut earlier.events);
     reader.keep(&body.filter, &mut later.events);
-    let root = rooms.root_at(&body.room_id, last).await?;
+    // The history changes nothing of the state.
+    let in_history = last.is_history().then_some(last_event.state_before);
+    let root = match in_history {
+        Some(root) => root,
+        None => rooms.root_at(&body.room_id, last).await?,
+    };
     let mut state = rooms.state_at(root).await?;
     if EventFilter::new(&body.filter).is_lazy() {
         let senders = earlier.events.iter().chain(&later.events).chain([&event]);

@@ -16,7 +16,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{messages::token, shown::Reader};
+use super::{messages::place, shown::Reader};
 use crate::{
     http::{
         ApiState,
@@ -112,8 +112,8 @@ async fn relations(
         event_id: which.event_id,
         rel_type: which.rel_type.as_deref(),
         kind: which.event_type.as_deref(),
-        from: token(how.from.as_deref())?,
-        to: token(how.to.as_deref())?,
+        from: place(how.from.as_deref())?,
+        to: place(how.to.as_deref())?,
         direction: direction(how.dir),
         limit: limit(how.limit.map(UInt::new_saturating)),
         recurse: how.recurse,
@@ -130,7 +130,7 @@ async fn threads(
     let reader = Reader::new(&rooms, &account_data, &caller).await?;
     let query = ThreadsQuery {
         room_id: body.room_id,
-        before: token(body.from.as_deref())?,
+        before: place(body.from.as_deref())?,
         participated: body.include == get_threads::IncludeThreads::Participated,
         limit: limit(body.limit),
     };

@@ -1,6 +1,9 @@
 //! Events as the caller of an endpoint sees them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ruma::{OwnedUserId, RoomId, api::client::filter::RoomEventFilter, events::StateEventType};
 use serde_json::value::RawValue;
@@ -48,7 +51,7 @@ impl<'a> Reader<'a> {
         events.retain(|event| filter.admits(event) && (event.is_state() || !self.ignored.contains(&event.sender)));
     }
 
-    /// The member events of those who sent events, as of a state
+    /// The member events of those who sent events, as of a state; of those who speak in the room's history, as of there
     /// ([spec](https://spec.matrix.org/v1.19/client-server-api/#lazy-loading-room-members)).
     pub(super) async fn members_of(
         &self,
@@ -56,9 +59,16 @@ impl<'a> Reader<'a> {
         root: Root,
         events: impl IntoIterator<Item = &Arc<Event>>,
     ) -> ApiResult<Vec<Arc<Event>>> {
-        let senders: BTreeSet<&OwnedUserId> = events.into_iter().map(|event| &event.sender).collect();
+        let mut senders: BTreeMap<&OwnedUserId, Root> = BTreeMap::new();
+        for event in events {
+            if event.position().is_history() {
+                senders.insert(&event.sender, event.state_before);
+            } else {
+                senders.entry(&event.sender).or_insert(root);
+            }
+        }
         let mut members = Vec::with_capacity(senders.len());
-        for sender in senders {
+        for (sender, root) in senders {
             let kind = StateEventType::RoomMember;
             members.extend(self.rooms.state_event_at(room_id, root, &kind, sender.as_str()).await?);
         }

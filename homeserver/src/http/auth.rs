@@ -182,21 +182,39 @@ impl Auth {
         if ALLOWED.iter().any(|allowed| path.contains(allowed)) {
             return Ok(());
         }
-        let message = "The account is suspended";
-        Err(MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, message).into())
+        Err(suspended())
+    }
+
+    /// Refuses users that an application service may not act as: all but its sender and the registered users of its namespace.
+    async fn check_assertion(&self, appservice: &Appservice, user_id: &UserId) -> ApiResult<()> {
+        if *user_id == *appservice.sender() {
+            return Ok(());
+        }
+        if !appservice.owns_user(user_id) {
+            return Err(MatrixError::forbidden("The user is not in the application service's namespace").into());
+        }
+        if !self.users.exists(user_id).await? {
+            return Err(MatrixError::forbidden("The application service has not registered this user").into());
+        }
+        Ok(())
+    }
+
+    /// Refuses users whom an application service may not have speak: those that it may not act as, and those who may not speak.
+    ///
+    /// # Errors
+    /// `M_FORBIDDEN`, `M_USER_SUSPENDED`.
+    pub(crate) async fn check_speaker(&self, appservice: &Appservice, user_id: &UserId) -> ApiResult<()> {
+        self.check_assertion(appservice, user_id).await?;
+        if self.users.standing(user_id) == Standing::Suspended {
+            return Err(suspended());
+        }
+        Ok(())
     }
 
     /// An application service acts as its sender, or as a registered user of its namespace.
     async fn asserted(&self, appservice: Arc<Appservice>, assertion: IdentityAssertion) -> ApiResult<Caller> {
         let user_id = assertion.user_id.unwrap_or_else(|| appservice.sender().to_owned());
-        if user_id != *appservice.sender() {
-            if !appservice.owns_user(&user_id) {
-                return Err(MatrixError::forbidden("The user is not in the application service's namespace").into());
-            }
-            if !self.users.exists(&user_id).await? {
-                return Err(MatrixError::forbidden("The application service has not registered this user").into());
-            }
-        }
+        self.check_assertion(&appservice, &user_id).await?;
         if let Some(device_id) = &assertion.device_id
             && !self.devices.exists(&user_id, device_id).await?
         {
@@ -206,6 +224,11 @@ impl Auth {
         let (device_id, ts) = (assertion.device_id, assertion.ts);
         Ok(Caller { user_id, device_id, appservice: Some(appservice), guest: false, ts })
     }
+}
+
+/// 403 `M_USER_SUSPENDED`.
+fn suspended() -> ApiError {
+    MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, "The account is suspended").into()
 }
 
 /// 401 `M_UNKNOWN_TOKEN`.

@@ -8,7 +8,7 @@ use ruma::{OwnedServerName, OwnedUserId, ServerName, UserId};
 use super::{auth::Auth, limits::Limits, uia::Uia};
 use crate::{
     admin::Operator,
-    appservice::{Appservices, Deliveries, Registrations, service_keys::ServiceKeys, thirdparty::Thirdparty},
+    appservice::{Appservices, Deliveries, Names, Registrations, service_keys::ServiceKeys, thirdparty::Thirdparty},
     client_api::{Support, Turn},
     clock::Clock,
     departure::Departure,
@@ -37,7 +37,7 @@ pub struct ApiConfig {
     pub registering: Registering,
     /// Whether guests are admitted.
     pub guests: bool,
-    /// Whether application services may have users join without asking them.
+    /// Whether application services may have users join without asking them, and fill rooms up.
     pub bridge_extensions: bool,
     /// Whose names nobody can have.
     pub reserved: Vec<OwnedUserId>,
@@ -109,6 +109,7 @@ pub(crate) struct Parts {
     pub(crate) sync: Sync,
     pub(crate) appservices: Appservices,
     pub(crate) deliveries: Deliveries,
+    pub(crate) names: Names,
     pub(crate) registrations: Registrations,
     pub(crate) operator: Operator,
     pub(crate) thirdparty: Thirdparty,
@@ -132,6 +133,6 @@ part! {
     grants: Grants, users: Users, account_data: AccountData, devices: Devices, backups: Backups, keys: Keys,
     to_device: ToDevice, media: Media, previews: Option<Previews>, notices: Notices, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
     presences: Presences, reports: Reports, search: Search, judge: Judge, unread: Unread, pushers: Pushers, sync: Sync,
-    appservices: Appservices, deliveries: Deliveries, registrations: Registrations, operator: Operator,
+    appservices: Appservices, deliveries: Deliveries, names: Names, registrations: Registrations, operator: Operator,
     thirdparty: Thirdparty, service_keys: ServiceKeys, entropy: Arc<dyn Entropy>, clock: Arc<dyn Clock>,
 }

@@ -74,7 +74,7 @@ impl Judge {
     /// # Errors
     /// When the store fails.
     pub async fn verdict(&self, user: &UserId, event: &Event) -> Result<Option<Verdict>, ApiError> {
-        if event.sender == user || event.redacted_by().is_some() {
+        if event.sender == user || event.flags.quiet || event.redacted_by().is_some() {
             return Ok(None);
         }
         if self.account_data.ignored(user).await?.contains(&event.sender) {

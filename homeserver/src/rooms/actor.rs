@@ -9,12 +9,12 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use landbridge_axum_ruma::{OutOfTurn, Turn};
 use parking_lot::Mutex;
-use ruma::{OwnedRoomId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use super::{
-    Context, Event, MembershipChange, Outgoing, RoomError, Sent,
+    Backfill, Context, Event, MembershipChange, Outgoing, RoomError, Sent,
     core::{Batch, Core},
     receive::Foreign,
 };
@@ -41,6 +41,8 @@ pub(super) enum Command {
     Membership(Box<MembershipChange>),
     /// Take in an event that was made elsewhere.
     Receive(Box<Foreign>),
+    /// Fill the room up; the ids of the events are told as soon as they are known, which is before they are durable.
+    Backfill(Box<Backfill>, oneshot::Sender<Vec<OwnedEventId>>),
 }
 
 struct Envelope {
@@ -211,6 +213,12 @@ impl Task {
     }
 
     async fn try_work(&mut self, command: Command) -> Result<(Arc<Event>, u64, Option<Writing>), RoomError> {
+        if matches!(command, Command::Backfill(..)) {
+            // It asks the database what there is.
+            while let Some(queued) = self.queued.next().await {
+                self.done(queued).await;
+            }
+        }
         if self.core.is_none() {
             // Everything queued fails or commits first, so that what is read is what there is.
             while let Some(queued) = self.queued.next().await {
@@ -224,12 +232,16 @@ impl Task {
             Command::Send(outgoing) => core.send(*outgoing, &mut batch).await,
             Command::Membership(change) => core.change_membership(*change, &mut batch).await,
             Command::Receive(pdu) => core.receive(*pdu, &mut batch).await,
+            Command::Backfill(backfill, tell) => core.backfill(*backfill, &mut batch).await.map(|(event, ids)| {
+                drop(tell.send(ids));
+                event
+            }),
         };
         let event = match event {
-            Ok(event) if !batch.events.is_empty() => event,
+            Ok(event) if !batch.events.is_empty() || !batch.names.is_empty() => event,
             nothing_to_write => {
-                if batch.states.is_some() {
-                    // States that nobody will write must not count as written.
+                if batch.states.is_some() || !batch.events.is_empty() {
+                    // States and events that nobody will write must not count as written.
                     self.core = None;
                 }
                 return nothing_to_write.map(|event| (event, 0, None));

@@ -173,7 +173,8 @@ impl Rooms {
 }
 
 fn of_type(rel_type: &str) -> ChildrenOf<'_> {
-    ChildrenOf { rel_type: Some(rel_type), up_to: i64::MAX, depth: 1, limit: LOOKED_AT, ..ChildrenOf::default() }
+    let (after, up_to) = (i64::MIN, i64::MAX);
+    ChildrenOf { rel_type: Some(rel_type), kind: None, after, up_to, depth: 1, limit: LOOKED_AT }
 }
 
 fn raw(relations: &Relations) -> Result<Box<RawValue>, RoomError> {

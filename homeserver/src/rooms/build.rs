@@ -31,6 +31,8 @@ pub(super) struct Draft {
     pub(super) redacts: Option<OwnedEventId>,
     pub(super) ts: MilliSecondsSinceUnixEpoch,
     pub(super) txn: Option<EventTxn>,
+    /// Whether it notifies nobody.
+    pub(super) quiet: bool,
 }
 
 impl Draft {
@@ -56,6 +58,7 @@ impl Draft {
             redacts: None,
             ts,
             txn: None,
+            quiet: false,
         })
     }
 }
@@ -88,6 +91,7 @@ pub(super) struct Built {
     pub(super) room_id: OwnedRoomId,
     pub(super) parsed: Parsed,
     pub(super) txn: Option<EventTxn>,
+    pub(super) quiet: bool,
 }
 
 /// Hashes, signs and names an event.
@@ -119,7 +123,7 @@ pub(super) fn build(
         redacts: draft.redacts,
         depth: place.depth,
     };
-    Ok(Built { json: json.into_boxed_str(), event_id, room_id, parsed, txn: draft.txn })
+    Ok(Built { json: json.into_boxed_str(), event_id, room_id, parsed, txn: draft.txn, quiet: draft.quiet })
 }
 
 fn internal(error: impl std::fmt::Display) -> RoomError {

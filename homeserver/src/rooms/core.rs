@@ -20,7 +20,10 @@ use super::{
     fresh::Fresh,
     key_index::KeyTable,
 };
-use crate::store::{CurrentState, MembershipRow, NewEvent, NewStates, RoomInfo, RoomWrite, TxnKey};
+use crate::{
+    store::{CurrentState, MembershipRow, NewEvent, NewStates, RoomInfo, RoomWrite, TxnKey, names::EventName},
+    stream::Position,
+};
 
 /// How many state events a room's task keeps at hand.
 const STATE_AT_HAND: usize = 512;
@@ -57,6 +60,8 @@ pub(super) struct Batch {
     pub(super) txn: Option<TxnKey>,
     pub(super) aliases: Vec<(ruma::OwnedRoomAliasId, ruma::OwnedUserId)>,
     pub(super) publish: bool,
+    pub(super) names: Vec<EventName>,
+    pub(super) history: Option<Position>,
 }
 
 impl Batch {
@@ -173,8 +178,8 @@ impl Core {
             return Ok(stands.clone());
         }
         let auth = self.auth_events(&draft).await?;
-        let built = self.build(draft, &auth)?;
-        let event = self.place(built, stands.as_deref());
+        let built = self.build(draft, &auth, self.heads.get(..MAX_PREV_EVENTS).unwrap_or(&self.heads))?;
+        let event = self.place(built, self.root, stands.map(|event| event.nid));
         let rules = &self.room.rules.authorization;
         authorize::check_itself(rules, &event, &auth, self.create.as_ref()).map_err(RoomError::Forbidden)?;
         authorize::check_against(rules, &event, &auth, self.create.as_ref()).map_err(RoomError::Forbidden)?;
@@ -189,12 +194,17 @@ impl Core {
         self.root = root;
         self.took(&event, batch);
         batch.redact(redacted, event.nid);
-        batch.events.push(NewEvent { event: event.clone(), resolved: None });
+        batch.events.push(NewEvent { event: event.clone(), place: None, resolved: None });
         Ok(event)
     }
 
-    fn build(&self, draft: Draft, auth: &[Arc<Event>]) -> Result<build::Built, RoomError> {
-        let prev = self.heads.iter().take(MAX_PREV_EVENTS);
+    /// Makes an event that follows others real.
+    pub(super) fn build(
+        &self,
+        draft: Draft,
+        auth: &[Arc<Event>],
+        prev: &[Arc<Event>],
+    ) -> Result<build::Built, RoomError> {
         let is_create = draft.kind == TimelineEventType::RoomCreate;
         let rules = &self.room.rules;
         let mut auth: Vec<OwnedEventId> = auth.iter().map(|event| event.event_id.clone()).collect();
@@ -206,15 +216,15 @@ impl Core {
         }
         let place = Place {
             room_id: (!is_create || rules.event_format.require_room_create_room_id).then_some(&*self.room.room_id),
-            depth: prev.clone().map(|head| head.depth).max().unwrap_or(0).saturating_add(1),
-            prev: prev.map(|head| head.event_id.clone()).collect(),
+            depth: prev.iter().map(|head| head.depth).max().unwrap_or(0).saturating_add(1),
+            prev: prev.iter().map(|head| head.event_id.clone()).collect(),
             auth,
         };
         build::build(&self.context, rules, draft, place)
     }
 
-    /// Gives an event its numbers.
-    fn place(&self, built: build::Built, stands: Option<&Event>) -> Event {
+    /// Gives an event its numbers. `replaces` is the state event that it takes the place of.
+    pub(super) fn place(&self, built: build::Built, state_before: Root, replaces: Option<EventNid>) -> Event {
         let parsed = built.parsed;
         let key = parsed
             .state_key
@@ -225,10 +235,10 @@ impl Core {
             event_id: built.event_id,
             room: self.room.nid,
             room_id: built.room_id,
-            flags: EventFlags::default(),
-            state_before: self.root,
+            flags: EventFlags { quiet: built.quiet, ..EventFlags::default() },
+            state_before,
             key,
-            replaces: stands.map(|event| event.nid),
+            replaces,
             txn: built.txn,
             position: None,
             redacted_by: None,
@@ -329,6 +339,8 @@ impl Core {
             memberships: batch.memberships,
             redactions: batch.redactions,
             txn,
+            names: batch.names,
+            history: batch.history,
             aliases: batch.aliases,
             publish: batch.publish,
             current: CurrentState { root: self.root, extremities: self.heads.iter().map(|head| head.nid).collect() },

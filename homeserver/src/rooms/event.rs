@@ -32,20 +32,23 @@ pub struct EventFlags {
     pub rejected: bool,
     /// Passes at its own place, fails against the current state. Not shown, not a forward extremity.
     pub soft_failed: bool,
+    /// Notifies nobody: a bridge fills the room up with what was said elsewhere before.
+    pub quiet: bool,
 }
 
 impl EventFlags {
     pub(crate) fn to_bits(self) -> i64 {
-        i64::from(self.outlier) | i64::from(self.rejected) << 1 | i64::from(self.soft_failed) << 2
+        let flags = [self.outlier, self.rejected, self.soft_failed, self.quiet];
+        flags.into_iter().rev().fold(0, |bits, flag| bits << 1 | i64::from(flag))
     }
 
     pub(crate) fn from_bits(bits: i64) -> Self {
-        Self { outlier: bits & 1 != 0, rejected: bits & 2 != 0, soft_failed: bits & 4 != 0 }
+        Self { outlier: bits & 1 != 0, rejected: bits & 2 != 0, soft_failed: bits & 4 != 0, quiet: bits & 8 != 0 }
     }
 
     /// Whether clients and appservices see the event.
     pub fn in_timeline(self) -> bool {
-        self == Self::default()
+        !self.outlier && !self.rejected && !self.soft_failed
     }
 }
 

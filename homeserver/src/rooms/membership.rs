@@ -257,7 +257,8 @@ fn refuse_wrong_word(change: &MembershipChange, stands: Option<Membership>) -> R
     }
 }
 
-fn member_content(change: &MembershipChange) -> Result<CanonicalJsonObject, RoomError> {
+/// What a member event says of a change.
+pub(super) fn member_content(change: &MembershipChange) -> Result<CanonicalJsonObject, RoomError> {
     let mut content = match &change.content {
         Some(content) => build::canonical(content)?,
         None => CanonicalJsonObject::new(),

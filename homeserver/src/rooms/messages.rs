@@ -72,15 +72,15 @@ impl Rooms {
         let store = &self.context.store;
         let (start, after, up_to) = match direction {
             Direction::Backward => {
-                let start = from.unwrap_or(last).min(last);
+                let start = from.filter(|from| room.place_in_log(*from) <= last).unwrap_or(last);
                 (start, to.unwrap_or(Position::START), start)
             }
             Direction::Forward => {
                 let start = from.unwrap_or(Position::START);
-                (start, start, to.unwrap_or(last).min(last))
+                (start, start, to.filter(|to| room.place_in_log(*to) <= last).unwrap_or(last))
             }
         };
-        let found = store.room_log(room.nid, after, up_to, direction, limit).await?;
+        let found = store.room_page(&room, after, up_to, direction, limit).await?;
         let end = found.last().filter(|_| found.len() == limit).map(|event| match direction {
             Direction::Backward => Position(event.position().0 - 1),
             Direction::Forward => event.position(),

@@ -191,7 +191,7 @@ impl Core {
             self.keep(&event, batch);
         }
         batch.redact(redacted, event.nid);
-        batch.events.push(NewEvent { event: event.clone(), resolved });
+        batch.events.push(NewEvent { event: event.clone(), place: None, resolved });
         Ok(event)
     }
 

@@ -96,9 +96,9 @@ impl Rooms {
         let limit = query.limit.clamp(1, MAX_PAGE);
         let backward = query.direction == Direction::Backward;
         let (after, up_to) = if backward {
-            (query.to.unwrap_or(Position::START), query.from.unwrap_or(Position::END))
+            (query.to.unwrap_or(Position::FIRST), query.from.unwrap_or(Position::END))
         } else {
-            (query.from.unwrap_or(Position::START), query.to.unwrap_or(Position::END))
+            (query.from.unwrap_or(Position::FIRST), query.to.unwrap_or(Position::END))
         };
         let wanted = ChildrenOf {
             rel_type: query.rel_type,

@@ -57,7 +57,7 @@ impl Rooms {
         let mut reader = self.reader(&room, user).await?;
         let mut visible = Vec::with_capacity(events.len());
         for event in events {
-            if event.flags.in_timeline() && self.sees(&mut reader, user, &event).await? {
+            if event.flags.in_timeline() && self.sees(&room, &mut reader, user, &event).await? {
                 visible.push(event);
             }
         }
@@ -88,8 +88,14 @@ impl Rooms {
         })
     }
 
-    async fn sees(&self, reader: &mut Reader, user: &UserId, event: &Event) -> Result<bool, RoomError> {
-        let later = reader.in_until.is_some_and(|until| event.position() <= until);
+    async fn sees(
+        &self,
+        room: &RoomInfo,
+        reader: &mut Reader,
+        user: &UserId,
+        event: &Event,
+    ) -> Result<bool, RoomError> {
+        let later = reader.in_until.is_some_and(|until| room.place_in_log(event.position()) <= until);
         let (now, since) = reader.now;
         if event.position() > since {
             // The usual case needs no look at old states.

@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use landbridge_sql::{BatchSql, Db, SqlError, Value};
 
-use super::statement::{Statement, statement};
+use super::{
+    names,
+    statement::{Statement, statement},
+};
 
 /// How far an application service has got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +172,7 @@ pub(crate) fn forget(id: &str) -> Vec<Statement> {
         statement!("DELETE FROM appservice_cursor WHERE appservice_id = $1", id),
         thaw(id),
         clear_members(id),
+        names::forget(id),
         statement!("UPDATE to_device SET appservice_id = NULL WHERE appservice_id = $1", id),
     ]
 }

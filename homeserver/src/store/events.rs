@@ -145,7 +145,8 @@ impl Store {
         Ok(self.read_events(&rows)?)
     }
 
-    /// A room's timeline after `after`, up to and including `up_to`, the first `limit` in a direction.
+    /// A room's timeline after `after`, up to and including `up_to`, the first `limit` in a direction: of the log, or of the room's history
+    /// where both are in that.
     pub(crate) async fn room_log(
         &self,
         room: RoomNid,
@@ -155,7 +156,10 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, SqlError> {
         let up_to = up_to.min(self.head());
-        if let Some(events) = self.log.recent_of_room(room, (after, up_to), direction, limit) {
+        // What is in memory is of the log.
+        if !after.is_history()
+            && let Some(events) = self.log.recent_of_room(room, (after, up_to), direction, limit)
+        {
             return Ok(events);
         }
         let sql = match direction {
@@ -183,7 +187,7 @@ impl Store {
             .fetch_all(
                 select!(
                     "JOIN membership m ON m.room = e.room AND m.user_id = $1 AND m.membership = 'join' \
-                     WHERE e.position <= $2 ORDER BY e.position DESC LIMIT $3"
+                     WHERE e.position > 0 AND e.position <= $2 ORDER BY e.position DESC LIMIT $3"
                 ),
                 &[
                     Value::from(user.as_str()),
@@ -205,7 +209,8 @@ impl Store {
         let row = self
             .db
             .fetch_optional(
-                "SELECT nid, resolved FROM event WHERE room = $1 AND position <= $2 ORDER BY position DESC LIMIT 1",
+                "SELECT nid, resolved FROM event WHERE room = $1 AND position > 0 AND position <= $2 \
+                 ORDER BY position DESC LIMIT 1",
                 &[Value::from(room.0), Value::from(position.0)],
             )
             .await?;

@@ -26,7 +26,7 @@ impl Store {
 
     /// The places of all pairs of a room but those of members, in order.
     pub(crate) async fn keys_but_members(&self, room: &RoomInfo) -> Result<Arc<[KeyIndex]>, SqlError> {
-        let (root, known) = room.known(|digest| digest.but_members.clone());
+        let (stand, known) = room.known(|digest| digest.but_members.clone());
         if let Some(known) = known {
             return Ok(known);
         }
@@ -40,7 +40,7 @@ impl Store {
             )
             .await?;
         let found: Arc<[KeyIndex]> = rows.iter().map(index).collect::<Result<_, _>>()?;
-        room.learn(root, |digest| digest.but_members = Some(found.clone()));
+        room.learn(stand, |digest| digest.but_members = Some(found.clone()));
         Ok(found)
     }
 
@@ -56,7 +56,7 @@ impl Store {
         if let Some(index) = self.log.keys.get(&name) {
             return Ok(Some(index));
         }
-        let (root, absent) = room.known(|digest| digest.lacks(&name.1));
+        let (stand, absent) = room.known(|digest| digest.lacks(&name.1));
         if absent.is_some() {
             return Ok(None);
         }
@@ -68,7 +68,7 @@ impl Store {
             )
             .await?;
         let Some(row) = row else {
-            room.learn(root, |digest| digest.note_absent(name.1));
+            room.learn(stand, |digest| digest.note_absent(name.1));
             return Ok(None);
         };
         let index = index(&row)?;

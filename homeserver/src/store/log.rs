@@ -58,6 +58,8 @@ pub(crate) struct Log {
     reserved: AtomicI64,
     next_event: AtomicI64,
     next_room: AtomicI64,
+    /// The lowest place that was given to an event of a room's history.
+    last_history: AtomicI64,
     /// The number of the last write committed, per room that was written lately.
     chains: Mutex<HashMap<RoomNid, u64>>,
     recent: RwLock<Recent>,
@@ -92,6 +94,7 @@ impl Log {
             reserved: AtomicI64::new(reserved + RESERVE),
             next_event: AtomicI64::new(next_event),
             next_room: AtomicI64::new(greatest("SELECT max(nid) FROM room").await? + 1),
+            last_history: AtomicI64::new(greatest("SELECT min(position) FROM event WHERE position < 0").await?.min(0)),
             chains: Mutex::default(),
             recent: RwLock::new(Recent::after(head)),
             events: EventCache::new(),
@@ -144,7 +147,7 @@ impl Log {
     fn width(op: &Op) -> i64 {
         match op {
             Op::Room(write) => {
-                let shown = write.events.iter().filter(|new| new.event.flags.in_timeline()).count();
+                let shown = write.events.iter().filter(|new| new.is_news()).count();
                 i64::try_from(shown).unwrap_or(0)
             }
             Op::Other(write) => i64::from(write.wakes()),
@@ -170,14 +173,19 @@ impl Log {
     fn remember(&self, write: &RoomWrite, mut position: Position) {
         let before = position;
         let mut recent = self.recent.write();
-        for NewEvent { event, .. } in &write.events {
-            if event.flags.in_timeline() {
+        for new in &write.events {
+            let event = &new.event;
+            if let Some(place) = new.place {
+                event.set_position(place);
+            } else if new.is_news() {
                 position.0 += 1;
                 event.set_position(position);
                 recent.push(event.clone());
-                if let Some(relation) = event.relation() {
-                    self.related.insert(relation.event_id);
-                }
+            }
+            if event.flags.in_timeline()
+                && let Some(relation) = event.relation()
+            {
+                self.related.insert(relation.event_id);
             }
             self.events.insert(event.clone());
         }
@@ -196,7 +204,13 @@ impl Log {
         for member in &write.memberships {
             self.lately.note(Topic::Memberships, member.user.as_str(), position);
         }
+        if !write.keys.is_empty() {
+            write.room.has_new_keys();
+        }
         write.room.set_current(write.current.clone());
+        if let Some(place) = write.history {
+            write.room.set_history(place);
+        }
         if write.creates {
             self.rooms.insert_read(write.room.clone());
         }
@@ -217,6 +231,11 @@ impl super::Store {
     /// A number for a new room.
     pub(crate) fn next_room_nid(&self) -> RoomNid {
         RoomNid(self.log.next_room.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// As many places for events of a room's history, all of them before those that were given out earlier: the first of them.
+    pub(crate) fn next_history_places(&self, count: i64) -> Position {
+        Position(self.log.last_history.fetch_sub(count, Ordering::Relaxed) - count)
     }
 
     /// The number of the room's last committed write; 0 where none is remembered.
@@ -312,7 +331,7 @@ fn concerns(op: &Op, end: Position) -> Vec<(Concern<'_>, Position)> {
     let before = Position(end.0 - Log::width(op));
     match op {
         Op::Room(write) => {
-            let shown = write.events.iter().map(|new| &new.event).filter(|event| event.flags.in_timeline());
+            let shown = write.events.iter().filter(|new| new.is_news()).map(|new| &new.event);
             let members = shown.filter(|event| event.kind == TimelineEventType::RoomMember);
             let users = members.filter_map(|event| <&UserId>::try_from(event.state_key.as_deref()?).ok());
             std::iter::once(Concern::Room(write.room.nid))

@@ -128,12 +128,12 @@ impl Store {
         // One more than is wanted: the one who is left out may be among them.
         let asked = limit.saturating_add(1);
         let enough = |(first, up_to, _): &&(Membership, usize, Arc<[_]>)| *first == one && *up_to >= asked;
-        let (root, known) = room.known(|digest| digest.first.iter().find(enough).map(|(.., users)| users.clone()));
+        let (stand, known) = room.known(|digest| digest.first.iter().find(enough).map(|(.., users)| users.clone()));
         let first = match known {
             Some(known) => known,
             None => {
                 let found = self.read_first_members(room.nid, [one, other], asked).await?;
-                room.learn(root, |digest| {
+                room.learn(stand, |digest| {
                     digest.first.retain(|(first, ..)| *first != one);
                     digest.first.push((one, asked, found.clone()));
                 });
@@ -189,7 +189,7 @@ impl Store {
 
     /// How many are joined, and how many invited.
     pub(crate) async fn member_counts(&self, room: &RoomInfo) -> Result<(u64, u64), SqlError> {
-        let (root, known) = room.known(|digest| digest.counts);
+        let (stand, known) = room.known(|digest| digest.counts);
         if let Some(known) = known {
             return Ok(known);
         }
@@ -206,7 +206,7 @@ impl Store {
             let count = u64::try_from(row.int(1)?).unwrap_or(0);
             if row.text(0)? == "join" { counts.0 = count } else { counts.1 = count }
         }
-        room.learn(root, |digest| digest.counts = Some(counts));
+        room.learn(stand, |digest| digest.counts = Some(counts));
         Ok(counts)
     }
 

@@ -31,6 +31,7 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(35, "0035_profile_fields"),
     step!(36, "0036_no_edges"),
     step!(37, "0037_state_steps"),
+    step!(38, "0038_batches"),
     step!(51, "0051_key_order"),
     step!(52, "0052_alias_creators"),
 ];

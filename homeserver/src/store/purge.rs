@@ -82,7 +82,8 @@ impl Store {
     pub(crate) async fn purge_history(&self, room: &RoomInfo, before: Position) -> Result<u64, StoreError> {
         let heads = self.events(&room.current().extremities).await?;
         let before = heads.iter().map(|head| head.position()).fold(before.min(self.head()), Position::min);
-        let (mut after, mut purged) = (Position::START, 0);
+        // What is in its history counts as the oldest.
+        let (mut after, mut purged) = (Position::FIRST, 0);
         loop {
             let values = [
                 Value::from(room.nid.0),

@@ -81,7 +81,7 @@ pub(crate) struct RelationCount {
 }
 
 /// Which events that relate to another are wanted.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct ChildrenOf<'a> {
     pub(crate) rel_type: Option<&'a str>,
     pub(crate) kind: Option<&'a str>,

@@ -1,13 +1,16 @@
 //! The table `room`: what rooms there are, and where each stands.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock, atomic::AtomicU64};
 
 use landbridge_sql::{BatchSql, Row, SqlError, Value};
 use parking_lot::{Mutex, RwLock};
 use ruma::{OwnedRoomId, RoomId, RoomVersionId, room_version_rules::RoomVersionRules};
 
 use super::{Store, digest::Digest};
-use crate::rooms::{EventNid, RoomNid, Root};
+use crate::{
+    rooms::{EventNid, RoomNid, Root},
+    stream::Position,
+};
 
 pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
@@ -21,6 +24,13 @@ pub(super) static UPDATE: LazyLock<BatchSql> = LazyLock::new(|| {
         "UPDATE room SET root = new.root, extremities = new.extremities FROM (\
          SELECT CAST(value->>0 AS BIGINT) AS nid, {bytes:1} AS root, value->>2 AS extremities FROM {rows}) AS new \
          WHERE room.nid = new.nid",
+    )
+});
+
+pub(super) static INSERT_HISTORY: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "INSERT INTO room_history (room, place) SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (room) DO NOTHING",
     )
 });
 
@@ -39,6 +49,8 @@ pub(crate) struct RoomInfo {
     pub(crate) version: RoomVersionId,
     pub(crate) rules: RoomVersionRules,
     current: RwLock<CurrentState>,
+    history: OnceLock<Position>,
+    pub(super) new_keys: AtomicU64,
     pub(super) digest: Mutex<Digest>,
 }
 
@@ -50,7 +62,8 @@ impl RoomInfo {
         rules: RoomVersionRules,
         current: CurrentState,
     ) -> Self {
-        Self { nid, room_id, version, rules, current: RwLock::new(current), digest: Mutex::default() }
+        let (current, history, new_keys) = (RwLock::new(current), OnceLock::new(), AtomicU64::new(0));
+        Self { nid, room_id, version, rules, current, history, new_keys, digest: Mutex::default() }
     }
 
     /// Where the room stood after the last commit.
@@ -63,9 +76,34 @@ impl RoomInfo {
         self.current.read().root
     }
 
+    /// The place in the log that the room's history follows, all of it before what comes next; `None`: it has none.
+    pub(crate) fn history(&self) -> Option<Position> {
+        self.history.get().copied()
+    }
+
+    /// Where in the log a place stands that may be in the room's history.
+    pub(crate) fn place_in_log(&self, place: Position) -> Position {
+        if place.is_history() { self.history().unwrap_or(Position::START) } else { place }
+    }
+
+    /// Once and for all.
+    pub(super) fn set_history(&self, place: Position) {
+        let _ = self.history.set(place);
+    }
+
     pub(super) fn set_current(&self, current: CurrentState) {
         *self.current.write() = current;
     }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.nid, r.room_id, r.version, r.root, r.extremities, h.place FROM room r ",
+            "LEFT JOIN room_history h ON h.room = r.nid ",
+            $rest
+        )
+    };
 }
 
 fn read_room(row: &Row) -> Result<RoomInfo, SqlError> {
@@ -76,7 +114,11 @@ fn read_room(row: &Row) -> Result<RoomInfo, SqlError> {
     let root = Root::from_bytes(&row.bytes(3)?).ok_or(BAD)?;
     let extremities: Vec<i64> = serde_json::from_str(&row.text(4)?).map_err(|_| BAD)?;
     let current = CurrentState { root, extremities: extremities.into_iter().map(EventNid).collect() };
-    Ok(RoomInfo::new(RoomNid(row.int(0)?), room_id, version, rules, current))
+    let room = RoomInfo::new(RoomNid(row.int(0)?), room_id, version, rules, current);
+    if let Some(place) = row.opt_int(5)? {
+        room.set_history(Position(place));
+    }
+    Ok(room)
 }
 
 impl Store {
@@ -85,13 +127,7 @@ impl Store {
         if let Some(room) = self.log.rooms.get(room_id) {
             return Ok(Some(room));
         }
-        let row = self
-            .db
-            .fetch_optional(
-                "SELECT nid, room_id, version, root, extremities FROM room WHERE room_id = $1",
-                &[Value::from(room_id.as_str())],
-            )
-            .await?;
+        let row = self.db.fetch_optional(select!("WHERE r.room_id = $1"), &[Value::from(room_id.as_str())]).await?;
         self.known_room(row)
     }
 
@@ -100,13 +136,7 @@ impl Store {
         if let Some(room) = self.log.rooms.get_by_nid(nid) {
             return Ok(Some(room));
         }
-        let row = self
-            .db
-            .fetch_optional(
-                "SELECT nid, room_id, version, root, extremities FROM room WHERE nid = $1",
-                &[Value::from(nid.0)],
-            )
-            .await?;
+        let row = self.db.fetch_optional(select!("WHERE r.nid = $1"), &[Value::from(nid.0)]).await?;
         self.known_room(row)
     }
 

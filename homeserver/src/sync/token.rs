@@ -37,6 +37,9 @@ impl FromStr for SyncToken {
     fn from_str(text: &str) -> Result<Self, BadToken> {
         let (position, to_device) = text.split_once('_').map_or((text, None), |(first, second)| (first, Some(second)));
         let position: Position = position.parse().map_err(|_| BadToken)?;
+        if position.is_history() {
+            return Err(BadToken);
+        }
         let to_device = match to_device {
             None => position,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -57,7 +60,7 @@ mod tests {
         for text in ["s0", "s12", "s12_7"] {
             assert_eq!(text.parse::<SyncToken>().unwrap().to_string(), text);
         }
-        for text in ["", "s", "12", "s12_", "s12_-7", "s12_7_7", "t12", "s99999999999999999999"] {
+        for text in ["", "s", "12", "s12_", "s12_-7", "s12_7_7", "t12", "h12", "s99999999999999999999"] {
             assert_eq!(text.parse::<SyncToken>(), Err(BadToken), "{text:?}");
         }
     }

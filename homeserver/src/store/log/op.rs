@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     rooms::{Event, EventNid, KeyIndex, Root},
-    store::{MembershipRow, NewStates, RoomInfo, StoreError, TxnKey, Write, rooms::CurrentState},
+    store::{MembershipRow, NewStates, RoomInfo, StoreError, TxnKey, Write, names::EventName, rooms::CurrentState},
     stream::Position,
 };
 
@@ -38,6 +38,10 @@ pub(crate) struct RoomWrite {
     /// Pairs of a redacted event and its redaction.
     pub(crate) redactions: Vec<(Arc<Event>, EventNid)>,
     pub(crate) txn: Option<(TxnKey, EventNid)>,
+    /// What application services call events that they named.
+    pub(crate) names: Vec<EventName>,
+    /// Where the room's history stands from now on, where it had none before.
+    pub(crate) history: Option<Position>,
     pub(crate) aliases: Vec<(OwnedRoomAliasId, OwnedUserId)>,
     pub(crate) publish: bool,
     /// Where the room stands after this write.
@@ -48,8 +52,17 @@ pub(crate) struct RoomWrite {
 #[derive(Debug)]
 pub(crate) struct NewEvent {
     pub(crate) event: Arc<Event>,
+    /// Its place in the room's history, for one that does not go to the end of the log.
+    pub(crate) place: Option<Position>,
     /// The room's current state once this event was worked, where that is not simply the state after it.
     pub(crate) resolved: Option<Root>,
+}
+
+impl NewEvent {
+    /// Whether it goes to the end of the log.
+    pub(crate) fn is_news(&self) -> bool {
+        self.place.is_none() && self.event.flags.in_timeline()
+    }
 }
 
 /// A write that is queued. Await it for the place in the log.

@@ -9,7 +9,7 @@ use super::op::{NewEvent, RoomWrite};
 use crate::{
     rooms::{EventNid, Root, state_tree::StateStep},
     store::{
-        MembershipRow, aliases, directory, events, keys, memberships,
+        MembershipRow, aliases, directory, events, keys, memberships, names,
         nodes::{self, hex},
         relations, rooms, text, txns,
     },
@@ -37,6 +37,8 @@ pub(super) struct Rows<'a> {
     memberships: HashMap<(i64, &'a str), (&'a MembershipRow, i64)>,
     redactions: HashMap<i64, i64>,
     txns: Vec<(String, i64)>,
+    names: Vec<names::Row<'a>>,
+    histories: Vec<(i64, i64)>,
     aliases: Vec<(&'a str, i64, &'a str)>,
     published: Vec<(&'static str, i64)>,
     pub(super) reserve: Option<[i64; 1]>,
@@ -78,10 +80,12 @@ impl<'a> Rows<'a> {
         }
         self.nodes.extend(write.states.nodes.iter().map(|(id, node)| (hex(&id.0), hex(&node.encode()))));
         let mut positions: HashMap<EventNid, i64> = HashMap::new();
-        for NewEvent { event, resolved } in &write.events {
-            let place = event.flags.in_timeline().then(|| {
-                position.0 += 1;
-                position.0
+        for NewEvent { event, resolved, place } in &write.events {
+            let place = place.map(|place| place.0).or_else(|| {
+                event.flags.in_timeline().then(|| {
+                    position.0 += 1;
+                    position.0
+                })
             });
             positions.insert(event.nid, place.unwrap_or(position.0));
             self.events.push((
@@ -107,6 +111,10 @@ impl<'a> Rows<'a> {
         }
         self.redactions.extend(write.redactions.iter().map(|(target, by)| (target.nid.0, by.0)));
         self.txns.extend(write.txn.iter().map(|(key, nid)| (key.hex(), nid.0)));
+        self.names.extend(write.names.iter().map(|named| {
+            (named.appservice.as_str(), named.name.as_str(), named.event_id.as_str(), room, named.number)
+        }));
+        self.histories.extend(write.history.map(|place| (room, place.0)));
         self.aliases.extend(write.aliases.iter().map(|(alias, creator)| (alias.as_str(), room, creator.as_str())));
         self.published.extend(write.publish.then_some(("", room)));
     }
@@ -145,6 +153,8 @@ impl<'a> Rows<'a> {
         add(&mut steps, &memberships::UPSERT, &memberships)?;
         add(&mut steps, &events::REDACT, &redactions)?;
         add(&mut steps, &txns::INSERT, &self.txns)?;
+        add(&mut steps, &names::INSERT, &self.names)?;
+        add(&mut steps, &rooms::INSERT_HISTORY, &self.histories)?;
         add(&mut steps, &aliases::INSERT, &self.aliases)?;
         add(&mut steps, &directory::INSERT, &self.published)?;
         add(&mut steps, &RESERVE_SQL, self.reserve.as_slice())?;

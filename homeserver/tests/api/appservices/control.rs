@@ -125,6 +125,7 @@ async fn users_are_in_a_room_from_the_start_where_bridges_may_do_that() {
         let told = features(&server).await;
         assert_eq!(told["com.beeper.room_create_autojoin_invites"] == true, allowed);
         assert_eq!(told["com.beeper.arbitrary_member_change"] == true, allowed);
+        assert_eq!(told["com.beeper.batch_sending"] == true, allowed);
         let body = json!({ "preset": "private_chat", "invite": [alice.user_id, "@irc_bob:localhost"],
             "com.beeper.auto_join_invites": true, "com.beeper.initial_members": ["@irc_carol:localhost"] });
         let room = creates(&bot, body.clone()).await;
