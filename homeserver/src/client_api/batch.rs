@@ -26,7 +26,7 @@ use crate::{
         path::PathArgs,
     },
     push::Unread,
-    rooms::{Backfill, BackfillEvent, BackfillPlace, Membership, Rooms},
+    rooms::{Backfill, BackfillEvent, BackfillPlace, MemberProfile, Membership, Rooms},
     stream::Position,
     sync::Receipts,
     users::Users,
@@ -165,7 +165,7 @@ impl Sending<'_> {
         &self,
         service: &Appservice,
         events: &[BackfillEvent],
-    ) -> ApiResult<HashMap<OwnedUserId, crate::rooms::MemberProfile>> {
+    ) -> ApiResult<HashMap<OwnedUserId, MemberProfile>> {
         let speakers: BTreeSet<&OwnedUserId> = events.iter().map(|event| &event.sender).collect();
         let mut profiles = HashMap::with_capacity(speakers.len());
         for speaker in speakers {

@@ -112,6 +112,26 @@ impl Rooms {
         Ok(TimelineSlice { events, limited, prev_batch })
     }
 
+    /// As [`Rooms::timeline`], for those who show it as one piece: nothing that stands before the room's history, where that is in the
+    /// span. Who reads on backward comes through the history first.
+    ///
+    /// # Errors
+    /// As [`Rooms::timeline`].
+    pub async fn timeline_since_history(
+        &self,
+        room_id: &RoomId,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<TimelineSlice, RoomError> {
+        let history = self.known_room(room_id).await?.history();
+        let Some(history) = history.filter(|history| after < *history && *history <= up_to) else {
+            return self.timeline(room_id, after, up_to, limit).await;
+        };
+        let slice = self.timeline(room_id, history, up_to, limit).await?;
+        Ok(TimelineSlice { limited: true, ..slice })
+    }
+
     /// The newest events of all rooms that a user is joined to, up to and including `up_to`, newest first. Visibility is not looked
     /// at.
     ///

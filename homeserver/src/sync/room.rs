@@ -147,7 +147,9 @@ impl Frame<'_> {
         }
         let mut looked_through = 0;
         loop {
-            let slice = self.sources.rooms.timeline(room_id, after, shown.prev_batch, limit).await?;
+            let rooms = &self.sources.rooms;
+            let slice = rooms.timeline_since_history(room_id, after, shown.prev_batch, limit).await?;
+            let at_history = slice.events.is_empty();
             looked_through += slice.events.len();
             let mut events = self.sources.rooms.shown_to(room_id, self.onlooker, slice.events.clone()).await?;
             events.retain(|event| filter.admits(event));
@@ -159,7 +161,7 @@ impl Frame<'_> {
             shown.events = events;
             shown.prev_batch = slice.prev_batch;
             shown.limited = slice.limited;
-            if !slice.limited || shown.events.len() >= limit || looked_through >= LOOKED_THROUGH {
+            if !slice.limited || at_history || shown.events.len() >= limit || looked_through >= LOOKED_THROUGH {
                 break;
             }
         }

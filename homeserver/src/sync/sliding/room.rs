@@ -106,7 +106,7 @@ impl Frame<'_> {
         let expanded = before.is_some_and(|before| self.params.timeline_limit > before.params.timeline_limit);
         let after = before.filter(|_| !expanded).map_or(Position::START, |before| before.until);
         let limit = usize::try_from(self.params.timeline_limit).unwrap_or(usize::MAX);
-        let slice = rooms.timeline(room_id, after, until, limit).await?;
+        let slice = rooms.timeline_since_history(room_id, after, until, limit).await?;
         let timeline = rooms.shown_to(room_id, self.onlooker, slice.events).await?;
         if !timeline.is_empty() || slice.limited {
             let shown = rooms.aggregated_events(&timeline, self.options(), self.onlooker).await?;

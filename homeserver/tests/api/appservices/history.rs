@@ -105,6 +105,16 @@ async fn story(database: Option<String>) {
     let older = pages(&alice, &room, "b", timeline["prev_batch"].as_str(), 2).await;
     assert_eq!(texts(&older), ["7", "6", "5", "4", "3", "2", "1"]);
 
+    // Even where a sync would show all of the room: it ends where the history stands, and what is before that comes as state.
+    let whole = alice.syncs(None, "").await;
+    let joined = &whole["rooms"]["join"][&room];
+    assert_eq!(bodies(&joined["timeline"]["events"]), ["7", "8", "9"]);
+    assert_eq!(joined["timeline"]["events"].as_array().unwrap().len(), 3);
+    assert!(joined["state"]["events"].as_array().unwrap().iter().any(|event| event["type"] == "m.room.create"));
+    let older = pages(&alice, &room, "b", joined["timeline"]["prev_batch"].as_str(), 4).await;
+    assert_eq!(texts(&older), ["6", "5", "4", "3", "2", "1"]);
+    assert_eq!(older.last().unwrap()["type"], "m.room.create");
+
     // It is all there after a restart, and what is added then comes before it.
     let server = server.restart_with(extended_on(database)).await;
     server.appservice(irc_registration(), &service).await;
@@ -279,6 +289,10 @@ async fn what_goes_where_nobody_has_said_anything_goes_to_the_end() {
     alice.joins(&silent).await;
     server.backfills(&silent, &[message("ircbot", 11, "before")]).await.ok();
     assert_eq!(reads(&alice, &silent).await, ["before"]);
+    let timeline = alice.syncs(None, "").await["rooms"]["join"][&silent]["timeline"].clone();
+    assert_eq!((&timeline["events"], &timeline["limited"]), (&json!([]), &json!(true)));
+    let older = pages(&alice, &silent, "b", timeline["prev_batch"].as_str(), 2).await;
+    assert_eq!((texts(&older), &older[0]["type"]), (vec!["before".to_owned()], &json!("m.room.message")));
     alice.says(&silent, "after").await;
     server.backfills(&silent, &[message("ircbot", 12, "first")]).await.ok();
     assert_eq!(reads(&alice, &silent).await, ["first", "before", "after"]);
