@@ -3,7 +3,8 @@
     mautrix_bridge.py HOMESERVER DOMAIN PORT AS_TOKEN HS_TOKEN
 
 Its bot @echobot accepts invitations and brings @echo_ghost along, who repeats whatever people say. Each transaction's parts
-are told as lines on standard output: {"to_device": …}, {"counts": …}, {"event": …}, {"ephemeral": …}, {"ready": true}.
+are told as lines on standard output: {"to_device": …}, {"counts": …}, {"event": …}, {"ephemeral": …}, {"ready": true}. Told to
+"backfill", it fills the room up in batches under names of its own: {"named": […]}, twice, once for each direction.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import sys
 
 from mautrix.appservice import AppService, ASStateStore
 from mautrix.client.state_store.memory import MemoryStateStore
-from mautrix.types import EventType, Membership, MessageType, TextMessageEventContent
+from mautrix.types import BatchSendEvent, EventType, Membership, MessageType, TextMessageEventContent
 
 
 class Store(ASStateStore, MemoryStateStore):
@@ -54,6 +55,22 @@ async def main():
     bot = bridge.intent
     ghost = bot.user(f"@echo_ghost:{domain}")
 
+    async def backfill(room, numbers, **how):
+        def said(number):
+            content = TextMessageEventContent(msgtype=MessageType.TEXT, body=f"old {number}")
+            if number > 1:
+                content.set_reply(f"$old{number - 1}:echo")
+            return BatchSendEvent(
+                type=EventType.ROOM_MESSAGE,
+                sender=(bot if number % 2 else ghost).mxid,
+                timestamp=1_000_000_000_000 + number,
+                content=content,
+                event_id=f"$old{number}:echo",
+            )
+
+        sent = await bot.beeper_batch_send(room, [said(number) for number in numbers], **how)
+        tell({"named": [str(event_id) for event_id in sent.event_ids]})
+
     @bridge.matrix_event_handler
     async def on_event(event):
         if event.type.is_ephemeral:
@@ -65,7 +82,12 @@ async def main():
             await ghost.ensure_joined(event.room_id)
             return
         if event.type == EventType.ROOM_MESSAGE and event.sender not in (bot.mxid, ghost.mxid):
-            tell({"event": event.content.body})
+            if event.content.body == "backfill":
+                await backfill(event.room_id, [6, 7], forward=True)
+                await backfill(event.room_id, [3, 4, 5])
+                await backfill(event.room_id, [1, 2])
+                return
+            tell({"event": event.content.body, "reply_to": event.content.get_reply_to()})
             content = TextMessageEventContent(msgtype=MessageType.TEXT, body=f"echo: {event.content.body}")
             await ghost.send_message(event.room_id, content)
 

@@ -166,6 +166,16 @@ class Driver:
         page = ok(await self.client.room_messages(room, limit=limit))
         return {"events": [event.source for event in reversed(page.chunk)]}
 
+    async def all_messages(self, room, limit):
+        """The whole room, oldest first, read backward page by page."""
+        found, start = [], None
+        while True:
+            page = ok(await self.client.room_messages(room, start, limit=limit))
+            found.extend(event.source for event in page.chunk)
+            start = page.end
+            if not start:
+                return {"events": list(reversed(found))}
+
     async def resolve(self, alias):
         return {"room_id": ok(await self.client.room_resolve_alias(alias)).room_id}
 

@@ -70,6 +70,54 @@ async fn a_bridge_echoes(on: On, library: Library) {
     }
 }
 
+#[tokio::test]
+async fn embedded_a_bridge_on_mautrix_fills_a_room_up() {
+    let port = Port::free();
+    let registration = ForeignBridge::registration(&port);
+    let mut homeserver = Homeserver::start_with_behaving(&registration, "bridge_extensions: true\n").await;
+    let bridge = ForeignBridge::start(Library::Mautrix, &homeserver.url(), &port).await;
+    let alice = MatrixUser::register(&homeserver.url(), "alice").await;
+    let room = alice.creates_room(json!({ "invite": [ForeignBridge::BOT] })).await;
+    room.sees_membership(ForeignBridge::GHOST, "join").await;
+    room.says("backfill").await;
+    let named = |numbers: &[u32]| json!(numbers.iter().map(|number| format!("$old{number}:echo")).collect::<Vec<_>>());
+    for numbers in [&[6, 7][..], &[3, 4, 5], &[1, 2]] {
+        let names = named(numbers);
+        bridge.hears("what its events are called", |line| line["named"] == names).await;
+    }
+
+    // What went to the end is synced; the whole of it is there for who pages back, in its order and with its answers.
+    let seen = room.sees(ForeignBridge::BOT, "old 7").await;
+    let whole = room.whole_past(3).await;
+    let said = |event: &&Value| event["type"] == "m.room.message";
+    let texts: Vec<_> =
+        whole.iter().filter(said).map(|event| event["content"]["body"].as_str().unwrap_or("")).collect();
+    assert_eq!(texts, ["old 1", "old 2", "old 3", "old 4", "old 5", "backfill", "old 6", "old 7"]);
+    assert_eq!(whole[0]["type"], "m.room.create");
+    let find = |text: &str| {
+        let found = whole.iter().find(|event| event["content"]["body"] == text).expect("it was said");
+        found["event_id"].as_str().expect("an id").to_owned()
+    };
+    let answers = |text: &str| {
+        let found = whole.iter().find(|event| event["content"]["body"] == text).expect("it was said");
+        found["content"]["m.relates_to"]["m.in_reply_to"]["event_id"].clone()
+    };
+    assert_eq!(answers("old 2"), find("old 1"));
+    assert_eq!(answers("old 5"), find("old 4"));
+    assert_eq!(answers("old 7"), find("old 6"));
+    assert_eq!(seen.id(), find("old 7"));
+
+    // Answers to either reach the bridge under the names that it gave; so they do once the homeserver was killed.
+    room.replies(&find("old 2"), "to two").await;
+    bridge.hears("an answer to its own name", |line| line["reply_to"] == "$old2:echo").await;
+    room.sees(ForeignBridge::GHOST, "echo: to two").await;
+    homeserver.killed_and_started_again().await;
+    room.replies(&find("old 7"), "to seven").await;
+    bridge.hears("an answer after a restart", |line| line["reply_to"] == "$old7:echo").await;
+    room.sees(ForeignBridge::GHOST, "echo: to seven").await;
+    assert_eq!(room.whole_past(4).await.iter().filter(said).count(), texts.len() + 4, "two answers, each echoed");
+}
+
 async fn ask(homeserver: &Homeserver, method: Method, path: &str, token: &str, body: Value) -> Value {
     let answer = http().request(method, homeserver.path(path)).bearer_auth(token).json(&body).send().await;
     let answer = answer.expect("an answer");

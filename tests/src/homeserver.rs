@@ -39,6 +39,11 @@ impl Homeserver {
         Self::start_serving(on, Some(registration), None).await
     }
 
+    /// Ours, with an application service, behaving as the text of a `--homeserver-config` says.
+    pub async fn start_with_behaving(registration: &str, behaviour: &str) -> Self {
+        Self::start_serving(On::Embedded, Some(registration), Some(behaviour)).await
+    }
+
     async fn start_serving(on: On, registration: Option<&str>, behaviour: Option<&str>) -> Self {
         let dir = Workdir::new("homeserver");
         let registration = registration.map(|text| dir.write("registration.yaml", text));

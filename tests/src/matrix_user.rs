@@ -426,6 +426,12 @@ impl Room<'_> {
         self.ask("messages", json!({ "limit": 100 })).await["events"].as_array().cloned().unwrap_or_default()
     }
 
+    /// The whole room, oldest first, as a client reads it that pages back to its beginning.
+    pub async fn whole_past(&self, page: usize) -> Vec<Value> {
+        let all = self.ask("all_messages", json!({ "limit": page })).await;
+        all["events"].as_array().cloned().unwrap_or_default()
+    }
+
     async fn ask(&self, what: &str, arguments: Value) -> Value {
         self.try_ask(what, arguments).await.unwrap_or_else(|error| panic!("{}: {what}: {error}", self.user.id))
     }
