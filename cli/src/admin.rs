@@ -125,6 +125,23 @@ enum RoomsCommand {
     Show { room_id: String },
     /// Forget for good what was said before a time, in milliseconds since 1970. State stays.
     Purge { room_id: String, before_ts: i64 },
+    /// Have all members leave, and take away all that there is of it, for good. What is left to do when this returns goes on in the server.
+    Delete {
+        room_id: String,
+        /// Let nobody come in again, whatever becomes of the room.
+        #[arg(long)]
+        block: bool,
+        /// Keep what was said, for those who were there: only close the room.
+        #[arg(long)]
+        keep: bool,
+        /// What the members are told.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let nobody come in, whether it is there or not.
+    Block { room_id: String },
+    /// Let whoever may come in again.
+    Unblock { room_id: String },
     /// Have all members leave, and take away its aliases and its place in the directory.
     Close {
         room_id: String,
@@ -362,11 +379,21 @@ async fn rooms(server: &Server, command: RoomsCommand) -> anyhow::Result<()> {
         RoomsCommand::Purge { room_id, before_ts } => {
             server.post(&["rooms", &room_id, "purge"], json!({ "before_ts": before_ts })).await?
         }
+        RoomsCommand::Delete { room_id, block, keep, reason } => {
+            let body = json!({ "block": block, "purge": !keep, "reason": reason });
+            server.ask(Method::DELETE, &["rooms", &room_id], &[], Body::Json(body)).await?
+        }
+        RoomsCommand::Block { room_id } => block(server, &room_id, true).await?,
+        RoomsCommand::Unblock { room_id } => block(server, &room_id, false).await?,
         RoomsCommand::Close { room_id, reason } => {
             server.post(&["rooms", &room_id, "close"], json!({ "reason": reason })).await?
         }
     };
     print(&done)
+}
+
+async fn block(server: &Server, room_id: &str, blocked: bool) -> anyhow::Result<Value> {
+    server.put(&["rooms", room_id, "blocked"], json!({ "blocked": blocked })).await
 }
 
 async fn reports(server: &Server, command: ReportsCommand) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ pub mod appservice;
 mod assemble;
 mod client_api;
 pub mod clock;
+mod deletion;
 mod departure;
 pub mod devices;
 pub mod entropy;
@@ -181,6 +182,7 @@ impl Homeserver {
         let api = assemble::api(&config, &store, &rooms, &stream, clock.clone(), Arc::new(SystemEntropy))?;
         api.parts.users.load().await?;
         api.parts.names.load().await?;
+        rooms.load_closed().await?;
         api.parts.users.erased().await?.into_iter().for_each(|user_id| rooms.erase(user_id));
         upkeep::start(&config, &api, clock);
         Ok(Self { store, rooms, stream, api })

@@ -14,6 +14,7 @@ mod build;
 mod client_event;
 mod core;
 mod create;
+mod deletion;
 mod directory;
 mod encryption;
 mod error;
@@ -97,6 +98,8 @@ struct Context {
     last_made: AtomicU64,
     /// Who had themselves erased: few, so that all are kept.
     erased: RwLock<HashSet<OwnedUserId>>,
+    /// Which rooms are blocked, and which are being deleted.
+    closed: RwLock<deletion::Closed>,
 }
 
 impl Context {
@@ -111,8 +114,8 @@ impl Context {
 
 impl Rooms {
     pub(crate) fn new(server_name: OwnedServerName, key: ServerKey, clock: Arc<dyn Clock>, store: Store) -> Self {
-        let (last_made, erased) = (AtomicU64::new(0), RwLock::default());
-        let context = Arc::new(Context { server_name, key, clock, store, last_made, erased });
+        let (last_made, erased, closed) = (AtomicU64::new(0), RwLock::default(), RwLock::default());
+        let context = Arc::new(Context { server_name, key, clock, store, last_made, erased, closed });
         Self { tasks: Arc::new(actor::RoomTasks::new(context.clone())), context }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod appservices;
 pub(crate) mod backups;
 pub(crate) mod cache;
 pub(crate) mod dehydrated;
+pub(crate) mod deletions;
 pub(crate) mod device_keys;
 pub(crate) mod devices;
 mod digest;

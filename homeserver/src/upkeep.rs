@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Config, clock::Clock, departure::Departure, http::ApiState, media::Media, sync::Presences};
+use crate::{
+    Config, clock::Clock, deletion::Deletion, departure::Departure, http::ApiState, media::Media, sync::Presences,
+};
 
 /// How often files are looked after.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -22,11 +24,24 @@ pub(crate) fn start(config: &Config, api: &ApiState, clock: Arc<dyn Clock>) {
     api.parts.deliveries.keep(tokio::spawn(look_after(media, retention, clock)));
     api.parts.deliveries.keep(tokio::spawn(see_who_is_gone(api.parts.presences.clone())));
     api.parts.deliveries.keep(tokio::spawn(finish_departures(api.parts.departure.clone())));
+    api.parts.deliveries.keep(tokio::spawn(finish_deletions(api.parts.deletion.clone())));
 }
 
 async fn finish_departures(departure: Departure) {
     if let Err(error) = departure.resume().await {
         tracing::error!(%error, "closed accounts are still in rooms");
+    }
+}
+
+async fn finish_deletions(deletion: Deletion) {
+    if let Err(error) = deletion.resume().await {
+        tracing::error!(%error, "rooms are not deleted yet");
+    }
+    loop {
+        if let Err(error) = deletion.forget_old().await {
+            tracing::error!(%error, "who left deleted rooms is not forgotten");
+        }
+        tokio::time::sleep(EVERY).await;
     }
 }
 

@@ -3,10 +3,10 @@
 use axum::{
     Json, Router,
     extract::State,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use landbridge_axum_ruma::{JsonBody, MatrixError};
-use ruma::{OwnedEventId, OwnedRoomId};
+use ruma::{OwnedEventId, OwnedRoomId, RoomId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,6 +16,8 @@ use super::{
     path,
 };
 use crate::{
+    appservice::Deliveries,
+    deletion::Deletion,
     http::{
         ApiState,
         error::ApiResult,
@@ -32,9 +34,10 @@ const MAX_PAGE: u32 = 1000;
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     router
         .route(&path("rooms"), get(list))
-        .route(&path("rooms/{room_id}"), get(one))
+        .route(&path("rooms/{room_id}"), get(one).delete(delete))
         .route(&path("rooms/{room_id}/close"), post(close))
         .route(&path("rooms/{room_id}/purge"), post(purge))
+        .route(&path("rooms/{room_id}/blocked"), put(block))
 }
 
 /// `GET rooms`
@@ -83,6 +86,7 @@ async fn one(
         "aliases": rooms.aliases(&room_id).await?,
         "published": rooms.is_published(&room_id, None).await?,
         "joined": members,
+        "blocked": rooms.is_blocked(&room_id),
     })))
 }
 
@@ -96,21 +100,80 @@ struct Closing {
 /// said stays for those who were there.
 async fn close(
     State(rooms): State<Rooms>,
+    State(deliveries): State<Deliveries>,
     by: AdminCaller,
     PathArgs((room_id,)): PathArgs<(OwnedRoomId,)>,
     JsonBody(closing): JsonBody<Closing>,
 ) -> ApiResult<Json<Value>> {
     by.does(Role::Moderator, "close room", room_id.as_str())?;
     rooms.version(&room_id).await?.ok_or_else(|| MatrixError::not_found("No such room"))?;
-    let members = rooms.joined_users(&room_id).await?;
-    if let Some(anyone) = members.first() {
-        for alias in rooms.aliases(&room_id).await? {
-            rooms.delete_alias(&alias, anyone, true).await?;
-        }
+    Ok(Json(json!({ "left": close_it(&rooms, &deliveries, &room_id, closing.reason.as_deref()).await? })))
+}
+
+async fn close_it(rooms: &Rooms, deliveries: &Deliveries, room_id: &RoomId, reason: Option<&str>) -> ApiResult<usize> {
+    rooms.unpublish(room_id).await?;
+    rooms.remove_aliases(room_id).await?;
+    deliveries.aliases_changed(room_id);
+    Ok(rooms.see_everybody_out(room_id, reason).await?)
+}
+
+#[derive(Deserialize)]
+struct Deleting {
+    /// Whether nobody comes in again.
+    #[serde(default)]
+    block: bool,
+    /// Whether all that there is of the room goes, too. Without, it is closed.
+    #[serde(default = "yes")]
+    purge: bool,
+    /// What the members are told.
+    reason: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `DELETE rooms/{roomId}`: all members leave, and all that there is of the room is taken away. That goes on after the answer: the room
+/// is gone when `GET` does not find it any more. It can be asked for again.
+async fn delete(
+    State(rooms): State<Rooms>,
+    State(deletion): State<Deletion>,
+    State(deliveries): State<Deliveries>,
+    by: AdminCaller,
+    PathArgs((room_id,)): PathArgs<(OwnedRoomId,)>,
+    JsonBody(wanted): JsonBody<Deleting>,
+) -> ApiResult<Json<Value>> {
+    by.does(if wanted.purge { Role::Admin } else { Role::Moderator }, "delete room", room_id.as_str())?;
+    if rooms.version(&room_id).await?.is_none() && !rooms.is_deleted(&room_id) {
+        return Err(MatrixError::not_found("No such room").into());
     }
-    rooms.set_published(&room_id, None, false).await?;
-    let left = rooms.see_out(&room_id, members, closing.reason.as_deref()).await?;
+    if wanted.block {
+        rooms.set_blocked(&room_id, true).await?;
+    }
+    let reason = wanted.reason.as_deref();
+    let left = if wanted.purge {
+        deletion.delete(&room_id, reason).await?
+    } else {
+        close_it(&rooms, &deliveries, &room_id, reason).await?
+    };
     Ok(Json(json!({ "left": left })))
+}
+
+#[derive(Deserialize)]
+struct Blocking {
+    blocked: bool,
+}
+
+/// `PUT rooms/{roomId}/blocked`: nobody comes into the room, whether it is there or not, or whoever may again.
+async fn block(
+    State(rooms): State<Rooms>,
+    by: AdminCaller,
+    PathArgs((room_id,)): PathArgs<(OwnedRoomId,)>,
+    JsonBody(wanted): JsonBody<Blocking>,
+) -> ApiResult<Json<Value>> {
+    by.does(Role::Moderator, if wanted.blocked { "block room" } else { "unblock room" }, room_id.as_str())?;
+    rooms.set_blocked(&room_id, wanted.blocked).await?;
+    Ok(Json(json!({ "blocked": wanted.blocked })))
 }
 
 #[derive(Deserialize)]

@@ -11,6 +11,7 @@ use crate::{
     appservice::{Appservices, Deliveries, Names, Registrations, service_keys::ServiceKeys, thirdparty::Thirdparty},
     client_api::{Support, Turn},
     clock::Clock,
+    deletion::Deletion,
     departure::Departure,
     devices::{Backups, Devices, Keys, ToDevice},
     entropy::Entropy,
@@ -86,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) uia: Uia,
     pub(crate) limits: Limits,
     pub(crate) departure: Departure,
+    pub(crate) deletion: Deletion,
     pub(crate) grants: Grants,
     pub(crate) users: Users,
     pub(crate) account_data: AccountData,
@@ -129,7 +131,7 @@ macro_rules! part {
 }
 
 part! {
-    config: Arc<ApiConfig>, auth: Auth, uia: Uia, limits: Limits, departure: Departure,
+    config: Arc<ApiConfig>, auth: Auth, uia: Uia, limits: Limits, departure: Departure, deletion: Deletion,
     grants: Grants, users: Users, account_data: AccountData, devices: Devices, backups: Backups, keys: Keys,
     to_device: ToDevice, media: Media, previews: Option<Previews>, notices: Notices, rooms: Rooms, stream: Stream, receipts: Receipts, typing: Typists,
     presences: Presences, reports: Reports, search: Search, judge: Judge, unread: Unread, pushers: Pushers, sync: Sync,

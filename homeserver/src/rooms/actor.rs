@@ -43,6 +43,8 @@ pub(super) enum Command {
     Receive(Box<Foreign>),
     /// Fill the room up; the ids of the events are told as soon as they are known, which is before they are durable.
     Backfill(Box<Backfill>, oneshot::Sender<Vec<OwnedEventId>>),
+    /// Wait until all that was asked for before is written, and do nothing.
+    Settle,
 }
 
 struct Envelope {
@@ -93,6 +95,11 @@ impl RoomTasks {
             self.forget(room_id, &mailbox);
         }
         answered.await.unwrap_or(Err(RoomError::Unavailable(StoreError::Closed)))
+    }
+
+    /// Has the task of a room end that is gone.
+    pub(super) fn end(&self, room_id: &RoomId) {
+        self.mailboxes.lock().remove(room_id);
     }
 
     async fn mailbox(&self, room_id: &RoomId) -> Result<mpsc::Sender<Envelope>, RoomError> {
@@ -189,6 +196,10 @@ impl Task {
             drop(answer.send(Err(OutOfTurn.into())));
             return;
         }
+        if let Err(error) = self.context.closed.read().admits(&self.room.room_id, &command) {
+            drop(answer.send(Err(error)));
+            return;
+        }
         match self.try_work(command).await {
             Ok((event, number, writing)) => {
                 if let Some(turn) = &turn {
@@ -219,7 +230,7 @@ impl Task {
                 self.done(queued).await;
             }
         }
-        if self.core.is_none() {
+        if self.core.is_none() || matches!(command, Command::Settle) {
             // Everything queued fails or commits first, so that what is read is what there is.
             while let Some(queued) = self.queued.next().await {
                 self.answer(queued);
@@ -236,6 +247,7 @@ impl Task {
                 drop(tell.send(ids));
                 event
             }),
+            Command::Settle => Err(RoomError::NotFound("Nothing was asked for")),
         };
         let event = match event {
             Ok(event) if !batch.events.is_empty() || !batch.names.is_empty() => event,

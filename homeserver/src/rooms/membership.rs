@@ -128,6 +128,7 @@ impl Rooms {
     /// [`RoomError::NotFound`] where there is no such room, [`RoomError::Forbidden`] where its rules refuse.
     pub async fn change_membership(&self, change: MembershipChange) -> Result<OwnedEventId, RoomError> {
         let room_id = change.room_id.clone();
+        self.context.closed.read().admits_change(&change)?;
         if let Some(sent) = self.answered(&room_id, &change.sender, MEMBER, change.txn.as_ref()).await? {
             return Ok(sent.event_id);
         }

@@ -46,6 +46,12 @@ pub(crate) async fn cursor(db: &Db, id: &str) -> Result<Option<CursorRow>, SqlEr
     .transpose()
 }
 
+/// How far each application service has got that was ever served, as it is stored.
+pub(crate) async fn cursors(db: &Db) -> Result<Vec<(String, i64)>, SqlError> {
+    let rows = db.fetch_all("SELECT appservice_id, pos FROM appservice_cursor", &[]).await?;
+    rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
+}
+
 pub(crate) fn put_cursor(id: &str, cursor: &CursorRow) -> Statement {
     statement!(
         "INSERT INTO appservice_cursor (appservice_id, pos, epoch, next_txn, namespaces) VALUES ($1, $2, $3, $4, $5) \

@@ -106,8 +106,11 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
+                // Of rooms that are gone there is left that their members are not in them.
                 "SELECT r.room_id, m.membership, m.sender, m.position, m.forgotten, m.room FROM membership m \
-                 JOIN room r ON r.nid = m.room WHERE m.user_id = $1 ORDER BY m.position",
+                 JOIN room r ON r.nid = m.room WHERE m.user_id = $1 \
+                 UNION ALL SELECT d.room_id, 'leave', d.user_id, d.position, 0, 0 FROM deleted_membership d \
+                 WHERE d.user_id = $1 ORDER BY 4",
                 &[Value::from(user.as_str())],
             )
             .await?;
@@ -159,6 +162,19 @@ impl Store {
                     Value::from(other.as_str()),
                     Value::from(i64::try_from(limit).unwrap_or(i64::MAX)),
                 ],
+            )
+            .await?;
+        rows.iter().map(|row| row.text(0)?.try_into().map_err(|_| BAD)).collect()
+    }
+
+    /// Those who are in a room, or asked in, or ask to come in.
+    pub(crate) async fn present_users(&self, room: RoomNid) -> Result<Vec<OwnedUserId>, SqlError> {
+        let rows = self
+            .db
+            .fetch_all(
+                "SELECT user_id FROM membership WHERE room = $1 AND membership IN ('join', 'invite', 'knock') \
+                 ORDER BY user_id",
+                &[Value::from(room.0)],
             )
             .await?;
         rows.iter().map(|row| row.text(0)?.try_into().map_err(|_| BAD)).collect()

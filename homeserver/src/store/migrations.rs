@@ -34,4 +34,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(38, "0038_batches"),
     step!(51, "0051_key_order"),
     step!(52, "0052_alias_creators"),
+    step!(61, "0061_deleted_rooms"),
 ];

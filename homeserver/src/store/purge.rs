@@ -36,7 +36,7 @@ static TXNS: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("DELETE FROM txn WHERE key IN (SELECT {bytes:0} FROM {rows})"));
 
 /// One commit of it.
-struct Purge {
+pub(super) struct Purge {
     nids: Vec<[i64; 1]>,
     relations: Vec<(i64, OwnedEventId, i64)>,
     txns: Vec<[String; 1]>,
@@ -45,7 +45,7 @@ struct Purge {
 }
 
 impl Purge {
-    fn of(db: &Db, events: &[Arc<Event>]) -> Self {
+    pub(super) fn of(db: &Db, events: &[Arc<Event>]) -> Self {
         let key = |event: &Arc<Event>| {
             let txn = event.txn.as_ref()?;
             let txn = Txn { device: txn.device.clone(), id: txn.txn_id.clone() };

@@ -118,7 +118,8 @@ pub(crate) type UnreadRow = (String, String, i64, String);
 static PUT_UNREAD: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
         "INSERT INTO unread (user_id, room_id, until, notes) \
-         SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT), value->>3 FROM {rows} WHERE true \
+         SELECT value->>0, value->>1, CAST(value->>2 AS BIGINT), value->>3 FROM {rows} \
+         WHERE EXISTS (SELECT 1 FROM room WHERE room_id = value->>1) \
          ON CONFLICT (user_id, room_id) DO UPDATE SET until = excluded.until, notes = excluded.notes",
     )
 });

@@ -1,6 +1,9 @@
 //! The rooms that are kept in memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use ruma::{OwnedRoomId, RoomId};
@@ -19,6 +22,8 @@ pub(super) struct RoomCache(Mutex<Known>);
 struct Known {
     by_id: HashMap<OwnedRoomId, Arc<RoomInfo>>,
     by_nid: HashMap<RoomNid, Arc<RoomInfo>>,
+    /// Those whose rows are being taken: to all others they are not there any more.
+    hidden: HashSet<OwnedRoomId>,
 }
 
 impl RoomCache {
@@ -30,15 +35,35 @@ impl RoomCache {
         self.0.lock().by_nid.get(&nid).cloned()
     }
 
+    /// From now on nobody finds the room.
+    pub(super) fn hide(&self, room: &RoomInfo) {
+        let mut known = self.0.lock();
+        known.hidden.insert(room.room_id.clone());
+        known.by_id.remove(&room.room_id);
+        known.by_nid.remove(&room.nid);
+    }
+
+    /// The last row of a hidden room is gone.
+    pub(super) fn forget(&self, room: &RoomInfo) {
+        self.0.lock().hidden.remove(&room.room_id);
+    }
+
+    pub(super) fn is_hidden(&self, room_id: &RoomId) -> bool {
+        self.0.lock().hidden.contains(room_id)
+    }
+
     pub(super) fn insert_read(&self, room: Arc<RoomInfo>) -> Arc<RoomInfo> {
         let mut known = self.0.lock();
+        if known.hidden.contains(&room.room_id) {
+            return room;
+        }
         if let Some(room) = known.by_nid.get(&room.nid) {
             return room.clone();
         }
         if known.by_nid.len() >= ROOMS {
             // Two references are ours; a third means that somebody counts on being told of the next commit.
             known.by_id.retain(|_, room| Arc::strong_count(room) > 2);
-            let Known { by_id, by_nid } = &mut *known;
+            let Known { by_id, by_nid, .. } = &mut *known;
             by_nid.retain(|_, room| by_id.contains_key(&room.room_id));
         }
         known.by_id.insert(room.room_id.clone(), room.clone());

@@ -127,8 +127,14 @@ impl Store {
         if let Some(room) = self.log.rooms.get(room_id) {
             return Ok(Some(room));
         }
+        let Some(room) = self.read_room_by_id(room_id).await? else { return Ok(None) };
+        Ok((!self.log.rooms.is_hidden(room_id)).then(|| self.log.rooms.insert_read(room)))
+    }
+
+    /// A room as it is stored now, whether anybody else finds it or not.
+    pub(crate) async fn read_room_by_id(&self, room_id: &RoomId) -> Result<Option<Arc<RoomInfo>>, SqlError> {
         let row = self.db.fetch_optional(select!("WHERE r.room_id = $1"), &[Value::from(room_id.as_str())]).await?;
-        self.known_room(row)
+        row.map(|row| read_room(&row).map(Arc::new)).transpose()
     }
 
     /// A room by the server's own number.
@@ -141,6 +147,8 @@ impl Store {
     }
 
     fn known_room(&self, row: Option<Row>) -> Result<Option<Arc<RoomInfo>>, SqlError> {
-        row.map(|row| Ok(self.log.rooms.insert_read(Arc::new(read_room(&row)?)))).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let room = read_room(&row)?;
+        Ok((!self.log.rooms.is_hidden(&room.room_id)).then(|| self.log.rooms.insert_read(Arc::new(room))))
     }
 }

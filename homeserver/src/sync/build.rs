@@ -7,7 +7,7 @@ use std::{
 
 use ruma::{
     OneTimeKeyAlgorithm, OwnedRoomId, OwnedUserId, RoomId, UInt, UserId,
-    api::client::sync::sync_events::v3::{InvitedRoom, JoinedRoom, KnockedRoom, Response},
+    api::client::sync::sync_events::v3::{InvitedRoom, JoinedRoom, KnockedRoom, LeftRoom, Response},
     events::StateEventType,
     serde::Raw,
 };
@@ -59,7 +59,11 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
     let mut response = Response::new(String::new());
     for membership in &*memberships {
         if !membership.forgotten && admits_room(&request.filter, &membership.room_id) {
-            add_room(frame, &news, membership, until, &mut response).await?;
+            let added = add_room(frame, &news, membership, until, &mut response).await;
+            // It may have been deleted while it was looked at: then the next sync tells that it was left.
+            if added.is_err() && sources.rooms.version(&membership.room_id).await?.is_some() {
+                added?;
+            }
         }
     }
     add_account_data(sources, request, &news, &mut response).await?;
@@ -187,6 +191,13 @@ async fn add_room(
         }
         Membership::Leave | Membership::Ban if is_new || (request.full_state && request.filter.room.include_leave) => {
             if seen.is_none() && !request.filter.room.include_leave {
+                return Ok(());
+            }
+            if sources.rooms.version(room_id).await?.is_none() {
+                // It was deleted: there is nothing to be told but that one is not in it.
+                if seen.is_some() && is_new {
+                    response.rooms.leave.insert(room_id.clone(), LeftRoom::new());
+                }
                 return Ok(());
             }
             let out = sources.rooms.left_at(room_id, &request.user_id).await?;

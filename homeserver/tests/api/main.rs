@@ -16,6 +16,7 @@ mod at_once;
 mod bad_input;
 mod bounds;
 mod dehydrated;
+mod deletion;
 mod devices;
 mod dialects;
 mod entry;
