@@ -51,6 +51,9 @@ pub const MAX_PENDING: i64 = 100;
 /// How many pictures are made smaller at once: each takes up to a hundred megabytes for a moment.
 const PICTURES_AT_ONCE: usize = 2;
 
+/// How many thumbnails of one file are kept, so that nobody can fill the disk by asking for many shapes; beyond it there is the file itself.
+const MAX_THUMBNAILS: usize = 32;
+
 /// How long after the last time it is noted again that somebody asked for a file, in milliseconds.
 const NOTED: i64 = 60 * 60 * 1000;
 
@@ -334,6 +337,9 @@ impl Media {
         let key = thumbnail_key(media_id, size, method);
         let row = match known {
             Some(row) => row,
+            None if table::thumbnails(self.inner.local.db(), media_id).await?.len() >= MAX_THUMBNAILS => {
+                return Ok(file);
+            }
             None => match self.shrink(&file, &key, frame).await? {
                 None => return Ok(file),
                 Some(row) => {

@@ -257,7 +257,8 @@ struct ThumbnailQuery {
 }
 
 impl ThumbnailQuery {
-    fn frame(&self) -> ApiResult<Frame> {
+    /// The frame that is asked for; `None`: larger than any.
+    fn frame(&self) -> ApiResult<Option<Frame>> {
         let method = match self.method.as_deref() {
             None | Some("scale") => Method::Scale,
             Some("crop") => Method::Crop,
@@ -298,5 +299,9 @@ async fn open_thumbnail(
         // What moves is shown as it is: it is not made smaller here.
         return stream(&media, file, None, &headers).await;
     }
-    stream(&media, media.thumbnail(&id, file, frame).await?, None, &headers).await
+    let shown = match frame {
+        Some(frame) => media.thumbnail(&id, file, frame).await?,
+        None => file,
+    };
+    stream(&media, shown, None, &headers).await
 }

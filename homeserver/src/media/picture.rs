@@ -17,9 +17,9 @@ const MAX_ALLOC: u64 = 160 * 1024 * 1024;
 /// How a picture is fitted into a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// The whole picture, inside the frame.
+    /// The whole picture, covering the frame.
     Scale,
-    /// The middle of the picture, filling the frame.
+    /// The middle of the picture, in the shape of the frame.
     Crop,
 }
 
@@ -34,7 +34,7 @@ impl Method {
     }
 }
 
-/// A size that thumbnails are made in: there are few, so that nobody can fill the disk by asking for many.
+/// A size that thumbnails are made in: there are few of each shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// In pixels.
@@ -49,29 +49,30 @@ const fn frame(width: u32, height: u32, method: Method) -> Frame {
     Frame { width, height, method }
 }
 
-/// The sizes that the specification names ([spec]).
+/// The sizes of scaled pictures that the specification names ([spec]).
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#thumbnails
-const FRAMES: [Frame; 5] = [
-    frame(32, 32, Method::Crop),
-    frame(96, 96, Method::Crop),
-    frame(320, 240, Method::Scale),
-    frame(640, 480, Method::Scale),
-    frame(800, 600, Method::Scale),
-];
+const SCALED: [Frame; 3] =
+    [frame(320, 240, Method::Scale), frame(640, 480, Method::Scale), frame(800, 600, Method::Scale)];
+
+/// The longer sides of cropped pictures: the two that the specification names, and some for those who want more.
+const CROPPED: [u32; 5] = [32, 96, 320, 640, 800];
 
 impl Frame {
-    /// The smallest frame that is no smaller than what is asked for, or the largest.
+    /// The smallest frame that is no smaller than what is asked for, and of its shape where the picture is to be cropped; `None`
+    /// for what is larger than all: then there is the picture itself.
     #[must_use]
-    pub fn for_request(width: u32, height: u32, method: Method) -> Self {
-        let of_method = |frame: &&Self| frame.method == method;
-        let fits = |frame: &&Self| frame.width >= width && frame.height >= height;
-        let mut sorted = FRAMES.iter().filter(of_method);
-        let chosen = sorted.clone().find(fits).or_else(|| {
-            // A large square is better cut from nothing than from 96 pixels.
-            FRAMES.iter().find(fits).or_else(|| sorted.next_back())
-        });
-        *chosen.unwrap_or(&FRAMES[4])
+    pub fn for_request(width: u32, height: u32, method: Method) -> Option<Self> {
+        match method {
+            Method::Scale => SCALED.into_iter().find(|frame| frame.width >= width && frame.height >= height),
+            Method::Crop => {
+                let longer = width.max(height).max(1);
+                let side = CROPPED.into_iter().find(|side| *side >= longer)?;
+                // No more than `side`, which is no less than `longer`.
+                let stretched = |asked: u32| (asked.max(1) * side).div_ceil(longer);
+                Some(frame(stretched(width), stretched(height), method))
+            }
+        }
     }
 }
 
@@ -105,7 +106,7 @@ pub(super) fn measure(bytes: &[u8]) -> Option<(&'static str, (u32, u32))> {
     Some((format.to_mime_type(), size))
 }
 
-/// Makes a picture smaller; `None` where it fits the frame as it is. Animated pictures stand still.
+/// Makes a picture smaller; `None` where it cannot be and still cover the frame: none is made larger. Animated pictures stand still.
 ///
 /// # Errors
 /// [`PictureError`]. Whatever the bytes say, no more than a bounded amount of memory is taken.
@@ -128,14 +129,38 @@ pub(super) fn shrink(bytes: &[u8], frame: Frame) -> Result<Option<Thumbnail>, Pi
     if let Some(orientation) = orientation {
         picture.apply_orientation(orientation);
     }
-    if picture.width() <= frame.width && picture.height() <= frame.height {
-        return Ok(None);
-    }
+    let Some((width, height)) = fitted((picture.width(), picture.height()), frame) else { return Ok(None) };
     let small = match frame.method {
-        Method::Scale => picture.resize(frame.width, frame.height, FilterType::Triangle),
-        Method::Crop => picture.resize_to_fill(frame.width, frame.height, FilterType::Triangle),
+        Method::Scale => picture.resize_exact(width, height, FilterType::Triangle),
+        Method::Crop => picture.resize_to_fill(width, height, FilterType::Triangle),
     };
     encode(&small, format).map(Some)
+}
+
+/// How wide and high a picture is made; `None` where it stays as it is.
+fn fitted((width, height): (u32, u32), frame: Frame) -> Option<(u32, u32)> {
+    let part = |whole: u32, of: u32, by: u32| {
+        let part = (u64::from(whole) * u64::from(of)).div_ceil(u64::from(by.max(1)));
+        u32::try_from(part).unwrap_or(u32::MAX)
+    };
+    // Which side of the picture meets the frame first when it is made smaller.
+    let wide = u64::from(width) * u64::from(frame.height) >= u64::from(height) * u64::from(frame.width);
+    let covers = width >= frame.width && height >= frame.height;
+    let fitted = match (frame.method, covers) {
+        (Method::Scale, true) if wide => (part(width, frame.height, height), frame.height),
+        (Method::Scale, true) => (frame.width, part(height, frame.width, width)),
+        (Method::Crop, true) => (frame.width, frame.height),
+        (Method::Crop, false) if width > frame.width || height > frame.height => {
+            // It has the shape that was asked for, as large as the picture allows.
+            if wide {
+                (part(frame.width, height, frame.height), height)
+            } else {
+                (width, part(frame.height, width, frame.width))
+            }
+        }
+        (Method::Scale | Method::Crop, false) => return None,
+    };
+    (fitted != (width, height)).then_some(fitted)
 }
 
 fn encode(picture: &DynamicImage, from: ImageFormat) -> Result<Thumbnail, PictureError> {
@@ -176,8 +201,8 @@ mod tests {
     fn every_kind_is_made_smaller() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
             let bytes = picture(400, 200, format);
-            let scaled = shrink(&bytes, frame(320, 240, Method::Scale)).unwrap().unwrap();
-            assert_eq!(size(&scaled), (320, 160), "{format:?}");
+            let scaled = shrink(&bytes, frame(160, 90, Method::Scale)).unwrap().unwrap();
+            assert_eq!(size(&scaled), (180, 90), "{format:?}");
             let cropped = shrink(&bytes, frame(96, 96, Method::Crop)).unwrap().unwrap();
             assert_eq!(size(&cropped), (96, 96), "{format:?}");
             assert_eq!(shrink(&bytes, frame(800, 600, Method::Scale)), Ok(None));
@@ -210,11 +235,28 @@ mod tests {
     }
 
     #[test]
+    fn none_is_smaller_than_asked_for_or_larger_than_it_was() {
+        let fits = |size, width, height, method| fitted(size, frame(width, height, method));
+        assert_eq!(fits((900, 700), 800, 600, Method::Scale), Some((800, 623)));
+        assert_eq!(fits((700, 900), 320, 240, Method::Scale), Some((320, 412)));
+        assert_eq!(fits((4000, 600), 320, 240, Method::Scale), Some((1600, 240)));
+        assert_eq!(fits((400, 200), 320, 240, Method::Scale), None, "it would have to grow");
+        assert_eq!(fits((900, 700), 640, 640, Method::Crop), Some((640, 640)));
+        assert_eq!(fits((900, 600), 640, 640, Method::Crop), Some((600, 600)));
+        assert_eq!(fits((600, 900), 640, 320, Method::Crop), Some((600, 300)));
+        assert_eq!(fits((90, 80), 96, 96, Method::Crop), None);
+        assert_eq!(fits((96, 96), 96, 96, Method::Crop), None);
+    }
+
+    #[test]
     fn requests_share_few_frames() {
+        let frame = |width, height, method| Some(frame(width, height, method));
         assert_eq!(Frame::for_request(1, 1, Method::Crop), frame(32, 32, Method::Crop));
         assert_eq!(Frame::for_request(64, 64, Method::Crop), frame(96, 96, Method::Crop));
+        assert_eq!(Frame::for_request(500, 500, Method::Crop), frame(640, 640, Method::Crop));
+        assert_eq!(Frame::for_request(300, 200, Method::Crop), frame(320, 214, Method::Crop));
+        assert_eq!(Frame::for_request(1, u32::MAX, Method::Crop), None);
         assert_eq!(Frame::for_request(64, 64, Method::Scale), frame(320, 240, Method::Scale));
-        assert_eq!(Frame::for_request(9000, 9000, Method::Scale), frame(800, 600, Method::Scale));
-        assert_eq!(Frame::for_request(300, 200, Method::Crop), frame(320, 240, Method::Scale));
+        assert_eq!(Frame::for_request(850, 650, Method::Scale), None);
     }
 }

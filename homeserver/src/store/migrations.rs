@@ -35,4 +35,5 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(51, "0051_key_order"),
     step!(52, "0052_alias_creators"),
     step!(61, "0061_deleted_rooms"),
+    step!(62, "0062_thumbnails"),
 ];

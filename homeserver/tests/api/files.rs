@@ -104,7 +104,7 @@ async fn a_part_of_a_file_is_got() {
 async fn pictures_are_made_smaller_once() {
     let (server, _) = at_noon().await;
     let alice = server.person("alice").await;
-    let id = uploads(&server, &alice, "image/png", picture(400, 200, image::ImageFormat::Png)).await;
+    let id = uploads(&server, &alice, "image/png", picture(600, 300, image::ImageFormat::Png)).await;
     let thumbnail = async |id: &str, query: &str| {
         let path = format!("/_matrix/client/v1/media/thumbnail/localhost/{id}?{query}");
         server.call("GET", &path, Some(&alice.token), None).await
@@ -114,11 +114,11 @@ async fn pictures_are_made_smaller_once() {
         let small = thumbnail(&id, "width=300&height=200&method=scale").await;
         assert_eq!((small.status.as_u16(), &small.headers[header::CONTENT_TYPE]), (200, &"image/png".parse().unwrap()));
         let small = image::load_from_memory(&small.bytes).unwrap();
-        assert_eq!((small.width(), small.height()), (320, 160));
+        assert_eq!((small.width(), small.height()), (480, 240));
     }
     assert_eq!(server.files(), before + 1);
     let whole = thumbnail(&id, "width=640&height=480").await;
-    assert_eq!(image::load_from_memory(&whole.bytes).unwrap().width(), 400, "it fits as it is");
+    assert_eq!(image::load_from_memory(&whole.bytes).unwrap().width(), 600, "it would have to grow");
     thumbnail(&id, "width=0&height=480").await.refused(400, "M_INVALID_PARAM");
     thumbnail(&id, "width=1&height=1&method=melt").await.refused(400, "M_INVALID_PARAM");
     let text = uploads(&server, &alice, "image/png", b"no picture".to_vec()).await;
@@ -129,6 +129,29 @@ async fn pictures_are_made_smaller_once() {
         "image/gif"
     );
     assert_eq!(thumbnail(&moving, "width=96&height=96&method=crop").await.headers["content-type"], "image/png");
+}
+
+#[tokio::test]
+async fn no_thumbnail_is_smaller_than_was_asked_for() {
+    let (server, _) = at_noon().await;
+    let alice = server.person("alice").await;
+    let id = uploads(&server, &alice, "image/png", picture(900, 700, image::ImageFormat::Png)).await;
+    let size = async |query: String| {
+        let path = format!("/_matrix/client/v1/media/thumbnail/localhost/{id}?{query}");
+        let answer = server.call("GET", &path, Some(&alice.token), None).await;
+        let picture = image::load_from_memory(&answer.bytes).unwrap();
+        (picture.width(), picture.height())
+    };
+    assert_eq!(size("width=850&height=650&method=scale".to_owned()).await, (900, 700));
+    assert_eq!(size("width=320&height=240&method=scale".to_owned()).await, (320, 249));
+    assert_eq!(size("width=640&height=480".to_owned()).await, (640, 498));
+    assert_eq!(size("width=500&height=500&method=crop".to_owned()).await, (640, 640));
+    assert_eq!(size("width=200&height=100&method=crop".to_owned()).await, (320, 160));
+    // Whoever asks for many shapes fills no disk.
+    for width in 1..60 {
+        size(format!("width={width}&height=90&method=crop")).await;
+    }
+    assert!(server.files() <= 33, "{}", server.files());
 }
 
 #[tokio::test]
