@@ -2,29 +2,33 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-rules
 
-use axum::{Json, Router, extract::State};
+use axum::{Json, Router, extract::State, routing};
 use http::StatusCode;
-use landbridge_axum_ruma::{MatrixError, mount};
+use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
 use ruma::{
     UserId,
     api::client::push::{
         delete_pushrule::v3 as delete_pushrule, get_pushrule::v3 as get_pushrule,
         get_pushrule_actions::v3 as get_pushrule_actions, get_pushrule_enabled::v3 as get_pushrule_enabled,
         get_pushrules_all::v3 as get_pushrules_all, get_pushrules_global_scope::v3 as get_pushrules_global,
-        set_pushrule::v3 as set_pushrule, set_pushrule_actions::v3 as set_pushrule_actions,
-        set_pushrule_enabled::v3 as set_pushrule_enabled,
+        set_pushrule_actions::v3 as set_pushrule_actions, set_pushrule_enabled::v3 as set_pushrule_enabled,
     },
     api::error::ErrorKind,
-    push::{InsertPushRuleError, RemovePushRuleError, Ruleset},
+    push::{
+        Action, InsertPushRuleError, NewConditionalPushRule, NewPatternedPushRule, NewPushRule, NewSimplePushRule,
+        PushCondition, RemovePushRuleError, RuleKind, Ruleset,
+    },
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::reply::empty;
 use crate::{
     http::{
         ApiState,
-        auth::Authed,
+        auth::{Authed, Caller},
         error::{ApiError, ApiResult},
+        path::{PathArgs, QueryArgs},
     },
     users::{AccountData, MAX_ACCOUNT_DATA_BYTES},
 };
@@ -33,7 +37,9 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<get_pushrules_all::Request, _, _, _>(router, all);
     let router = mount::<get_pushrules_global::Request, _, _, _>(router, global);
     let router = mount::<get_pushrule::Request, _, _, _>(router, one);
-    let router = mount::<set_pushrule::Request, _, _, _>(router, put);
+    let router = ["r0", "v3"].into_iter().fold(router, |router, version| {
+        router.route(&format!("/_matrix/client/{version}/pushrules/global/{{kind}}/{{rule_id}}"), routing::put(put))
+    });
     let router = mount::<delete_pushrule::Request, _, _, _>(router, delete);
     let router = mount::<get_pushrule_enabled::Request, _, _, _>(router, enabled);
     let router = mount::<set_pushrule_enabled::Request, _, _, _>(router, put_enabled);
@@ -98,17 +104,63 @@ async fn one(
     Ok(Json(rule.cloned().ok_or_else(no_rule)?))
 }
 
+/// Where a rule goes among the others.
+#[derive(Deserialize)]
+struct Place {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+/// Read by hand: ruma asks for conditions, which the specification does not.
+#[derive(Deserialize)]
+struct NewRule {
+    actions: Vec<Action>,
+    #[serde(default)]
+    conditions: Option<Vec<PushCondition>>,
+    pattern: Option<String>,
+}
+
+impl NewRule {
+    fn named(self, kind: &RuleKind, id: String) -> ApiResult<NewPushRule> {
+        let invalid = |message: &str| MatrixError::invalid_param(message.to_owned());
+        let conditional = |conditions: Option<_>, actions| {
+            NewConditionalPushRule::new(id.clone(), conditions.unwrap_or_default(), actions)
+        };
+        Ok(match kind {
+            RuleKind::Override => NewPushRule::Override(conditional(self.conditions, self.actions)),
+            RuleKind::Underride => NewPushRule::Underride(conditional(self.conditions, self.actions)),
+            RuleKind::Content => {
+                let missing = || MatrixError::bad_json("A content rule has a pattern");
+                NewPushRule::Content(NewPatternedPushRule::new(id, self.pattern.ok_or_else(missing)?, self.actions))
+            }
+            RuleKind::Room => {
+                let room_id = id.try_into().map_err(|_| invalid("The rule's id is no room id"))?;
+                NewPushRule::Room(NewSimplePushRule::new(room_id, self.actions))
+            }
+            RuleKind::Sender => {
+                let user_id = id.try_into().map_err(|_| invalid("The rule's id is no user id"))?;
+                NewPushRule::Sender(NewSimplePushRule::new(user_id, self.actions))
+            }
+            _ => return Err(invalid("There is no such kind of rule").into()),
+        })
+    }
+}
+
 /// `PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 async fn put(
     State(account_data): State<AccountData>,
-    Authed { caller, body }: Authed<set_pushrule::Request>,
+    caller: Caller,
+    PathArgs((kind, rule_id)): PathArgs<(RuleKind, String)>,
+    QueryArgs(place): QueryArgs<Place>,
+    JsonBody(rule): JsonBody<NewRule>,
 ) -> ApiResult<Json<Value>> {
-    if body.rule.rule_id().is_empty() || body.rule.rule_id().len() > 255 {
+    let rule = rule.named(&kind, rule_id)?;
+    if rule.rule_id().is_empty() || rule.rule_id().len() > 255 {
         return Err(MatrixError::invalid_param("The rule's id is empty or too long").into());
     }
     let insert = move |rules: &mut Ruleset| {
-        let (after, before) = (body.after.as_deref(), body.before.as_deref());
-        rules.insert(body.rule.clone(), after, before).map_err(|error| match error {
+        let (after, before) = (place.after.as_deref(), place.before.as_deref());
+        rules.insert(rule.clone(), after, before).map_err(|error| match error {
             InsertPushRuleError::UnknownRuleId | InsertPushRuleError::BeforeHigherThanAfter => {
                 MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, error.to_string())
             }

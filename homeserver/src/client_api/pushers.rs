@@ -3,19 +3,23 @@
 //! [pushers]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3pushers
 //! [notifications]: https://spec.matrix.org/v1.19/client-server-api/#listing-notifications
 
-use axum::{Json, Router, extract::State};
-use landbridge_axum_ruma::{MatrixError, mount};
+use axum::{Json, Router, extract::State, routing::post};
+use http::StatusCode;
+use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
 use ruma::api::client::push::{
-    PusherKind,
-    get_notifications::v3 as get_notifications,
-    get_pushers::v3 as get_pushers,
-    set_pusher::v3::{self as set_pusher, PusherAction},
+    PusherKind, get_notifications::v3 as get_notifications, get_pushers::v3 as get_pushers,
+    set_pusher::v3::PusherAction,
 };
-use serde_json::{Value, json};
+use ruma::api::error::ErrorKind;
+use serde_json::{Map, Value, json};
 
 use super::reply::empty;
 use crate::{
-    http::{ApiState, auth::Authed, error::ApiResult},
+    http::{
+        ApiState,
+        auth::{Authed, Caller},
+        error::ApiResult,
+    },
     push::{Judge, NewPusher, Pushers, Unread},
     rooms::{ClientEventFormat, ClientEventOptions, Rooms},
     stream::{Position, Stream},
@@ -32,7 +36,9 @@ const LOOKED_AT: usize = 1000;
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<get_pushers::Request, _, _, _>(router, list);
-    let router = mount::<set_pusher::Request, _, _, _>(router, set);
+    let router = ["r0", "v3"]
+        .into_iter()
+        .fold(router, |router, version| router.route(&format!("/_matrix/client/{version}/pushers/set"), post(set)));
     mount::<get_notifications::Request, _, _, _>(router, notifications)
 }
 
@@ -44,12 +50,20 @@ async fn list(
     Ok(Json(json!({ "pushers": pushers.of_user(&caller.user_id).await? })))
 }
 
-/// `POST /_matrix/client/v3/pushers/set`
+/// `POST /_matrix/client/v3/pushers/set`. Only a `kind` that is null deletes; to ruma one that is not there does, too.
 async fn set(
     State(pushers): State<Pushers>,
-    Authed { caller, body }: Authed<set_pusher::Request>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> ApiResult<Json<Value>> {
-    let data = match body.action {
+    if !body.contains_key("kind") {
+        let message = "The kind is missing: null deletes a pusher";
+        return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, message).into());
+    }
+    let action: PusherAction = serde_json::value::to_raw_value(&body)
+        .and_then(|body| serde_json::from_str(body.get()))
+        .map_err(|error| MatrixError::bad_json(error.to_string()))?;
+    let data = match action {
         PusherAction::Delete(ids) => {
             pushers.delete(&caller.user_id, &ids.app_id, &ids.pushkey).await?;
             return Ok(empty());

@@ -183,7 +183,8 @@ async fn threads_are_counted_and_read_apart() {
     let since = bob.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
     let root = alice.says(&room, "root").await;
     let in_thread = alice.relates(&room, "m.thread", &root, "in it").await;
-    let reaction = json!({ "m.relates_to": { "rel_type": "m.reference", "event_id": in_thread }, "body": "x" });
+    let reaction = json!({ "m.relates_to": { "rel_type": "m.reference", "event_id": in_thread }, "msgtype": "m.text",
+        "body": "x" });
     alice.sends(&room, "m.room.message", reaction).await;
     let last = alice.says(&room, "beside it").await;
     let filter = r#"&filter={"room":{"timeline":{"unread_thread_notifications":true}}}"#;
@@ -458,4 +459,31 @@ async fn counts_are_what_a_model_says() {
         }
         assert_eq!(found, model.counts(), "step {step}");
     }
+}
+
+#[tokio::test]
+async fn a_rule_needs_no_conditions_and_only_null_takes_a_pusher_away() {
+    let server = Server::start().await;
+    let (alice, ..) = two(&server).await;
+    for kind in ["override", "underride"] {
+        let path = format!("pushrules/global/{kind}/u1");
+        alice.put(&path, json!({ "actions": ["notify"] })).await.ok();
+        let rule = alice.get(&path).await.ok();
+        assert_eq!((&rule["conditions"], &rule["actions"]), (&json!([]), &json!(["notify"])));
+        alice.put(&path, json!({})).await.refused(400, "M_BAD_JSON");
+        alice.put(&path, json!({ "actions": ["notify"], "conditions": [5] })).await.refused(400, "M_BAD_JSON");
+    }
+    alice.put("pushrules/global/content/u1", json!({ "actions": [] })).await.refused(400, "M_BAD_JSON");
+    alice.put("pushrules/global/content/u1", json!({ "actions": [], "pattern": "tea" })).await.ok();
+    alice.put("pushrules/global/room/tea", json!({ "actions": [] })).await.refused(400, "M_INVALID_PARAM");
+    alice.put("pushrules/global/nope/u1", json!({ "actions": [] })).await.refused(400, "M_INVALID_PARAM");
+
+    let pusher = json!({ "kind": "http", "app_id": "app", "pushkey": "key", "app_display_name": "App", "lang": "en",
+        "device_display_name": "Phone", "data": { "url": "https://push.example/_matrix/push/v1/notify" } });
+    alice.post("pushers/set", pusher).await.ok();
+    let ids = json!({ "app_id": "app", "pushkey": "key" });
+    alice.post("pushers/set", ids).await.refused(400, "M_MISSING_PARAM");
+    assert_eq!(alice.get("pushers").await.ok()["pushers"].as_array().unwrap().len(), 1);
+    alice.post("pushers/set", json!({ "kind": null, "app_id": "app", "pushkey": "key" })).await.ok();
+    assert_eq!(alice.get("pushers").await.ok()["pushers"], json!([]));
 }
