@@ -5,16 +5,20 @@
 //! [read markers]: https://spec.matrix.org/v1.19/client-server-api/#fully-read-markers
 //! [presence]: https://spec.matrix.org/v1.19/client-server-api/#presence
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::{Json, Router, extract::State, routing::put};
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{post, put},
+};
 use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
+use ruma::presence::PresenceState;
 use ruma::{
-    EventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     api::client::{
         presence::{get_presence::v3 as get_presence, set_presence::v3 as set_presence},
         read_marker::set_read_marker::v3 as set_read_marker,
-        receipt::create_receipt::v3::{self as create_receipt, ReceiptType},
     },
 };
 use serde::Deserialize;
@@ -29,7 +33,7 @@ use crate::{
         path::PathArgs,
     },
     push::Unread,
-    rooms::{Membership, Rooms},
+    rooms::{Event, Membership, Rooms},
     stream::Position,
     sync::{Presences, Receipt, Receipts, Typists},
     users::AccountData,
@@ -39,7 +43,10 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = ["r0", "v3"].into_iter().fold(router, |router, version| {
         router.route(&format!("/_matrix/client/{version}/rooms/{{room_id}}/typing/{{user_id}}"), put(typing))
     });
-    let router = mount::<create_receipt::Request, _, _, _>(router, receipt);
+    let router = ["r0", "v3"].into_iter().fold(router, |router, version| {
+        let path = "rooms/{room_id}/receipt/{receipt_type}/{event_id}";
+        router.route(&format!("/_matrix/client/{version}/{path}"), post(receipt))
+    });
     let router = mount::<set_read_marker::Request, _, _, _>(router, read_markers);
     let router = mount::<set_presence::Request, _, _, _>(router, put_presence);
     mount::<get_presence::Request, _, _, _>(router, presence)
@@ -79,28 +86,53 @@ async fn typing(
     Ok(empty())
 }
 
+/// Read by hand: whatever is wrong with the thread has an errcode of its own.
+#[derive(Deserialize)]
+struct ReceiptBody {
+    thread_id: Option<Value>,
+}
+
 /// `POST /_matrix/client/v3/rooms/{roomId}/receipt/{receiptType}/{eventId}`
 async fn receipt(
     State(rooms): State<Rooms>,
     State(receipts): State<Receipts>,
     State(unread): State<Unread>,
     State(account_data): State<AccountData>,
-    Authed { caller, body }: Authed<create_receipt::Request>,
+    caller: Caller,
+    PathArgs((room_id, kind, event_id)): PathArgs<(OwnedRoomId, String, OwnedEventId)>,
+    JsonBody(body): JsonBody<ReceiptBody>,
 ) -> ApiResult<Json<Value>> {
-    must_be_joined(&rooms, &caller, &body.room_id).await?;
-    let thread = body.thread.as_str().unwrap_or_default().to_owned();
-    match body.receipt_type {
-        ReceiptType::FullyRead => fully_read(&account_data, &caller, &body.room_id, &body.event_id).await?,
-        ReceiptType::Read | ReceiptType::ReadPrivate => {
-            let kind = body.receipt_type.to_string();
-            if thread.len() > 255 || (thread != "main" && !thread.is_empty() && !thread.starts_with('$')) {
-                return Err(MatrixError::invalid_param("thread_id is no thread").into());
-            }
-            read(&rooms, &receipts, &unread, &caller.user_id, &body.room_id, &kind, &thread, &body.event_id).await?;
+    must_be_joined(&rooms, &caller, &room_id).await?;
+    let thread = match &body.thread_id {
+        None => "",
+        Some(Value::String(thread)) if !thread.is_empty() && kind != "m.fully_read" => thread,
+        Some(_) => return Err(MatrixError::invalid_param("thread_id is no thread, or there is none").into()),
+    };
+    match &*kind {
+        "m.fully_read" => fully_read(&rooms, &account_data, &caller, &room_id, &event_id).await?,
+        "m.read" | "m.read.private" => {
+            read(&rooms, &receipts, &unread, &caller.user_id, &room_id, &kind, thread, &event_id).await?;
         }
         _ => return Err(MatrixError::invalid_param("No such receipt type").into()),
     }
     Ok(empty())
+}
+
+/// An event of a room. There are no others of it: this server has whole rooms.
+async fn event_of(rooms: &Rooms, room_id: &RoomId, event_id: &EventId) -> ApiResult<Arc<Event>> {
+    let event = rooms.event(event_id).await?.filter(|event| event.room_id == room_id && event.flags.in_timeline());
+    Ok(event.ok_or_else(|| MatrixError::not_found("There is no such event in the room"))?)
+}
+
+/// Refuses a receipt in a thread that the event is not in. The first event of a thread is in its room's main timeline and in the thread.
+async fn must_be_in_thread(rooms: &Rooms, event: &Event, thread: &str) -> ApiResult<()> {
+    let found = rooms.thread_of(event).await?;
+    let is_in = match thread {
+        "" => true,
+        "main" => found.is_none(),
+        root => event.event_id.as_str() == root || found.is_some_and(|found| found.as_str() == root),
+    };
+    if is_in { Ok(()) } else { Err(MatrixError::invalid_param("The event is not in that thread").into()) }
 }
 
 /// Notes that a user has read up to an event. A receipt that is behind the one before changes nothing.
@@ -115,6 +147,8 @@ pub(super) async fn read(
     thread: &str,
     event_id: &EventId,
 ) -> ApiResult<()> {
+    let event = event_of(rooms, room_id, event_id).await?;
+    must_be_in_thread(rooms, &event, thread).await?;
     let position = async |event_id: &EventId| -> ApiResult<Option<Position>> {
         let event = rooms.event(event_id).await?.filter(|event| event.room_id == room_id);
         Ok(event.map(|event| event.position()))
@@ -122,8 +156,7 @@ pub(super) async fn read(
     let mut known = receipts.of_user(room_id, user_id).await?;
     known.retain(|receipt| receipt.kind() == kind && receipt.thread() == thread);
     if let Some(before) = known.first().and_then(Receipt::event_id)
-        && let (Some(before), Some(now)) = (position(&before).await?, position(event_id).await?)
-        && now <= before
+        && position(&before).await?.is_some_and(|before| event.position() <= before)
     {
         return Ok(());
     }
@@ -133,11 +166,13 @@ pub(super) async fn read(
 }
 
 async fn fully_read(
+    rooms: &Rooms,
     account_data: &AccountData,
     caller: &Caller,
     room_id: &RoomId,
     event_id: &EventId,
 ) -> ApiResult<()> {
+    event_of(rooms, room_id, event_id).await?;
     let content = json!({ "event_id": event_id }).to_string();
     account_data.put(&caller.user_id, Some(room_id), "m.fully_read", &content).await?;
     Ok(())
@@ -153,7 +188,7 @@ async fn read_markers(
 ) -> ApiResult<Json<Value>> {
     must_be_joined(&rooms, &caller, &body.room_id).await?;
     if let Some(event_id) = &body.fully_read {
-        fully_read(&account_data, &caller, &body.room_id, event_id).await?;
+        fully_read(&rooms, &account_data, &caller, &body.room_id, event_id).await?;
     }
     if let Some(event_id) = &body.read_receipt {
         read(&rooms, &receipts, &unread, &caller.user_id, &body.room_id, "m.read", "", event_id).await?;
@@ -170,6 +205,9 @@ async fn put_presence(
     Authed { caller, body }: Authed<set_presence::Request>,
 ) -> ApiResult<Json<Value>> {
     caller.must_be(&body.user_id)?;
+    if !matches!(body.presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
+        return Err(MatrixError::invalid_param("There is no such presence").into());
+    }
     presences.set(&body.user_id, body.presence.as_str(), body.status_msg.as_deref()).await?;
     Ok(empty())
 }

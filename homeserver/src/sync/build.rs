@@ -67,7 +67,7 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
         }
     }
     add_account_data(sources, request, &news, &mut response).await?;
-    add_presence(sources, request, until, &mut response).await?;
+    add_presence(sources, request, &memberships, until, &mut response).await?;
     let is_joined = |member: &&RoomMembership| member.membership == Membership::Join;
     let joined = memberships.iter().filter(is_joined).map(|member| member.room_id.clone()).collect();
     add_device_lists(sources, request, &joined, until, &mut response).await?;
@@ -346,6 +346,7 @@ async fn add_account_data(
 async fn add_presence(
     sources: &Sources,
     request: &SyncRequest,
+    memberships: &[RoomMembership],
     until: Position,
     response: &mut Response,
 ) -> Result<(), ApiError> {
@@ -358,6 +359,13 @@ async fn add_presence(
         !filter.not_senders.contains(user) && filter.senders.as_ref().is_none_or(|only| only.contains(user))
     };
     let mut changed = sources.presences.changes(after.0, until.0);
+    if let Some(since) = request.since {
+        // Who comes into a room sees who is there.
+        let met = met_since(sources, request, memberships, since.position).await?;
+        let known: HashSet<OwnedUserId> = changed.iter().map(|(user, _)| user.clone()).collect();
+        let others = met.difference(&known).filter_map(|user| Some((user.clone(), sources.presences.known(user)?)));
+        changed.extend(others);
+    }
     changed.retain(|(user, _)| admits_sender(user));
     let sharing = sources.rooms.sharing(&request.user_id, changed.iter().map(|(user, _)| user.clone())).await?;
     for (user_id, content) in changed {
@@ -367,6 +375,22 @@ async fn add_presence(
         }
     }
     Ok(())
+}
+
+/// The users in the rooms that a user has come into after a place in the log.
+async fn met_since(
+    sources: &Sources,
+    request: &SyncRequest,
+    memberships: &[RoomMembership],
+    since: Position,
+) -> Result<HashSet<OwnedUserId>, ApiError> {
+    let mut met = HashSet::new();
+    for room in memberships.iter().filter(|room| room.membership == Membership::Join && room.position > since) {
+        if !was_joined(sources, &room.room_id, &request.user_id, since).await? {
+            met.extend(sources.rooms.joined_users(&room.room_id).await?);
+        }
+    }
+    Ok(met)
 }
 
 /// Users whose devices a client must look at anew, and those it can forget.

@@ -131,6 +131,12 @@ impl Presences {
         self.users.lock().get(user_id).map_or_else(|| json!({ "presence": "offline" }), content)
     }
 
+    /// The content of a user's presence event; `None` where the user never said anything.
+    #[must_use]
+    pub fn known(&self, user_id: &UserId) -> Option<Value> {
+        self.users.lock().get(user_id).map(content)
+    }
+
     /// The users whose presence changed with `after < position <= until`, with the content of their events.
     #[must_use]
     pub fn changes(&self, after: i64, until: i64) -> Vec<(OwnedUserId, Value)> {

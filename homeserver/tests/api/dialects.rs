@@ -59,7 +59,9 @@ async fn story(server: Server) {
     let odd = json!({ "one_time_keys": { &alice.user_id: { "a\u{0}b": "signed_curve25519" } } });
     bob.post("keys/claim", odd).await.ok();
     bob.get("devices/a%00b").await.refused(400, "M_INVALID_PARAM");
-    bob.post(&format!("rooms/{room}/receipt/m.read/{event}"), json!({ "thread_id": "$a\u{0}" })).await.ok();
+    bob.post(&format!("rooms/{room}/receipt/m.read/{event}"), json!({ "thread_id": "$a\u{0}" }))
+        .await
+        .refused(400, "M_INVALID_PARAM");
     alice.put(&format!("rooms/{room}/state/x.odd/key"), json!({ "a\u{0}": "\u{0}" })).await.ok();
 
     // The application service goes down, and the homeserver is started again.

@@ -435,3 +435,62 @@ async fn an_event_says_how_one_stood_to_the_room_then() {
     assert_eq!(events.iter().find(own).unwrap()["unsigned"]["membership"], "join", "its own change counts");
     assert_eq!(events.last().unwrap()["unsigned"]["membership"], "join");
 }
+
+#[tokio::test]
+async fn who_comes_into_a_room_sees_who_is_there() {
+    let server = Server::start().await;
+    let (alice, _, room) = two_in_a_room(&server).await;
+    let carol = server.person("carol").await;
+    let of = |user: &str| format!("presence/{user}/status");
+    alice.put(&of(&alice.user_id), json!({ "presence": "nonsense" })).await.refused(400, "M_INVALID_PARAM");
+    alice.put(&of(&alice.user_id), json!({ "presence": "unavailable", "status_msg": "tea" })).await.ok();
+    let since = next(&carol.syncs(None, "").await);
+    carol.joins(&room).await;
+    let sync = carol.syncs(Some(&since), "").await;
+    let told = sync["presence"]["events"].as_array().unwrap();
+    assert_eq!(told.len(), 1, "of bob nothing is known: {told:?}");
+    assert_eq!((&told[0]["sender"], &told[0]["content"]["status_msg"]), (&json!(alice.user_id), &json!("tea")));
+    // That was that.
+    let name = format!("profile/{}/displayname", carol.user_id);
+    carol.put(&name, json!({ "displayname": "Carol" })).await.ok();
+    assert_eq!(carol.syncs(Some(&next(&sync)), "").await["presence"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_receipt_is_for_an_event_of_the_room_and_of_its_thread() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let elsewhere = alice.creates_room(json!({})).await;
+    let foreign = alice.says(&elsewhere, "elsewhere").await;
+    let (root, plain) = (alice.says(&room, "root").await, alice.says(&room, "plain").await);
+    let inside = alice.relates(&room, "m.thread", &root, "inside").await;
+    let read = async |kind: &str, event: &str, body: Value| {
+        bob.post(&format!("rooms/{room}/receipt/{kind}/{event}"), body).await
+    };
+    for (kind, event, thread) in [
+        ("m.read", &plain, json!("")),
+        ("m.read", &plain, json!(5)),
+        ("m.read", &plain, json!({})),
+        ("m.read", &plain, json!(root)),
+        ("m.read", &inside, json!("main")),
+        ("m.read", &inside, json!("$other")),
+        ("m.fully_read", &plain, json!("main")),
+    ] {
+        read(kind, event, json!({ "thread_id": thread })).await.refused(400, "M_INVALID_PARAM");
+    }
+    for kind in ["m.read", "m.read.private", "m.fully_read"] {
+        for event in [&*foreign, "$nothing"] {
+            read(kind, event, json!({})).await.refused(404, "M_NOT_FOUND");
+        }
+    }
+    for marker in ["m.read", "m.read.private", "m.fully_read"] {
+        let body = json!({ marker: foreign });
+        bob.post(&format!("rooms/{room}/read_markers"), body).await.refused(404, "M_NOT_FOUND");
+    }
+    read("m.nonsense", &plain, json!({})).await.refused(400, "M_INVALID_PARAM");
+    read("m.read", &inside, json!({ "thread_id": root })).await.ok();
+    read("m.read", &root, json!({ "thread_id": root })).await.ok();
+    read("m.read", &plain, json!({ "thread_id": "main" })).await.ok();
+    read("m.read", &inside, json!({})).await.ok();
+    read("m.fully_read", &plain, json!({})).await.ok();
+}
