@@ -75,6 +75,9 @@ async fn register(
 ) -> Result<impl IntoResponse, UiaError> {
     let appservice = auth.appservice(request.headers(), request.uri())?;
     let registrar = Registrar { config, users, devices, grants, appservices };
+    if !matches!(body.kind, RegistrationKind::Guest | RegistrationKind::User) {
+        return Err(MatrixError::invalid_param("There is no such kind of account").into());
+    }
     if body.kind == RegistrationKind::Guest {
         if !registrar.config.guests {
             return Err(no_guests("This server admits no guests").into());

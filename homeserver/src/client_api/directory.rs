@@ -200,9 +200,18 @@ async fn put_visibility(
     State(rooms): State<Rooms>,
     Authed { caller, body }: Authed<set_visibility::Request>,
 ) -> ApiResult<Json<Value>> {
+    is_visibility(&body.visibility)?;
     may_publish(&rooms, &caller, &body.room_id).await?;
     rooms.set_published(&body.room_id, None, body.visibility == Visibility::Public).await?;
     Ok(empty())
+}
+
+/// Refuses what is neither public nor private.
+pub(super) fn is_visibility(visibility: &Visibility) -> ApiResult<()> {
+    match visibility {
+        Visibility::Public | Visibility::Private => Ok(()),
+        _ => Err(MatrixError::invalid_param("The visibility is neither public nor private").into()),
+    }
 }
 
 /// Who may name the room's canonical alias may publish it.
@@ -222,6 +231,7 @@ async fn put_network_visibility(
     State(rooms): State<Rooms>,
     Authed { caller, body }: Authed<set_network_visibility::Request>,
 ) -> ApiResult<Json<Value>> {
+    is_visibility(&body.visibility)?;
     let appservice =
         caller.appservice.ok_or_else(|| MatrixError::forbidden("Only application services have networks"))?;
     let network = format!("{}|{}", appservice.id(), body.network_id);

@@ -30,6 +30,9 @@ async fn members(
     State(rooms): State<Rooms>,
     Authed { caller, body }: Authed<get_member_events::Request>,
 ) -> ApiResult<Json<Value>> {
+    for asked in body.membership.iter().chain(&body.not_membership) {
+        Membership::parse(asked.as_str()).ok_or_else(|| MatrixError::invalid_param("There is no such membership"))?;
+    }
     let readable = rooms.readable_state(&body.room_id, &caller.user_id).await?;
     let standing = rooms.membership(&body.room_id, &caller.user_id).await?;
     let mut events = match &body.at {

@@ -5,7 +5,7 @@
 //! [time]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1roomsroomidtimestamp_to_event
 
 use axum::{Json, Router, extract::State, routing::get};
-use landbridge_axum_ruma::mount;
+use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{
     OwnedEventId, OwnedRoomId, UInt,
     api::{
@@ -127,6 +127,9 @@ async fn threads(
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<get_threads::Request>,
 ) -> ApiResult<Json<Value>> {
+    if !matches!(body.include, get_threads::IncludeThreads::All | get_threads::IncludeThreads::Participated) {
+        return Err(MatrixError::invalid_param("include is neither all nor participated").into());
+    }
     let reader = Reader::new(&rooms, &account_data, &caller).await?;
     let query = ThreadsQuery {
         room_id: body.room_id,

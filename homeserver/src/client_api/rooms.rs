@@ -10,7 +10,10 @@ use landbridge_axum_ruma::{MatrixError, Ruma, RumaReply, mount};
 use ruma::{
     OwnedRoomAliasId, RoomAliasId,
     api::{
-        client::room::{aliases::v3 as aliases, create_room::v3 as create_room},
+        client::room::{
+            aliases::v3 as aliases,
+            create_room::v3::{self as create_room, RoomPreset},
+        },
         error::ErrorKind,
     },
 };
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::{
     account::exclusive,
+    directory::is_visibility,
     extensions::{Members, allowed},
     membership::may_invite,
     profile::member_profile,
@@ -66,6 +70,13 @@ async fn create(
     Ruma { body, request, .. }: Ruma<create_room::Request>,
 ) -> ApiResult<RumaReply<create_room::Response>> {
     limits.take_event(&caller)?;
+    let known = |preset: &RoomPreset| {
+        matches!(preset, RoomPreset::PrivateChat | RoomPreset::PublicChat | RoomPreset::TrustedPrivateChat)
+    };
+    if body.preset.as_ref().is_some_and(|preset| !known(preset)) {
+        return Err(MatrixError::invalid_param("There is no such preset").into());
+    }
+    is_visibility(&body.visibility)?;
     let more = if allowed(&config, &caller) { Members::of(request.body()) } else { Members::default() };
     if body.invite.len() + more.more() > MAX_INVITES {
         return Err(MatrixError::invalid_param("Too many users are invited").into());

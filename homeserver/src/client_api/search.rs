@@ -56,6 +56,9 @@ async fn search(
     if criteria.search_term.len() > MAX_TERM {
         return Err(MatrixError::invalid_param("The search term is too long").into());
     }
+    if criteria.order_by.as_ref().is_some_and(|order| !matches!(order, OrderBy::Recent | OrderBy::Rank)) {
+        return Err(MatrixError::invalid_param("There is no such order").into());
+    }
     let bad_token = || MatrixError::invalid_param("The token is not one of this server");
     let skip: usize = match body.next_batch.as_deref().filter(|token| !token.is_empty()) {
         None => 0,

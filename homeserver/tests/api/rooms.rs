@@ -106,7 +106,8 @@ async fn strangers_see_nothing() {
     bob.put(&format!("rooms/{room}/typing/{}", bob.user_id), json!({ "typing": true }))
         .await
         .refused(403, "M_FORBIDDEN");
-    bob.put(&format!("rooms/{room}/send/m.room.message/t"), json!({})).await.refused(403, "M_FORBIDDEN");
+    let hello = json!({ "msgtype": "m.text", "body": "hello" });
+    bob.put(&format!("rooms/{room}/send/m.room.message/t"), hello).await.refused(403, "M_FORBIDDEN");
 }
 
 #[tokio::test]
@@ -146,4 +147,26 @@ async fn aliases_come_and_go() {
     alice.get(path).await.refused(404, "M_NOT_FOUND");
     alice.creates_room(json!({ "room_alias_name": "hats" })).await;
     alice.post("createRoom", json!({ "room_alias_name": "hats" })).await.refused(400, "M_ROOM_IN_USE");
+}
+
+#[tokio::test]
+async fn words_that_the_specification_does_not_know_are_refused() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for bad in [json!({ "preset": "nope" }), json!({ "visibility": "nope" })] {
+        alice.post("createRoom", bad).await.refused(400, "M_INVALID_PARAM");
+    }
+    let room = alice.creates_room(json!({ "visibility": "public" })).await;
+    let listed = format!("directory/list/room/{room}");
+    alice.put(&listed, json!({ "visibility": "nope" })).await.refused(400, "M_INVALID_PARAM");
+    assert_eq!(alice.get(&listed).await.ok()["visibility"], "public", "it stays where it was");
+    for path in [format!("rooms/{room}/members?membership=nope"), format!("rooms/{room}/members?not_membership=nope")] {
+        alice.get(&path).await.refused(400, "M_INVALID_PARAM");
+    }
+    alice.get_v1(&format!("rooms/{room}/threads?include=nope")).await.refused(400, "M_INVALID_PARAM");
+    let search = json!({ "search_categories": { "room_events": { "search_term": "tea", "order_by": "nope" } } });
+    alice.post("search", search).await.refused(400, "M_INVALID_PARAM");
+    let account = json!({ "username": "bob", "password": "secret", "auth": { "type": "m.login.dummy" } });
+    let path = "/_matrix/client/v3/register?kind=alien";
+    server.call("POST", path, None, Some(account)).await.refused(400, "M_INVALID_PARAM");
 }
