@@ -173,6 +173,16 @@ impl Users {
         }
     }
 
+    /// Makes a user of a guest, who keeps the name and all else; says whether there was such a guest.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn upgrade_guest(&self, user_id: &UserId, password: &str) -> Result<bool, CreateUserError> {
+        let hash = self.inner.passwords.hash(password, self.inner.entropy.bytes()).await?;
+        let upgraded = self.inner.local.write(vec![accounts::upgrade_guest(user_id.as_str(), &hash)]).await;
+        Ok(upgraded.map_err(CreateUserError::Store)?.rows > 0)
+    }
+
     /// Those of some users who are guests.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, response::IntoResponse};
 use http::StatusCode;
-use landbridge_axum_ruma::{MatrixError, Ruma, RumaReply, mount};
+use landbridge_axum_ruma::{MatrixError, Ruma, RumaReply, bearer_token, mount};
 use ruma::{
     OwnedUserId, UserId,
     api::{
@@ -26,11 +26,11 @@ use super::reply::empty;
 use crate::{
     appservice::{Appservice, Appservices},
     departure::Departure,
-    devices::{Devices, Entry, Session, Tokens},
+    devices::{Devices, Entry, Opened, Session, Tokens},
     entropy::Entropy,
     http::{
         ApiConfig, ApiState, Registering,
-        auth::{Auth, Authed},
+        auth::{Auth, Authed, unknown_token},
         error::ApiResult,
         guests::no_guests,
         limits::{Action, Limits},
@@ -46,6 +46,14 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<whoami::Request, _, _, _>(router, whoami);
     let router = mount::<change_password::Request, _, _, _>(router, change_password);
     mount::<deactivate::Request, _, _, _>(router, deactivate)
+}
+
+/// An account that is made.
+struct Made<'a> {
+    user_id: OwnedUserId,
+    password: &'a str,
+    /// Whether it was a guest's before.
+    was_guest: bool,
 }
 
 /// What registering needs.
@@ -90,12 +98,20 @@ async fn register(
         (Some(LoginType::ApplicationService) | None, Some(appservice)) => {
             Ok(registrar.of_appservice(&appservice, &body).await?)
         }
+        (Some(LoginType::ApplicationService), None) if bearer_token(request.headers(), request.uri())?.is_some() => {
+            Err(unknown_token().into())
+        }
         (Some(LoginType::ApplicationService), None) => Err(MatrixError::missing_token().into()),
         _ => {
             let stages = registrar.stages(&uia)?;
-            let user_id = match &body.username {
-                Some(name) => registrar.free_name(name, None).await?,
-                None => user_id(&entropy.word(12).to_lowercase(), &registrar.config)?,
+            let guest = match &body.guest_access_token {
+                Some(token) => Some(registrar.guest_of(token, body.username.as_deref()).await?),
+                None => None,
+            };
+            let user_id = match (&guest, &body.username) {
+                (Some(guest), _) => guest.clone(),
+                (None, Some(name)) => registrar.free_name(name, None).await?,
+                (None, None) => user_id(&entropy.word(12).to_lowercase(), &registrar.config)?,
             };
             let password = body.password.as_deref();
             if let Some(password) = password {
@@ -107,7 +123,8 @@ async fn register(
                 MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The password is missing")
             })?;
             limits.take(Action::Register, peer)?;
-            Ok(registrar.of_person(user_id, password, passed, &body).await?)
+            let made = Made { user_id, password, was_guest: guest.is_some() };
+            Ok(registrar.of_person(made, passed, &body).await?)
         }
     }
 }
@@ -151,22 +168,52 @@ impl Registrar {
         Ok(Json(entered(&session, &tokens, self.config.access_token_lifetime)))
     }
 
+    /// The guest whose token this is, and who goes by this name
+    /// ([spec](https://spec.matrix.org/v1.19/client-server-api/#guest-access)).
+    async fn guest_of(&self, token: &str, name: Option<&str>) -> ApiResult<OwnedUserId> {
+        let guest = match self.devices.by_token(token).await? {
+            Opened::Session(session) if session.guest => session.user_id,
+            _ => return Err(MatrixError::forbidden("The token is no guest's").into()),
+        };
+        match name {
+            None => {
+                Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The username is missing")
+                    .into())
+            }
+            Some(name) if name == guest.localpart() => Ok(guest),
+            Some(_) => Err(MatrixError::forbidden("The guest goes by another name").into()),
+        }
+    }
+
+    /// Makes an account, or one of a guest's. What the guest was logged in on ends, for it is a guest's.
+    async fn make(&self, made: &Made<'_>) -> ApiResult<()> {
+        let Made { user_id, password, was_guest } = made;
+        if !*was_guest {
+            return Ok(self.users.create(user_id, Some(password), None).await?);
+        }
+        if !self.users.upgrade_guest(user_id, password).await? {
+            return Err(CreateUserError::InUse.into());
+        }
+        self.devices.delete_all(user_id, None).await?;
+        Ok(())
+    }
+
     /// Makes the account of a person, and uses up the token that let them in.
     async fn of_person(
         &self,
-        user_id: OwnedUserId,
-        password: &str,
+        made: Made<'_>,
         passed: Passed,
         body: &register::Request,
     ) -> Result<Json<Value>, UiaError> {
         let Some(token) = passed.registration_token else {
-            return Ok(self.finish(user_id, Some(password), None, body).await?);
+            self.make(&made).await?;
+            return Ok(self.enter(made.user_id, body).await?);
         };
         if !self.grants.take(&token).await? {
             return Err(MatrixError::forbidden("The registration token was used up by somebody else").into());
         }
-        match self.users.create(&user_id, Some(password), None).await {
-            Ok(()) => Ok(self.enter(user_id, body).await?),
+        match self.make(&made).await {
+            Ok(()) => Ok(self.enter(made.user_id, body).await?),
             Err(error) => {
                 self.grants.give_back(&token).await?;
                 Err(error.into())
@@ -183,22 +230,12 @@ impl Registrar {
             return Err(login_unsupported().into());
         }
         let user_id = self.free_name(name, Some(appservice)).await?;
-        self.finish(user_id, None, Some(appservice), body).await
+        self.users.create(&user_id, None, Some(appservice.id())).await?;
+        self.enter(user_id, body).await
     }
 
     async fn free_name(&self, name: &str, by: Option<&Appservice>) -> ApiResult<OwnedUserId> {
         free_name(&self.config, &self.users, &self.appservices, name, by).await
-    }
-
-    async fn finish(
-        &self,
-        user_id: OwnedUserId,
-        password: Option<&str>,
-        by: Option<&Appservice>,
-        body: &register::Request,
-    ) -> ApiResult<Json<Value>> {
-        self.users.create(&user_id, password, by.map(Appservice::id)).await?;
-        self.enter(user_id, body).await
     }
 
     /// Logs the new user in, unless they do not want to be.

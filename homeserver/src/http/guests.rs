@@ -46,6 +46,7 @@ pub(super) fn may_use(method: &Method, path: &str) -> bool {
                 | ["profile", _, "displayname"]
                 | ["devices", _]
         ),
+        "DELETE" => matches!(segments, ["profile", _, "displayname"]),
         _ => false,
     }
 }
@@ -71,6 +72,8 @@ mod tests {
             ("POST", "v3/keys/device_signing/upload", false),
             ("POST", "v3/user_directory/search", false),
             ("DELETE", "v3/devices/A", false),
+            ("DELETE", "v3/profile/@a:b/displayname", true),
+            ("DELETE", "v3/profile/@a:b/avatar_url", false),
         ] {
             let path = format!("/_matrix/client/{path}");
             assert_eq!(may_use(&method.parse().unwrap(), &path), may, "{method} {path}");

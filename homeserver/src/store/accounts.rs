@@ -116,6 +116,15 @@ pub(crate) fn insert_guest(user_id: &str, at: i64) -> Statement {
     statement!("INSERT INTO account (user_id, created_at, guest) VALUES ($1, $2, 1)", user_id, at)
 }
 
+/// Makes a user of a guest; touches no row where it is none.
+pub(crate) fn upgrade_guest(user_id: &str, password_hash: &str) -> Statement {
+    statement!(
+        "UPDATE account SET guest = 0, password_hash = $2 WHERE user_id = $1 AND guest = 1 AND deactivated_at IS NULL",
+        user_id,
+        password_hash
+    )
+}
+
 /// Those of some users who are guests.
 pub(crate) async fn guests(db: &Db, users: &[[&str; 1]]) -> Result<Vec<String>, SqlError> {
     static GUESTS: LazyLock<BatchSql> = LazyLock::new(|| {

@@ -106,10 +106,51 @@ async fn a_room_that_anybody_may_read_is_read_from_outside() {
         }
         // To look is not to speak.
         let path = format!("rooms/{open}/send/m.room.message/1");
-        reader.put(&path, json!({ "body": "me too" })).await.refused(403, "M_FORBIDDEN");
+        reader.put(&path, json!({ "msgtype": "m.text", "body": "me too" })).await.refused(403, "M_FORBIDDEN");
     }
     // What is said after the door is closed is not seen; what was said before still is.
     let visibility = format!("rooms/{open}/state/m.room.history_visibility");
     alice.put(&visibility, json!({ "history_visibility": "shared" })).await.ok();
     guest.get(&format!("rooms/{open}/messages?dir=b")).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_guest_who_registers_keeps_the_name_and_the_rooms() {
+    let server = open().await;
+    let alice = server.person("alice").await;
+    let room = room(&alice, "shared", "can_join").await;
+    let visitor = guest(&server).await;
+    visitor.joins(&room).await;
+    let name = format!("profile/{}/displayname", visitor.user_id);
+    visitor.put(&name, json!({ "displayname": "Visitor" })).await.ok();
+    visitor.call("DELETE", &name, None).await.ok();
+    assert_eq!(alice.get(&name).await.ok(), json!({}));
+    visitor
+        .call("DELETE", &name.replace("displayname", "avatar_url"), None)
+        .await
+        .refused(403, "M_GUEST_ACCESS_FORBIDDEN");
+
+    let localpart = visitor.user_id.trim_start_matches('@').split(':').next().unwrap();
+    let register = async |username: Option<&str>, token: &str| {
+        let body = json!({ "username": username, "password": "secret", "guest_access_token": token,
+            "auth": { "type": "m.login.dummy" } });
+        server.call("POST", "/_matrix/client/v3/register", None, Some(body)).await
+    };
+    register(None, &visitor.token).await.refused(400, "M_MISSING_PARAM");
+    register(Some("another"), &visitor.token).await.refused(403, "M_FORBIDDEN");
+    register(Some(localpart), "nonsense").await.refused(403, "M_FORBIDDEN");
+    register(Some("alice"), &alice.token).await.refused(403, "M_FORBIDDEN");
+    let body = register(Some(localpart), &visitor.token).await.ok();
+    assert_eq!(body["user_id"], json!(visitor.user_id));
+    let user = Person::of(&server, body["access_token"].as_str().unwrap(), &visitor.user_id);
+    assert_ne!(user.get("account/whoami").await.ok()["is_guest"], true);
+    assert_eq!(user.get("joined_rooms").await.ok()["joined_rooms"], json!([room]));
+    user.creates_room(json!({})).await;
+    // Who closes the room to guests puts out no user.
+    let access = format!("rooms/{room}/state/m.room.guest_access");
+    alice.put(&access, json!({ "guest_access": "forbidden" })).await.ok();
+    user.says(&room, "still here").await;
+    visitor.get("account/whoami").await.refused(401, "M_UNKNOWN_TOKEN");
+    register(Some(localpart), &visitor.token).await.refused(403, "M_FORBIDDEN");
+    server.logs_in(localpart).await;
 }
