@@ -50,6 +50,23 @@ fn redacts(kind: &str, content: &RawValue) -> Option<OwnedEventId> {
     serde_json::from_str::<Content>(content.get()).ok()?.redacts
 }
 
+/// A message says what kind it is and what it says ([spec]).
+///
+/// [spec]: https://spec.matrix.org/v1.19/client-server-api/#server-behaviour-4
+fn check_message(kind: &str, content: &RawValue) -> ApiResult<()> {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only their being there counts")]
+    struct Content {
+        msgtype: String,
+        body: String,
+    }
+    if kind == "m.room.message" {
+        let missing = |_| MatrixError::bad_json("A message has a msgtype and a textual body");
+        serde_json::from_str::<Content>(content.get()).map_err(missing)?;
+    }
+    Ok(())
+}
+
 /// Threads do not branch ([spec]).
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#validation-of-mthread-relationships
@@ -90,6 +107,7 @@ async fn send(
     let txn = txn(&caller, body.txn_id.as_str())?;
     let kind = body.event_type.to_string();
     let content = body.body.into_json();
+    check_message(&kind, &content)?;
     let mut outgoing = Outgoing::message(body.room_id, caller.user_id, kind, content);
     outgoing.redacts = redacts(&outgoing.kind, &outgoing.content);
     if let Some(redacts) = &outgoing.redacts {

@@ -61,7 +61,7 @@ async fn deep_content_of_an_event_is_refused_or_kept_but_never_fatal() {
     let server = Server::start().await;
     let alice = server.person("alice").await;
     let room = alice.creates_room(json!({})).await;
-    let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/deep");
+    let path = format!("/_matrix/client/v3/rooms/{room}/send/x.deep/deep");
     for depth in [100, 1_000, 60_000] {
         let content = format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
         let mut request = request("PUT", &path, Some(&alice.token), None);
@@ -79,7 +79,7 @@ async fn doubled_keys_are_refused_or_settled_but_never_fatal() {
     let room = alice.creates_room(json!({})).await;
     let mut twice =
         request("PUT", &format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/t"), Some(&alice.token), None);
-    *twice.body_mut() = Body::from(r#"{"body":"one","body":"two"}"#);
+    *twice.body_mut() = Body::from(r#"{"msgtype":"m.text","body":"one","body":"two"}"#);
     let status = server.send(twice).await.status.as_u16();
     assert!(matches!(status, 200 | 400), "{status}");
     if status == 200 {
@@ -134,7 +134,7 @@ async fn odd_ids_and_control_characters_break_nothing() {
     for (path, body) in [
         (send(&long, "t1"), json!({ "body": "long type" })),
         (send("x%00y", "t2"), json!({ "body": "nul in type" })),
-        (send("m.room.message", "%00%01"), json!({ "body": "a\u{0}b\r\nc\u{202e}" })),
+        (send("m.room.message", "%00%01"), json!({ "msgtype": "m.text", "body": "a\u{0}b\r\nc\u{202e}" })),
         (format!("rooms/{room}/state/x.y/%00"), json!({ "a": "\u{0}" })),
         (format!("rooms/{}/send/m.room.message/t3", "%21".repeat(255)), json!({})),
         (format!("profile/{}/displayname", alice.user_id), json!({ "displayname": "a\u{0}b\r\n" })),

@@ -370,9 +370,9 @@ async fn who_sends_too_much_is_told_when_to_go_on() {
     let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
     let path = |number: usize| format!("rooms/{room}/send/m.room.message/{number}");
     for number in 0..4 {
-        alice.put(&path(number), json!({ "body": "hello" })).await.ok();
+        alice.put(&path(number), json!({ "msgtype": "m.text", "body": "hello" })).await.ok();
     }
-    let refusal = alice.put(&path(4), json!({ "body": "hello" })).await;
+    let refusal = alice.put(&path(4), json!({ "msgtype": "m.text", "body": "hello" })).await;
     assert_eq!(refusal.headers["retry-after"], "1");
     refusal.refused(429, "M_LIMIT_EXCEEDED");
     alice
@@ -387,6 +387,6 @@ async fn who_sends_too_much_is_told_when_to_go_on() {
     let bot = crate::support::virtual_user(&server, "ircbot");
     bot.joins(&room).await;
     for number in 0..10 {
-        bot.call("PUT", &path(number), Some(json!({ "body": "hello" }))).await.ok();
+        bot.call("PUT", &path(number), Some(json!({ "msgtype": "m.text", "body": "hello" }))).await.ok();
     }
 }

@@ -449,7 +449,7 @@ const FREE_OF_USERS: &[&str] = &[
 /// A body that holds what any of these routes cannot do without.
 const ENOUGH: &str = r#"{"user_id":"@carol:localhost","typing":true,"membership":"join","m.read":"$a","reason":"none",
     "visibility":"public","presence":"online","new_version":"12","sessions":{},"rooms":{},
-    "first_message_index":0,"forwarded_count":0,"is_verified":false,"session_data":{}}"#;
+    "msgtype":"m.text","body":"tea","first_message_index":0,"forwarded_count":0,"is_verified":false,"session_data":{}}"#;
 
 #[tokio::test]
 async fn what_is_anothers_stays_so() {

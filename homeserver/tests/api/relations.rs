@@ -62,7 +62,8 @@ async fn a_thread_is_summed_up_at_its_root_and_listed() {
     let mine = bob.get_v1(&format!("rooms/{room}/threads?include=participated")).await.ok();
     assert_eq!(bodies(&mine["chunk"]), ["second"]);
     // A thread does not branch.
-    let branch = json!({ "body": "x", "m.relates_to": { "rel_type": "m.thread", "event_id": answer } });
+    let branch =
+        json!({ "msgtype": "m.text", "body": "x", "m.relates_to": { "rel_type": "m.thread", "event_id": answer } });
     bob.put(&format!("rooms/{room}/send/m.room.message/branch"), branch).await.refused(400, "M_UNKNOWN");
     // Whom one ignores does not count.
     let ignored = json!({ "ignored_users": { alice.user_id.clone(): {} } });

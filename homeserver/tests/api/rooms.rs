@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Server, bodies};
 
@@ -169,4 +169,23 @@ async fn words_that_the_specification_does_not_know_are_refused() {
     let account = json!({ "username": "bob", "password": "secret", "auth": { "type": "m.login.dummy" } });
     let path = "/_matrix/client/v3/register?kind=alien";
     server.call("POST", path, None, Some(account)).await.refused(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn a_message_says_what_it_is_and_what_it_says() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let say = async |content: Value| alice.put(&format!("rooms/{room}/send/m.room.message/t"), content).await;
+    for bad in [
+        json!({}),
+        json!({ "msgtype": "m.text" }),
+        json!({ "body": "tea" }),
+        json!({ "msgtype": "m.text", "body": 5 }),
+        json!({ "msgtype": null, "body": "tea" }),
+    ] {
+        say(bad).await.refused(400, "M_BAD_JSON");
+    }
+    say(json!({ "msgtype": "x.new", "body": "" })).await.ok();
+    alice.sends(&room, "m.room.encrypted", json!({ "algorithm": "x" })).await;
 }

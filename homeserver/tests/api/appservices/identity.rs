@@ -28,20 +28,20 @@ async fn it_acts_as_registered_users_of_its_namespace() {
     bob.joins(&room).await;
     // It says when things happened; others do not.
     let path = format!("rooms/{room}/send/m.room.message/t1?ts=1234");
-    let sent = bob.call("PUT", &path, Some(json!({ "body": "long ago" }))).await.ok();
+    let sent = bob.call("PUT", &path, Some(json!({ "msgtype": "m.text", "body": "long ago" }))).await.ok();
     let event = alice.get(&format!("rooms/{room}/event/{}", sent["event_id"].as_str().unwrap())).await.ok();
     assert_eq!(event["origin_server_ts"], 1234);
-    let sent = alice.put(&path, json!({ "body": "now" })).await.ok();
+    let sent = alice.put(&path, json!({ "msgtype": "m.text", "body": "now" })).await.ok();
     let event = alice.get(&format!("rooms/{room}/event/{}", sent["event_id"].as_str().unwrap())).await.ok();
     assert_ne!(event["origin_server_ts"], 1234);
     // Two virtual users may use the same transaction id.
     registers(&server, "irc_carol").await.joins(&room).await;
     let path = format!("rooms/{room}/send/m.room.message/same");
-    let one = bob.call("PUT", &path, Some(json!({ "body": "one" }))).await.ok();
+    let one = bob.call("PUT", &path, Some(json!({ "msgtype": "m.text", "body": "one" }))).await.ok();
     let carol = virtual_user(&server, "irc_carol");
-    let other = carol.call("PUT", &path, Some(json!({ "body": "other" }))).await.ok();
+    let other = carol.call("PUT", &path, Some(json!({ "msgtype": "m.text", "body": "other" }))).await.ok();
     assert_ne!(one, other);
-    assert_eq!(bob.call("PUT", &path, Some(json!({ "body": "one" }))).await.ok(), one);
+    assert_eq!(bob.call("PUT", &path, Some(json!({ "msgtype": "m.text", "body": "one" }))).await.ok(), one);
     // Membership through state, with a time of its own.
     let member = format!("rooms/{room}/state/m.room.member/{}?ts=77", carol.user_id);
     carol.call("PUT", &member, Some(json!({ "membership": "leave" }))).await.ok();
