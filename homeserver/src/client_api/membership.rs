@@ -7,21 +7,17 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{FromRef, State},
+    routing::post,
 };
 use http::StatusCode;
-use landbridge_axum_ruma::{MatrixError, RumaReply, mount};
+use landbridge_axum_ruma::{JsonBody, MatrixError, RumaReply, mount};
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, RoomOrAliasId, UserId,
     api::client::{
         knock::knock_room::v3 as knock_room,
         membership::{
-            ban_user::v3 as ban_user,
-            forget_room::v3 as forget_room,
-            invite_user::v3::{self as invite_user, InvitationRecipient},
-            join_room_by_id::v3 as join_room_by_id,
-            join_room_by_id_or_alias::v3 as join_room,
-            kick_user::v3 as kick_user,
-            leave_room::v3 as leave_room,
+            ban_user::v3 as ban_user, forget_room::v3 as forget_room, join_room_by_id::v3 as join_room_by_id,
+            join_room_by_id_or_alias::v3 as join_room, kick_user::v3 as kick_user, leave_room::v3 as leave_room,
             unban_user::v3 as unban_user,
         },
     },
@@ -31,7 +27,7 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{profile::member_profile, reply::empty, upgrade::came_in};
+use super::{profile::member_profile, reply::empty, threepid::no_identity_server, upgrade::came_in};
 use crate::{
     appservice::{Appservices, query},
     http::{
@@ -40,6 +36,7 @@ use crate::{
         error::ApiResult,
         guests::no_guests,
         limits::Limits,
+        path::PathArgs,
     },
     notices::Notices,
     rooms::{Membership, MembershipChange, Rooms},
@@ -50,7 +47,9 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<join_room_by_id::Request, _, _, _>(router, join_by_id);
     let router = mount::<join_room::Request, _, _, _>(router, join);
     let router = mount::<knock_room::Request, _, _, _>(router, knock);
-    let router = mount::<invite_user::Request, _, _, _>(router, invite);
+    let router = ["r0", "v3"].into_iter().fold(router, |router, version| {
+        router.route(&format!("/_matrix/client/{version}/rooms/{{room_id}}/invite"), post(invite))
+    });
     let router = mount::<leave_room::Request, _, _, _>(router, leave);
     let router = mount::<forget_room::Request, _, _, _>(router, forget);
     let router = mount::<kick_user::Request, _, _, _>(router, kick);
@@ -229,26 +228,50 @@ pub(super) async fn room_of_alias(
     Ok(rooms.resolve_alias(alias).await?)
 }
 
+/// Read by hand: ruma takes one of two shapes, and does not say what is missing.
+#[derive(Deserialize)]
+struct Invitation {
+    user_id: Option<OwnedUserId>,
+    reason: Option<String>,
+    id_server: Option<Value>,
+    medium: Option<Value>,
+    address: Option<Value>,
+}
+
+impl Invitation {
+    fn invited(self) -> ApiResult<(OwnedUserId, Option<String>)> {
+        match self.user_id {
+            Some(user_id) => Ok((user_id, self.reason)),
+            None if self.id_server.is_some() || self.medium.is_some() || self.address.is_some() => {
+                Err(no_identity_server().into())
+            }
+            None => {
+                Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The user_id is missing").into())
+            }
+        }
+    }
+}
+
 /// `POST /_matrix/client/v3/rooms/{roomId}/invite`; users whom nobody has made yet can be invited, for application services
 /// make them then.
+#[expect(clippy::too_many_arguments, reason = "a handler lists what it uses")]
 async fn invite(
     State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     State(users): State<Users>,
     State(account_data): State<AccountData>,
     State(limits): State<Limits>,
-    Authed { caller, body }: Authed<invite_user::Request>,
+    caller: Caller,
+    PathArgs((room_id,)): PathArgs<(OwnedRoomId,)>,
+    JsonBody(body): JsonBody<Invitation>,
 ) -> ApiResult<Json<Value>> {
     limits.take_event(&caller)?;
-    let InvitationRecipient::UserId(recipient) = body.recipient else {
-        return Err(MatrixError::invalid_param("This server invites by user id alone").into());
-    };
-    if !config.is_local(&recipient.user_id) {
+    let (target, reason) = body.invited()?;
+    if !config.is_local(&target) {
         return Err(MatrixError::forbidden("This server reaches no other servers").into());
     }
-    let target = recipient.user_id;
     may_invite(&account_data, &target).await?;
-    let mut change = change(&caller, body.room_id, target.clone(), Membership::Invite, recipient.reason);
+    let mut change = change(&caller, room_id, target.clone(), Membership::Invite, reason);
     change.profile = member_profile(&users, &target).await?;
     rooms.change_membership(change).await?;
     Ok(empty())

@@ -334,10 +334,26 @@ async fn nobody_has_third_party_ids_here() {
     let body = json!({ "sid": "1", "client_secret": "s" });
     alice.post("account/3pid/add", body).await.refused(400, "M_THREEPID_AUTH_FAILED");
     let body = json!({ "client_secret": "s", "email": "a@example.org", "send_attempt": 1 });
-    for path in ["register", "account/password", "account/3pid"] {
+    for path in ["register", "account/password"] {
         let path = format!("/_matrix/client/v3/{path}/email/requestToken");
         server.call("POST", &path, None, Some(body.clone())).await.refused(403, "M_THREEPID_DENIED");
     }
+    for medium in ["email", "msisdn"] {
+        let path = format!("/_matrix/client/v3/account/3pid/{medium}/requestToken");
+        let answer = server.call("POST", &path, None, Some(body.clone())).await;
+        answer.refused(400, "M_THREEPID_MEDIUM_NOT_SUPPORTED");
+    }
+    let creds = json!({ "three_pid_creds": { "client_secret": "s", "id_server": "x.org", "sid": "1" } });
+    alice.post("account/3pid", creds).await.refused(403, "M_THREEPID_AUTH_FAILED");
+    alice.post("account/3pid", json!({})).await.refused(400, "M_MISSING_PARAM");
+    let room = alice.creates_room(json!({})).await;
+    for body in [
+        json!({ "medium": "email", "address": "a@example.org" }),
+        json!({ "medium": "email", "address": "a@example.org", "id_server": "x.org", "id_access_token": "t" }),
+    ] {
+        alice.post(&format!("rooms/{room}/invite"), body).await.refused(400, "M_SERVER_NOT_TRUSTED");
+    }
+    alice.post(&format!("rooms/{room}/invite"), json!({})).await.refused(400, "M_MISSING_PARAM");
     let body = json!({ "medium": "email", "address": "a@example.org" });
     let gone = alice.post("account/3pid/delete", body).await.ok();
     assert_eq!(gone["id_server_unbind_result"], "no-support");
