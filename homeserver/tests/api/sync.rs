@@ -494,3 +494,30 @@ async fn a_receipt_is_for_an_event_of_the_room_and_of_its_thread() {
     read("m.read", &inside, json!({})).await.ok();
     read("m.fully_read", &plain, json!({})).await.ok();
 }
+
+#[tokio::test]
+async fn clients_from_before_sync_find_their_rooms() {
+    let server = Server::start().await;
+    let (alice, bob, room) = two_in_a_room(&server).await;
+    let invited = alice.creates_room(json!({ "invite": [bob.user_id] })).await;
+    let event = alice.says(&room, "hello").await;
+    alice.put(&format!("presence/{}/status", alice.user_id), json!({ "presence": "online" })).await.ok();
+    bob.put(&format!("user/{}/account_data/x.note", bob.user_id), json!({ "n": 1 })).await.ok();
+    let all = bob.get("initialSync?limit=1").await.ok();
+    let of = |room: &str| all["rooms"].as_array().unwrap().iter().find(|shown| shown["room_id"] == room).unwrap();
+    assert_eq!(bodies(&of(&room)["messages"]["chunk"]), ["hello"]);
+    assert_eq!(of(&room)["membership"], "join");
+    assert_eq!((&of(&invited)["membership"], &of(&invited)["inviter"]), (&json!("invite"), &json!(alice.user_id)));
+    assert_eq!(of(&invited)["invite"]["content"]["membership"], "invite");
+    assert_eq!(all["presence"][0]["sender"], json!(alice.user_id));
+    assert_eq!(types(&all["account_data"]), ["x.note"]);
+    // What comes later comes as from any sync.
+    alice.says(&room, "later").await;
+    let later = bob.syncs(all["end"].as_str(), "").await;
+    assert_eq!(bodies(&joined(&later, &room)["timeline"]["events"]), ["later"]);
+
+    assert_eq!(bob.get(&format!("events/{event}")).await.ok()["content"]["body"], "hello");
+    let carol = server.person("carol").await;
+    carol.get(&format!("events/{event}")).await.refused(404, "M_NOT_FOUND");
+    bob.get("events/$nothing").await.refused(404, "M_NOT_FOUND");
+}
