@@ -237,6 +237,7 @@ impl Appservice {
             .uri(path)
             .header(header::AUTHORIZATION, token)
             .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("landbridge-homeserver/", env!("CARGO_PKG_VERSION")))
             .body(body)
     }
 }

@@ -9,14 +9,19 @@ use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
 use ruma::{
-    OwnedUserId, UserId,
+    MxcUri, OwnedUserId, UserId,
     api::{client::profile::get_profile::v3 as get_profile, error::ErrorKind},
 };
 use serde_json::{Map, Value, json};
 
 use super::reply::empty;
 use crate::{
-    http::{ApiConfig, ApiState, auth::Caller, error::ApiResult, path::PathArgs},
+    http::{
+        ApiConfig, ApiState,
+        auth::Caller,
+        error::{ApiError, ApiResult},
+        path::PathArgs,
+    },
     rooms::{MemberProfile, Membership, MembershipChange, Rooms},
     users::{Profile, Users},
 };
@@ -127,16 +132,19 @@ async fn put_field(
     }
     let value = match body.get(&name) {
         Some(Value::String(value)) => Some(value.replace('\0', "")).filter(|value| !value.is_empty()),
-        Some(Value::Null) | None => None,
+        Some(Value::Null) => None,
+        None => return Err(not_there()),
         Some(_) => return Err(MatrixError::bad_json(format!("{name} must be a string")).into()),
     };
     set(&users, &rooms, &user_id, field, value).await
 }
 
+fn not_there() -> ApiError {
+    MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The body does not hold the field").into()
+}
+
 async fn put_other(users: &Users, user_id: &UserId, name: &str, value: Option<&Value>) -> ApiResult<Json<Value>> {
-    let value = value.ok_or_else(|| {
-        MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::MissingParam, "The body does not hold the field")
-    })?;
+    let value = value.ok_or_else(not_there)?;
     if !users.set_field(user_id, name, value).await? {
         let message = "The profile would be too large";
         return Err(MatrixError::with_errcode(StatusCode::BAD_REQUEST, "M_PROFILE_TOO_LARGE", message).into());
@@ -169,6 +177,10 @@ async fn set(
 ) -> ApiResult<Json<Value>> {
     if value.as_ref().is_some_and(|value| value.len() > MAX_FIELD_BYTES) {
         return Err(MatrixError::invalid_param("The value is too long").into());
+    }
+    let is_file = |url: &String| <&MxcUri>::from(url.as_str()).is_valid();
+    if field == Field::AvatarUrl && !value.as_ref().is_none_or(is_file) {
+        return Err(MatrixError::invalid_param("The avatar is no mxc:// address").into());
     }
     match field {
         Field::Displayname => users.set_displayname(user_id, value.as_deref()).await?,

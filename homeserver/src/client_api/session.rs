@@ -36,7 +36,7 @@ use crate::{
         limits::{Action, Limits},
         peer::Peer,
     },
-    users::{Grants, Users},
+    users::{Grants, Standing, Users},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -225,6 +225,10 @@ async fn login(
             return Err(MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::Unknown, message).into());
         }
     };
+    if entrance.users.standing(&user_id) == Standing::Locked {
+        let message = "The account is locked";
+        return Err(MatrixError::new(StatusCode::UNAUTHORIZED, ErrorKind::UserLocked, message).into());
+    }
     Ok(Json(entrance.enter(&user_id, &login).await?))
 }
 

@@ -214,6 +214,7 @@ impl From<RoomError> for ApiError {
             RoomError::NotFound(_) | RoomError::MissingEvents(_) => (StatusCode::NOT_FOUND, ErrorKind::NotFound),
             RoomError::Forbidden(_) => (StatusCode::FORBIDDEN, ErrorKind::Forbidden),
             RoomError::BadJson(_) => (StatusCode::BAD_REQUEST, ErrorKind::BadJson),
+            RoomError::BadState(_) => (StatusCode::FORBIDDEN, ErrorKind::BadState),
             RoomError::InvalidParam(_) => (StatusCode::BAD_REQUEST, ErrorKind::InvalidParam),
             RoomError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge),
             RoomError::UnsupportedVersion(_) => (StatusCode::BAD_REQUEST, ErrorKind::UnsupportedRoomVersion),

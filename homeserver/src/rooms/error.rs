@@ -11,6 +11,9 @@ pub enum RoomError {
     /// The room's rules forbid it (`M_FORBIDDEN`). The text says which rule.
     #[error("{0}")]
     Forbidden(String),
+    /// What is asked for does not fit how things stand (`M_BAD_STATE`).
+    #[error("{0}")]
+    BadState(&'static str),
     /// The request contradicts itself or the spec (`M_BAD_JSON`).
     #[error("{0}")]
     BadJson(String),

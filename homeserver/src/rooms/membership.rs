@@ -248,7 +248,7 @@ fn refuse_wrong_word(change: &MembershipChange, stands: Option<Membership>) -> R
     let own = change.sender == change.target;
     match (change.membership, stands) {
         (Membership::Leave, stands) if change.unban && stands != Some(Membership::Ban) => {
-            Err(RoomError::Forbidden("The user is not banned".into()))
+            Err(RoomError::BadState("The user is not banned"))
         }
         (Membership::Leave, None | Some(Membership::Leave | Membership::Ban)) if !change.unban && !own => {
             Err(RoomError::Forbidden("The user is not in the room".into()))

@@ -406,3 +406,21 @@ async fn who_sends_too_much_is_told_when_to_go_on() {
         bot.call("PUT", &path(number), Some(json!({ "msgtype": "m.text", "body": "hello" }))).await.ok();
     }
 }
+
+#[tokio::test]
+async fn who_is_locked_gets_no_new_tokens() {
+    let server = server(|_| ()).await;
+    server.person("alice").await;
+    let login = json!({ "type": "m.login.password", "user": "alice", "password": "secret" });
+    let wrong = json!({ "type": "m.login.password", "user": "alice", "password": "wrong" });
+    server.hs.users().set_standing(user_id!("@alice:localhost"), Standing::Locked).await.unwrap();
+    server.call("POST", LOGIN, None, Some(login.clone())).await.refused(401, "M_USER_LOCKED");
+    // Who does not know the password is not told.
+    server.call("POST", LOGIN, None, Some(wrong)).await.refused(403, "M_FORBIDDEN");
+    server.hs.users().set_standing(user_id!("@alice:localhost"), Standing::Good).await.unwrap();
+    server.call("POST", LOGIN, None, Some(login)).await.ok();
+    // A token that is none is no missing one.
+    let account = json!({ "type": "m.login.application_service", "username": "irc_x", "inhibit_login": true });
+    server.call("POST", REGISTER, Some("wrong"), Some(account.clone())).await.refused(401, "M_UNKNOWN_TOKEN");
+    server.call("POST", REGISTER, None, Some(account)).await.refused(401, "M_MISSING_TOKEN");
+}

@@ -215,3 +215,23 @@ async fn people_are_found_and_application_services_are_not() {
         found["results"].as_array().unwrap().iter().map(|user| user["user_id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["@alice:localhost", "@malice:localhost"]);
 }
+
+#[tokio::test]
+async fn a_field_is_named_in_the_body_and_an_avatar_is_a_file() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let of = |field: &str| format!("profile/{}/{field}", alice.user_id);
+    alice.put(&of("displayname"), json!({ "displayname": "Alice" })).await.ok();
+    alice.put(&of("displayname"), json!({})).await.refused(400, "M_MISSING_PARAM");
+    alice.put(&of("avatar_url"), json!({ "displayname": "Eve" })).await.refused(400, "M_MISSING_PARAM");
+    assert_eq!(alice.get(&of("displayname")).await.ok(), json!({ "displayname": "Alice" }));
+    alice.put(&of("avatar_url"), json!({ "avatar_url": "mxc://localhost/a" })).await.ok();
+    for bad in ["http://x", "https://example.org/a.png", "mxc://", "mxc://localhost", "mxc://localhost/a/b", "a"] {
+        alice.put(&of("avatar_url"), json!({ "avatar_url": bad })).await.refused(400, "M_INVALID_PARAM");
+    }
+    assert_eq!(alice.get(&of("avatar_url")).await.ok(), json!({ "avatar_url": "mxc://localhost/a" }));
+    for none in [json!(null), json!("")] {
+        alice.put(&of("avatar_url"), json!({ "avatar_url": none })).await.ok();
+        assert_eq!(alice.get(&of("avatar_url")).await.ok(), json!({}));
+    }
+}

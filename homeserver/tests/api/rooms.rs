@@ -68,6 +68,7 @@ async fn invited_kicked_banned_and_back() {
     alice.post(&format!("rooms/{room}/ban"), whom.clone()).await.ok();
     alice.post(&format!("rooms/{room}/invite"), whom.clone()).await.refused(403, "M_FORBIDDEN");
     alice.post(&format!("rooms/{room}/unban"), whom.clone()).await.ok();
+    alice.post(&format!("rooms/{room}/unban"), whom.clone()).await.refused(403, "M_BAD_STATE");
     alice.post(&format!("rooms/{room}/invite"), whom).await.ok();
     bob.joins(&room).await;
     let members = alice.get(&format!("rooms/{room}/joined_members")).await.ok();

@@ -260,3 +260,13 @@ async fn a_ping_ends_the_waiting() {
     assert_eq!(pinged.json(), json!({ "transaction_id": "mine" }));
     drop(frozen);
 }
+
+#[tokio::test]
+async fn the_server_says_who_it_is() {
+    let Talk { service, .. } = talking().await;
+    assert!(
+        service.calls().iter().all(|call| call.agent.starts_with("landbridge-homeserver/")),
+        "{:?}",
+        service.calls()
+    );
+}

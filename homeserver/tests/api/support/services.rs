@@ -101,6 +101,8 @@ type Making = std::pin::Pin<Box<dyn Future<Output = StatusCode> + Send>>;
 pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) token: String,
+    /// Who says to be asking.
+    pub(crate) agent: String,
     pub(crate) body: Bytes,
     pub(crate) answered: StatusCode,
     pub(crate) at: tokio::time::Instant,
@@ -212,7 +214,9 @@ async fn take(State(service): State<Service>, request: AxumRequest) -> Response 
     }
     let at = tokio::time::Instant::now();
     let token = token.to_owned();
-    service.inner.calls.lock().push(Call { path, token, body, answered: status, at });
+    let agent = head.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let agent = agent.unwrap_or_default().to_owned();
+    service.inner.calls.lock().push(Call { path, token, agent, body, answered: status, at });
     service.inner.called.notify_waiters();
     (status, axum::Json(json!({}))).into_response()
 }
