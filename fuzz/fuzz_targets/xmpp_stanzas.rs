@@ -5,7 +5,7 @@
 use landbridge_xmpp::{
     convert::incoming,
     muc::Presence,
-    stanza::{Bounds, Element, Guard, Piece, Reader, StanzaError},
+    stanza::{Bounds, Element, ElementExt as _, Guard, Piece, Reader, StanzaError},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -29,7 +29,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     for stanza in stanzas {
         let _ = (incoming::meaning(&stanza), incoming::typing(&stanza), Presence::read(&stanza), StanzaError::of(&stanza));
         let mut ours = Element::stanza("message", "a@matrix.test", "b@xmpp.test", "chat");
-        ours.push(stanza);
+        ours.append_child(stanza);
         let Ok(written) = Guard::new("matrix.test", 1 << 20).write(&ours) else { continue };
         let mut again = Reader::default();
         let mut opening = OPEN;

@@ -9,7 +9,7 @@ use crate::{
     jid::Jid,
     link::{Connection, Endpoint, LinkError, Timing},
     network::files,
-    stanza::{Condition, Element, StanzaError, ns},
+    stanza::{Condition, Element, ElementExt as _, StanzaError, ns},
 };
 
 /// How long each answer may take.
@@ -161,8 +161,8 @@ impl Probe {
     async fn ask(&mut self, to: &str, kind: &str, payload: Element) -> Result<Element, NoAnswer> {
         self.next += 1;
         let id = format!("check-{}", self.next);
-        self.send(Element::stanza("iq", "", to, kind).attr("id", id.clone()).child(payload)).await?;
-        let answer = self.hear(|stanza| stanza.name() == "iq" && stanza.get("id") == Some(&id)).await?;
+        self.send(Element::stanza("iq", "", to, kind).with("id", id.clone()).child(payload)).await?;
+        let answer = self.hear(|stanza| stanza.name() == "iq" && stanza.attr("id") == Some(&id)).await?;
         if answer.kind() == "error" { Err(NoAnswer::Refused(StanzaError::of(&answer))) } else { Ok(answer) }
     }
 
@@ -171,13 +171,15 @@ impl Probe {
         let mut services = BTreeMap::new();
         let Some((_, server)) = self.domain.split_once('.') else { return services };
         let server = server.to_owned();
-        let Ok(items) = self.ask(&server, "get", Element::new("query", ns::DISCO_ITEMS)).await else { return services };
-        let query = items.find("query", ns::DISCO_ITEMS);
+        let Ok(items) = self.ask(&server, "get", Element::bare("query", ns::DISCO_ITEMS)).await else {
+            return services;
+        };
+        let query = items.get_child("query", ns::DISCO_ITEMS);
         let items = query.into_iter().flat_map(|query| query.find_all("item", ns::DISCO_ITEMS));
-        let jids: Vec<String> = items.filter_map(|item| item.get("jid").map(str::to_owned)).take(30).collect();
+        let jids: Vec<String> = items.filter_map(|item| item.attr("jid").map(str::to_owned)).take(30).collect();
         let own = self.domain.clone();
         for jid in jids.into_iter().filter(|jid| *jid != own) {
-            if let Ok(info) = self.ask(&jid, "get", Element::new("query", ns::DISCO_INFO)).await {
+            if let Ok(info) = self.ask(&jid, "get", Element::bare("query", ns::DISCO_INFO)).await {
                 services.insert(jid, info);
             }
         }
@@ -187,11 +189,11 @@ impl Probe {
     /// Makes a room, enters it, asks whether it is in it, and takes it away again.
     async fn rooms(&mut self, config: &XmppConfig, services: &BTreeMap<String, Element>) -> Finding {
         let has = |info: &&Element| {
-            let query = info.find("query", ns::DISCO_INFO);
+            let query = info.get_child("query", ns::DISCO_INFO);
             query
                 .into_iter()
                 .flat_map(|query| query.find_all("feature", ns::DISCO_INFO))
-                .any(|known| known.get("var") == Some(ns::MUC))
+                .any(|known| known.attr("var") == Some(ns::MUC))
         };
         let found = services.iter().find(|(_, info)| has(info)).map(|(jid, _)| jid.clone());
         let bridged = config.rooms.bridged.first().and_then(|bridged| Some(bridged.jid.split_once('@')?.1.to_owned()));
@@ -216,16 +218,16 @@ impl Probe {
 
     async fn try_room(&mut self, room: &str) -> Result<(), NoAnswer> {
         let occupant = format!("{room}/check");
-        self.send(Element::stanza("presence", "", &occupant, "").child(Element::new("x", ns::MUC))).await?;
+        self.send(Element::stanza("presence", "", &occupant, "").child(Element::bare("x", ns::MUC))).await?;
         let from = Jid::parse(&occupant);
         let entered = self.hear(|stanza| stanza.name() == "presence" && stanza.from() == from).await?;
         if entered.kind() == "error" {
             return Err(NoAnswer::Refused(StanzaError::of(&entered)));
         }
-        let owner = |what: Element| Element::new("query", ns::MUC_OWNER).child(what);
-        self.ask(room, "set", owner(Element::new("x", ns::DATA).attr("type", "submit"))).await?;
-        let pinged = self.ask(&occupant, "get", Element::new("ping", ns::PING)).await;
-        let destroyed = self.ask(room, "set", owner(Element::new("destroy", ns::MUC_OWNER))).await;
+        let owner = |what: Element| Element::bare("query", ns::MUC_OWNER).child(what);
+        self.ask(room, "set", owner(Element::bare("x", ns::DATA).with("type", "submit"))).await?;
+        let pinged = self.ask(&occupant, "get", Element::bare("ping", ns::PING)).await;
+        let destroyed = self.ask(room, "set", owner(Element::bare("destroy", ns::MUC_OWNER))).await;
         match pinged {
             // The room hands the ping on to us, who do not answer here: then we are in.
             Ok(_) | Err(NoAnswer::Silent) => destroyed.map(drop),
@@ -243,7 +245,7 @@ impl Probe {
         let linked =
             |text: String| finding("upload", Verdict::Weak, format!("{text}; files from Matrix are linked to instead"));
         let service = match &config.media.upload_service {
-            Some(jid) => match self.ask(jid, "get", Element::new("query", ns::DISCO_INFO)).await {
+            Some(jid) => match self.ask(jid, "get", Element::bare("query", ns::DISCO_INFO)).await {
                 Ok(info) => Jid::parse(jid).and_then(|jid| files::service(&info, jid)),
                 Err(_) => None,
             },
@@ -298,7 +300,7 @@ async fn conflict(endpoint: &Endpoint, mut first: Probe) -> Finding {
         Err(error) => finding("conflict", Verdict::Weak, format!("a second link: {error}")),
         Ok(second) => {
             let domain = first.domain.clone();
-            let alive = first.ask(&domain, "get", Element::new("ping", ns::PING)).await;
+            let alive = first.ask(&domain, "get", Element::bare("ping", ns::PING)).await;
             drop(second);
             if matches!(alive, Err(NoAnswer::Gone)) {
                 finding("conflict", Verdict::Well, "a new link takes the place of an old one")
@@ -319,11 +321,11 @@ async fn limit(endpoint: &Endpoint) -> Finding {
     let own = probe.own();
     let text = "x".repeat(max.saturating_sub(600));
     let large = Element::stanza("message", "", &own, "")
-        .attr("id", "large")
-        .child(Element::new("body", ns::COMPONENT).with_text(text));
+        .with("id", "large")
+        .child(Element::bare("body", ns::COMPONENT).with_text(text));
     let sent = probe.send(large).await;
     let domain = probe.domain.clone();
-    let alive = probe.ask(&domain, "get", Element::new("ping", ns::PING)).await;
+    let alive = probe.ask(&domain, "get", Element::bare("ping", ns::PING)).await;
     if sent.is_ok() && !matches!(alive, Err(NoAnswer::Gone)) {
         return finding("stanzas", Verdict::Well, format!("the server takes stanzas of {max} bytes"));
     }

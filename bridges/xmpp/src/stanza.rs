@@ -1,4 +1,4 @@
-//! XML as XMPP uses it: a small tree, a reader with bounds, a writer that cannot write what would end the link.
+//! XML as XMPP uses it: `minidom`'s tree, a reader with bounds, a writer that cannot write what would end the link.
 
 mod element;
 pub mod error;
@@ -9,7 +9,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) use self::writer::write_any;
 pub use self::{
-    element::{Element, Node},
+    element::{Element, ElementExt, Node},
     error::{Condition, ErrorKind, StanzaError},
     reader::{Bounds, Head, Piece, ReadError, Reader},
     writer::{Guard, Refused},

@@ -9,7 +9,7 @@ use std::{
 
 use landbridge_xmpp::{
     link::{Connection, Counters, Endpoint, Outlet, Timing},
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::AbortHandle};
@@ -55,7 +55,7 @@ impl Component {
             let (outlet, nick, room) = (outlet.clone(), nick.to_owned(), room.to_owned());
             async move {
                 // The copies that others of this component get are not read further than that.
-                let is_mine = |head: &Element| head.name() == "presence" || head.get("to") == Some(own.as_str());
+                let is_mine = |head: &Element| head.name() == "presence" || head.attr("to") == Some(own.as_str());
                 while let Ok(stanza) = connection.next(&is_mine, &|_| {}).await {
                     let at = Instant::now();
                     let from = stanza.from().and_then(|from| from.resource().map(str::to_owned)).unwrap_or_default();
@@ -78,18 +78,18 @@ impl Component {
         let component = Self { outlet, domain, room, own, heard, more, entered, reader };
         component.sits(nick).await;
         // Whoever makes a room unlocks it.
-        let form = Element::new("query", ns::MUC_OWNER).child(Element::form("submit"));
-        let unlock = Element::stanza("iq", &component.own, &component.room, "set").attr("id", "unlock");
+        let form = Element::bare("query", ns::MUC_OWNER).child(Element::form("submit"));
+        let unlock = Element::stanza("iq", &component.own, &component.room, "set").with("id", "unlock");
         component.sends(&unlock.child(form)).await;
         component
     }
 
     /// Enters the room as `nick` (too), and waits until that is so.
     pub(crate) async fn sits(&self, nick: &str) {
-        let history = Element::new("history", ns::MUC).attr("maxstanzas", "0");
+        let history = Element::bare("history", ns::MUC).with("maxstanzas", "0");
         let (own, to) = (address(nick, &self.domain), format!("{}/{nick}", self.room));
         let presence = Element::stanza("presence", &own, &to, "");
-        self.sends(&presence.child(Element::new("x", ns::MUC).child(history))).await;
+        self.sends(&presence.child(Element::bare("x", ns::MUC).child(history))).await;
         self.entered.notified().await;
     }
 
@@ -133,6 +133,6 @@ fn address(nick: &str, domain: &str) -> String {
 }
 
 fn said(from: &str, room: &str, body: &str) -> Element {
-    let message = Element::stanza("message", from, room, "groupchat").attr("id", body.to_owned());
-    message.child(Element::new("body", ns::COMPONENT).with_text(body))
+    let message = Element::stanza("message", from, room, "groupchat").with("id", body.to_owned());
+    message.child(Element::bare("body", ns::COMPONENT).with_text(body))
 }

@@ -10,7 +10,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{styling, xhtml};
 use crate::{
     jid::Jid,
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// The longest text that is carried over, in bytes.
@@ -80,13 +80,13 @@ pub fn invitation(stanza: &Element) -> Option<Invitation> {
         let reason: String = reason.chars().take(500).collect();
         (!reason.trim().is_empty()).then_some(reason)
     };
-    if let Some(invite) = stanza.find("x", ns::MUC_USER).and_then(|user| user.find("invite", ns::MUC_USER)) {
-        let by = invite.get("from").and_then(Jid::parse);
+    if let Some(invite) = stanza.get_child("x", ns::MUC_USER).and_then(|user| user.get_child("invite", ns::MUC_USER)) {
+        let by = invite.attr("from").and_then(Jid::parse);
         return Some(Invitation { room: stanza.from()?.bare(), by, reason: invite.own_text("reason").and_then(short) });
     }
-    let direct = stanza.find("x", ns::CONFERENCE)?;
-    let room = Jid::parse(direct.get("jid")?)?.bare();
-    Some(Invitation { room, by: stanza.from(), reason: direct.get("reason").map(str::to_owned).and_then(short) })
+    let direct = stanza.get_child("x", ns::CONFERENCE)?;
+    let room = Jid::parse(direct.attr("jid")?)?.bare();
+    Some(Invitation { room, by: stanza.from(), reason: direct.attr("reason").map(str::to_owned).and_then(short) })
 }
 
 /// Reads what a message means.
@@ -97,7 +97,7 @@ pub fn meaning(stanza: &Element) -> Meaning {
     if let Some(retracted) = retracted(stanza) {
         return retracted;
     }
-    if let Some(reactions) = stanza.find("reactions", ns::REACTIONS)
+    if let Some(reactions) = stanza.get_child("reactions", ns::REACTIONS)
         && let Some(target) = id_of(reactions)
     {
         let mut keys: Vec<String> = Vec::new();
@@ -110,11 +110,11 @@ pub fn meaning(stanza: &Element) -> Meaning {
         return Meaning::Reacted { target, keys };
     }
     let Some(mut body) = body(stanza) else { return Meaning::Nothing };
-    let corrects = stanza.find("replace", ns::CORRECT).and_then(id_of);
+    let corrects = stanza.get_child("replace", ns::CORRECT).and_then(id_of);
     if corrects.is_some() {
         only_words(&mut body);
     }
-    let answers = stanza.find("reply", ns::REPLY).and_then(id_of);
+    let answers = stanza.get_child("reply", ns::REPLY).and_then(id_of);
     Meaning::Said { body, corrects, answers }
 }
 
@@ -127,14 +127,14 @@ fn only_words(body: &mut Body) {
 }
 
 fn id_of(element: &Element) -> Option<String> {
-    let id = element.get("id")?;
+    let id = element.attr("id")?;
     (!id.is_empty() && id.len() <= 1023).then(|| id.to_owned())
 }
 
 /// Old and new form of XEP-0425. In the new one the room sends `<retract><moderated/></retract>`.
 fn moderated(stanza: &Element) -> Option<Meaning> {
     let nick = |moderated: &Element| {
-        let by = Jid::parse(moderated.get("by")?)?;
+        let by = Jid::parse(moderated.attr("by")?)?;
         by.resource().map(str::to_owned)
     };
     let found = |target: String, moderated: &Element, reason: Option<String>| Meaning::Moderated {
@@ -142,31 +142,31 @@ fn moderated(stanza: &Element) -> Option<Meaning> {
         by: nick(moderated),
         reason: reason.map(|reason| reason.chars().take(500).collect()),
     };
-    if let Some(retract) = stanza.find("retract", ns::RETRACT_1)
-        && let Some(moderated) = retract.find("moderated", ns::MODERATE_1)
+    if let Some(retract) = stanza.get_child("retract", ns::RETRACT_1)
+        && let Some(moderated) = retract.get_child("moderated", ns::MODERATE_1)
     {
         let reason = retract.own_text("reason").or_else(|| moderated.own_text("reason"));
         return Some(found(id_of(retract)?, moderated, reason));
     }
-    let applied = stanza.find("apply-to", ns::FASTEN)?;
-    let moderated = applied.find("moderated", ns::MODERATE_0)?;
-    moderated.find("retract", ns::RETRACT_0)?;
+    let applied = stanza.get_child("apply-to", ns::FASTEN)?;
+    let moderated = applied.get_child("moderated", ns::MODERATE_0)?;
+    moderated.get_child("retract", ns::RETRACT_0)?;
     Some(found(id_of(applied)?, moderated, moderated.own_text("reason")))
 }
 
 fn retracted(stanza: &Element) -> Option<Meaning> {
-    if let Some(retract) = stanza.find("retract", ns::RETRACT_1) {
+    if let Some(retract) = stanza.get_child("retract", ns::RETRACT_1) {
         return Some(Meaning::Retracted { target: id_of(retract)?, by_sender_id: false });
     }
-    let applied = stanza.find("apply-to", ns::FASTEN)?;
-    applied.find("retract", ns::RETRACT_0)?;
+    let applied = stanza.get_child("apply-to", ns::FASTEN)?;
+    applied.get_child("retract", ns::RETRACT_0)?;
     Some(Meaning::Retracted { target: id_of(applied)?, by_sender_id: true })
 }
 
 fn body(stanza: &Element) -> Option<Body> {
     let plain = own_body(stanza);
     let files = files(stanza);
-    let html = stanza.find("html", ns::XHTML_IM).and_then(xhtml::decode);
+    let html = stanza.get_child("html", ns::XHTML_IM).and_then(xhtml::decode);
     if plain.is_none() && files.is_empty() && html.is_none() {
         return None;
     }
@@ -179,7 +179,7 @@ fn body(stanza: &Element) -> Option<Body> {
     };
     let rich = match html {
         Some(html) if !emote && !has_fallback(stanza) => html,
-        _ if stanza.find("unstyled", styling::NS).is_some() => RichText::plain(&text),
+        _ if stanza.get_child("unstyled", styling::NS).is_some() => RichText::plain(&text),
         _ => styling::decode(&text),
     };
     if rich.is_blank() && files.is_empty() {
@@ -189,14 +189,12 @@ fn body(stanza: &Element) -> Option<Body> {
 }
 
 fn has_fallback(stanza: &Element) -> bool {
-    stanza.find_all("fallback", ns::FALLBACK).any(|fallback| fallback.get("for") == Some(ns::REPLY))
+    stanza.find_all("fallback", ns::FALLBACK).any(|fallback| fallback.attr("for") == Some(ns::REPLY))
 }
 
 /// The text without what only stands in for an answer (XEP-0428). Several bodies are several languages of one.
 fn own_body(stanza: &Element) -> Option<String> {
-    let mut bodies = stanza.children().filter(|child| child.name() == "body" && child.ns() == stanza.ns());
-    let text = bodies.next()?.text();
-    let mut text = without_fallback(stanza, text);
+    let mut text = without_fallback(stanza, stanza.own_text("body")?);
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST));
         text.push('…');
@@ -205,10 +203,10 @@ fn own_body(stanza: &Element) -> Option<String> {
 }
 
 fn without_fallback(stanza: &Element, text: String) -> String {
-    let stands_in = |fallback: &&Element| fallback.get("for") == Some(ns::REPLY);
+    let stands_in = |fallback: &&Element| fallback.attr("for") == Some(ns::REPLY);
     let Some(fallback) = stanza.find_all("fallback", ns::FALLBACK).find(stands_in) else { return text };
-    let number = |body: &Element, name: &str| body.get(name).and_then(|number| number.parse::<usize>().ok());
-    let Some(range) = fallback.find("body", ns::FALLBACK) else { return text };
+    let number = |body: &Element, name: &str| body.attr(name).and_then(|number| number.parse::<usize>().ok());
+    let Some(range) = fallback.get_child("body", ns::FALLBACK) else { return text };
     let start = number(range, "start").unwrap_or(0);
     let Some(end) = number(range, "end") else { return text };
     // Counted in characters.
@@ -220,11 +218,12 @@ fn without_fallback(stanza: &Element, text: String) -> String {
 fn files(stanza: &Element) -> Vec<Media> {
     let mut files: Vec<Media> = Vec::new();
     for sharing in stanza.find_all("file-sharing", ns::SFS).take(MOST_FILES) {
-        let metadata = sharing.find("file", ns::FILE);
+        let metadata = sharing.get_child("file", ns::FILE);
         let text = |name: &str| metadata.and_then(|file| file.own_text(name));
-        let sources = sharing.find("sources", ns::SFS);
-        let url =
-            sources.and_then(|sources| sources.find("url-data", ns::URL_DATA)).and_then(|data| data.get("target"));
+        let sources = sharing.get_child("sources", ns::SFS);
+        let url = sources
+            .and_then(|sources| sources.get_child("url-data", ns::URL_DATA))
+            .and_then(|data| data.attr("target"));
         if let Some(url) = url.filter(|url| is_http(url)) {
             let size = text("size").and_then(|size| size.parse().ok());
             files.push(media(url, text("name"), text("media-type"), size));
@@ -270,10 +269,10 @@ fn name_in(url: &str) -> String {
 /// When it was said, where whoever `by` is says so (XEP-0203): the others' stamps are worth nothing.
 pub fn said_at(stanza: &Element, by: &Jid) -> Option<Millis> {
     let stamped = |delay: &&Element| {
-        let from = delay.get("from").and_then(Jid::parse);
+        let from = delay.attr("from").and_then(Jid::parse);
         from.is_some_and(|from| from.bare() == *by || from.as_str() == by.domain())
     };
-    stamp(stanza.find_all("delay", ns::DELAY).find(stamped)?.get("stamp")?)
+    stamp(stanza.find_all("delay", ns::DELAY).find(stamped)?.attr("stamp")?)
 }
 
 /// A time as XMPP writes it (XEP-0082).
@@ -290,13 +289,13 @@ pub fn write_stamp(at: Millis) -> String {
 
 /// Whether somebody types: `None` where nothing is said of it (XEP-0085).
 pub fn typing(stanza: &Element) -> Option<bool> {
-    let state = stanza.children().find(|child| child.ns() == ns::CHAT_STATES)?;
+    let state = stanza.children().find(|child| child.has_ns(ns::CHAT_STATES))?;
     Some(state.name() == "composing")
 }
 
 /// The id of a message that was received or read (XEP-0184, XEP-0333): only what was displayed counts as read.
 pub fn displayed(stanza: &Element) -> Option<String> {
-    stanza.find("displayed", ns::MARKERS).and_then(id_of)
+    stanza.get_child("displayed", ns::MARKERS).and_then(id_of)
 }
 
 #[cfg(test)]
@@ -308,16 +307,16 @@ mod tests {
     }
 
     fn body_of(text: &str) -> Element {
-        Element::new("body", ns::COMPONENT).with_text(text)
+        Element::bare("body", ns::COMPONENT).with_text(text)
     }
 
     #[test]
     fn an_answer_is_read_without_what_it_repeats() {
-        let range = Element::new("body", ns::FALLBACK).attr("start", "0").attr("end", "11");
+        let range = Element::bare("body", ns::FALLBACK).with("start", "0").with("end", "11");
         let stanza = message([
             body_of("> Ännchen?\nyes"),
-            Element::new("reply", ns::REPLY).attr("id", "s1").attr("to", "a@b/x"),
-            Element::new("fallback", ns::FALLBACK).attr("for", ns::REPLY).child(range),
+            Element::bare("reply", ns::REPLY).with("id", "s1").with("to", "a@b/x"),
+            Element::bare("fallback", ns::FALLBACK).with("for", ns::REPLY).child(range),
         ]);
         let Meaning::Said { body, answers, corrects } = meaning(&stanza) else { panic!() };
         assert_eq!((body.text.to_plain().as_str(), answers.as_deref(), corrects), ("yes", Some("s1"), None));
@@ -327,7 +326,7 @@ mod tests {
     fn a_link_that_is_the_file_is_no_text() {
         let url = "https://up.test/x/photo.jpg";
         let stanza =
-            message([body_of(url), Element::new("x", ns::OOB).child(Element::new("url", ns::OOB).with_text(url))]);
+            message([body_of(url), Element::bare("x", ns::OOB).child(Element::bare("url", ns::OOB).with_text(url))]);
         let Meaning::Said { body, .. } = meaning(&stanza) else { panic!() };
         assert!(body.text.is_blank());
         assert_eq!((body.media[0].name.as_str(), body.media[0].kind), ("photo.jpg", MediaKind::Image));
@@ -336,8 +335,8 @@ mod tests {
     #[test]
     fn a_correction_of_the_words_beside_a_file_leaves_the_file() {
         let url = "https://up.test/x/photo.jpg";
-        let file = || Element::new("x", ns::OOB).child(Element::new("url", ns::OOB).with_text(url));
-        let replace = || Element::new("replace", ns::CORRECT).attr("id", "1");
+        let file = || Element::bare("x", ns::OOB).child(Element::bare("url", ns::OOB).with_text(url));
+        let replace = || Element::bare("replace", ns::CORRECT).with("id", "1");
         let corrected = |text| {
             let Meaning::Said { body, corrects, .. } = meaning(&message([body_of(text), file(), replace()])) else {
                 panic!()
@@ -351,10 +350,10 @@ mod tests {
 
     #[test]
     fn an_invitation_in_both_forms_is_one() {
-        let reason = Element::new("reason", ns::MUC_USER).with_text("cake");
-        let invite = Element::new("invite", ns::MUC_USER).attr("from", "bob@xmpp.test/phone").child(reason);
-        let mediated = || Element::new("x", ns::MUC_USER).child(invite.clone());
-        let direct = || Element::new("x", ns::CONFERENCE).attr("jid", "cake@muc.test").attr("reason", "cake");
+        let reason = Element::bare("reason", ns::MUC_USER).with_text("cake");
+        let invite = Element::bare("invite", ns::MUC_USER).with("from", "bob@xmpp.test/phone").child(reason);
+        let mediated = || Element::bare("x", ns::MUC_USER).child(invite.clone());
+        let direct = || Element::bare("x", ns::CONFERENCE).with("jid", "cake@muc.test").with("reason", "cake");
         let expected = |by: &str| {
             let (room, by) = (Jid::parse("cake@muc.test").unwrap(), Jid::parse(by));
             Some(Invitation { room, by, reason: Some("cake".into()) })
@@ -371,41 +370,42 @@ mod tests {
 
     #[test]
     fn of_several_bodies_the_first_is_read() {
-        let other = body_of("zwei").attr("xml:lang", "de");
+        let mut other = body_of("zwei");
+        other.attrs_mut().insert(rxml::Namespace::XML, "lang".try_into().unwrap(), "de".to_owned());
         let Meaning::Said { body, .. } = meaning(&message([body_of("one"), other, body_of("three")])) else { panic!() };
         assert_eq!(body.text.to_plain(), "one");
     }
 
     #[test]
     fn what_is_taken_back_is_read_in_both_forms() {
-        let new = message([Element::new("retract", ns::RETRACT_1).attr("id", "s1"), body_of("retracted")]);
+        let new = message([Element::bare("retract", ns::RETRACT_1).with("id", "s1"), body_of("retracted")]);
         assert_eq!(meaning(&new), Meaning::Retracted { target: "s1".into(), by_sender_id: false });
-        let old = Element::new("apply-to", ns::FASTEN).attr("id", "o1").child(Element::new("retract", ns::RETRACT_0));
+        let old = Element::bare("apply-to", ns::FASTEN).with("id", "o1").child(Element::bare("retract", ns::RETRACT_0));
         assert_eq!(meaning(&message([old])), Meaning::Retracted { target: "o1".into(), by_sender_id: true });
-        let moderated = Element::new("moderated", ns::MODERATE_1).attr("by", "room@muc/Mod");
-        let reason = Element::new("reason", ns::RETRACT_1).with_text("spam");
-        let stanza = message([Element::new("retract", ns::RETRACT_1).attr("id", "s1").child(moderated).child(reason)]);
+        let moderated = Element::bare("moderated", ns::MODERATE_1).with("by", "room@muc/Mod");
+        let reason = Element::bare("reason", ns::RETRACT_1).with_text("spam");
+        let stanza = message([Element::bare("retract", ns::RETRACT_1).with("id", "s1").child(moderated).child(reason)]);
         let expected = Meaning::Moderated { target: "s1".into(), by: Some("Mod".into()), reason: Some("spam".into()) };
         assert_eq!(meaning(&stanza), expected);
     }
 
     #[test]
     fn reactions_are_a_set() {
-        let reaction = |key: &str| Element::new("reaction", ns::REACTIONS).with_text(key);
-        let reactions = Element::new("reactions", ns::REACTIONS).attr("id", "s1");
+        let reaction = |key: &str| Element::bare("reaction", ns::REACTIONS).with_text(key);
+        let reactions = Element::bare("reactions", ns::REACTIONS).with("id", "s1");
         let stanza = message([reactions.child(reaction("👋")).child(reaction("👋")).child(reaction(" "))]);
         assert_eq!(meaning(&stanza), Meaning::Reacted { target: "s1".into(), keys: vec!["👋".into()] });
     }
 
     #[test]
     fn what_says_nothing_is_nothing() {
-        let state = Element::new("active", ns::CHAT_STATES);
+        let state = Element::bare("active", ns::CHAT_STATES);
         assert_eq!(meaning(&message([state.clone()])), Meaning::Nothing);
         assert_eq!(typing(&message([state])), Some(false));
         assert_eq!(meaning(&message([body_of("   ")])), Meaning::Nothing);
         assert_eq!(
             meaning(&message([
-                Element::new("x", ns::OOB).child(Element::new("url", ns::OOB).with_text("file:///etc/passwd"))
+                Element::bare("x", ns::OOB).child(Element::bare("url", ns::OOB).with_text("file:///etc/passwd"))
             ])),
             Meaning::Nothing
         );

@@ -6,9 +6,9 @@ use crate::stanza::{Element, Node, ns};
 
 /// The text of an `<html/>`; `None` where there is none.
 pub fn decode(html: &Element) -> Option<RichText> {
-    let body = html.find("body", ns::XHTML)?;
+    let body = html.get_child("body", ns::XHTML)?;
     let mut out = String::new();
-    body.nodes().iter().for_each(|node| write(node, &mut out));
+    body.nodes().for_each(|node| write(node, &mut out));
     let text = RichText::from_html(&out);
     (!text.is_blank()).then_some(text)
 }
@@ -20,7 +20,7 @@ fn write(node: &Node, out: &mut String) {
             let name: String = element.name().chars().filter(char::is_ascii_alphanumeric).collect();
             out.push('<');
             out.push_str(&name);
-            if let Some(href) = element.get("href").filter(|_| name == "a") {
+            if let Some(href) = element.attr("href").filter(|_| name == "a") {
                 out.push_str(" href=\"");
                 escape(href, out);
                 out.push('"');
@@ -28,7 +28,7 @@ fn write(node: &Node, out: &mut String) {
             out.push('>');
             let styled = styles(element);
             styled.iter().for_each(|tag| out.push_str(&format!("<{tag}>")));
-            element.nodes().iter().for_each(|node| write(node, out));
+            element.nodes().for_each(|node| write(node, out));
             styled.iter().rev().for_each(|tag| out.push_str(&format!("</{tag}>")));
             if !matches!(name.as_str(), "br" | "img" | "hr") {
                 out.push_str("</");
@@ -41,7 +41,7 @@ fn write(node: &Node, out: &mut String) {
 
 /// Clients write bold and italic as styles.
 fn styles(element: &Element) -> Vec<&'static str> {
-    let style = element.get("style").unwrap_or_default().to_ascii_lowercase();
+    let style = element.attr("style").unwrap_or_default().to_ascii_lowercase();
     let has = |property: &str, value: &str| {
         style
             .split(';')
@@ -74,14 +74,16 @@ fn escape(text: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stanza::ElementExt as _;
 
     #[test]
     fn styles_and_links_are_kept_and_scripts_are_not() {
-        let span = Element::new("span", ns::XHTML).attr("style", "font-weight: bold; color: red").with_text("bold <b>");
-        let link = Element::new("a", ns::XHTML).attr("href", "javascript:alert(1)").with_text("evil");
-        let script = Element::new("script", ns::XHTML).with_text("alert(2)");
-        let body = Element::new("body", ns::XHTML).child(span).child(link).child(script);
-        let text = decode(&Element::new("html", ns::XHTML_IM).child(body)).unwrap();
+        let span =
+            Element::bare("span", ns::XHTML).with("style", "font-weight: bold; color: red").with_text("bold <b>");
+        let link = Element::bare("a", ns::XHTML).with("href", "javascript:alert(1)").with_text("evil");
+        let script = Element::bare("script", ns::XHTML).with_text("alert(2)");
+        let body = Element::bare("body", ns::XHTML).child(span).child(link).child(script);
+        let text = decode(&Element::bare("html", ns::XHTML_IM).child(body)).unwrap();
         let html = text.to_html();
         assert!(html.contains("<strong>bold &lt;b&gt;</strong>"), "{html}");
         assert!(!html.contains("javascript"), "{html}");

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::handshake::{StreamFault, digest, opening};
-use crate::stanza::{Bounds, Element, Guard, Head, Piece, ReadError, Reader, Refused, ns};
+use crate::stanza::{Bounds, Element, ElementExt as _, Guard, Head, Piece, ReadError, Reader, Refused, ns};
 
 /// How many stanzas may wait to be written; at the bound, who has something to say waits, and answers to questions are left out.
 const QUEUE: usize = 8192;
@@ -221,7 +221,7 @@ impl Connection {
         loop {
             match self.piece(&|_| true).await.map_err(refused)? {
                 Piece::Open(head) => {
-                    let id = head.element().get("id").unwrap_or_default();
+                    let id = head.element().attr("id").unwrap_or_default();
                     let handshake = format!("<handshake>{}</handshake>", digest(id, secret));
                     write.write_all(handshake.as_bytes()).await.map_err(LinkError::Io)?;
                 }
@@ -287,8 +287,8 @@ impl Connection {
                 Err(_) if self.asked => return Err(LinkError::Silent),
                 Err(_) => {
                     self.asked = true;
-                    let ping = Element::stanza("iq", &self.domain, &self.host, "get").attr("id", "alive");
-                    self.outlet.send_lossy(&ping.child(Element::new("ping", ns::PING)));
+                    let ping = Element::stanza("iq", &self.domain, &self.host, "get").with("id", "alive");
+                    self.outlet.send_lossy(&ping.child(Element::bare("ping", ns::PING)));
                     continue;
                 }
             };

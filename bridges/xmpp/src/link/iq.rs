@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     jid::Jid,
-    stanza::{Element, StanzaError},
+    stanza::{Element, ElementExt as _, StanzaError},
 };
 
 /// How many questions may be open; at the bound, further ones fail at once.
@@ -62,21 +62,20 @@ impl Iqs {
 
     /// Takes in an IQ of type `result` or `error`. Says whether somebody waited for it.
     pub fn answered(&self, stanza: &Element) -> bool {
-        let (Some(id), Some(from)) = (stanza.get("id"), stanza.from()) else { return false };
+        let (Some(id), Some(from)) = (stanza.attr("id"), stanza.from()) else { return false };
         let mut open = self.0.lock();
         let Some(question) = open.get(id) else { return false };
         if question.asked != from && question.asked != from.bare() {
             return false;
         }
-        let Some(mut question) = open.remove(id) else { return false };
+        let Some(question) = open.remove(id) else { return false };
         drop(open);
         let answer = if stanza.kind() == "error" {
             Err(IqError::Refused(StanzaError::of(stanza)))
         } else {
-            let mut answer = stanza.clone();
+            let answer = stanza.clone();
             // What came before the answer belongs to it, in its order.
-            question.collected.drain(..).for_each(|message| answer.push(message));
-            Ok(answer)
+            Ok(answer.with_children(question.collected))
         };
         let _ = question.answer.send(answer);
         true
@@ -109,7 +108,7 @@ mod tests {
     use super::*;
 
     fn result(id: &str, from: &str) -> Element {
-        Element::stanza("iq", from, "a@matrix.test", "result").attr("id", id)
+        Element::stanza("iq", from, "a@matrix.test", "result").with("id", id)
     }
 
     #[test]
@@ -130,12 +129,12 @@ mod tests {
         let room = Jid::parse("room@muc.test").unwrap();
         let mut waiting = iqs.open("q", room.clone());
         for n in ["1", "2", "3"] {
-            assert!(iqs.collect("q", &room, Element::new("result", "urn:xmpp:mam:2").attr("id", n), 2));
+            assert!(iqs.collect("q", &room, Element::bare("result", "urn:xmpp:mam:2").with("id", n), 2));
         }
-        assert!(!iqs.collect("q", &Jid::parse("eve@evil.test").unwrap(), Element::new("x", ""), 9));
+        assert!(!iqs.collect("q", &Jid::parse("eve@evil.test").unwrap(), Element::bare("x", ""), 9));
         iqs.answered(&result("q", "room@muc.test"));
         let answer = waiting.try_recv().unwrap().unwrap();
-        let ids: Vec<_> = answer.children().filter_map(|child| child.get("id")).collect();
+        let ids: Vec<_> = answer.children().filter_map(|child| child.attr("id")).collect();
         assert_eq!(ids, ["1", "2"], "bounded");
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     jid::Jid,
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// What somebody is to the room, present or not ([XEP-0045 §5.2](https://xmpp.org/extensions/xep-0045.html#affil)).
@@ -126,20 +126,21 @@ fn short(text: String) -> Option<String> {
 impl Presence {
     /// Reads what is there of it.
     pub fn read(stanza: &Element) -> Self {
-        let user = stanza.find("x", ns::MUC_USER);
-        let item = user.and_then(|user| user.find("item", ns::MUC_USER));
+        let user = stanza.get_child("x", ns::MUC_USER);
+        let item = user.and_then(|user| user.get_child("item", ns::MUC_USER));
         let codes = user.into_iter().flat_map(|user| user.find_all("status", ns::MUC_USER));
-        let destroyed = user.and_then(|user| user.find("destroy", ns::MUC_USER));
-        let avatar = stanza.find("x", ns::VCARD_UPDATE).and_then(|update| update.find("photo", ns::VCARD_UPDATE));
+        let destroyed = user.and_then(|user| user.get_child("destroy", ns::MUC_USER));
+        let avatar =
+            stanza.get_child("x", ns::VCARD_UPDATE).and_then(|update| update.get_child("photo", ns::VCARD_UPDATE));
         Self {
             item: item.map(Item::read).unwrap_or_default(),
-            codes: codes.filter_map(|status| status.get("code")?.parse().ok()).take(16).collect(),
+            codes: codes.filter_map(|status| status.attr("code")?.parse().ok()).take(16).collect(),
             occupant_id: occupant_id(stanza),
-            token: stanza.find("own", ns::OWN).and_then(|own| own.get("mark")).map(str::to_owned),
+            token: stanza.get_child("own", ns::OWN).and_then(|own| own.attr("mark")).map(str::to_owned),
             destroyed: destroyed
-                .map(|destroy| (destroy.get("jid").and_then(Jid::parse), destroy.own_text("reason").and_then(short))),
+                .map(|destroy| (destroy.attr("jid").and_then(Jid::parse), destroy.own_text("reason").and_then(short))),
             avatar: avatar.map(|photo| photo.text().trim().to_ascii_lowercase()),
-            name: stanza.find("nick", ns::NICK).and_then(|nick| short(nick.text())),
+            name: stanza.get_child("nick", ns::NICK).and_then(|nick| short(nick.text())),
         }
     }
 
@@ -153,11 +154,11 @@ impl Item {
     fn read(item: &Element) -> Self {
         let actor = item.own("actor");
         Self {
-            affiliation: Affiliation::read(item.get("affiliation")),
-            role: Role::read(item.get("role")),
-            jid: item.get("jid").and_then(Jid::parse),
-            nick: item.get("nick").map(str::to_owned),
-            actor: actor.and_then(|actor| actor.get("nick").or_else(|| actor.get("jid"))).map(str::to_owned),
+            affiliation: Affiliation::read(item.attr("affiliation")),
+            role: Role::read(item.attr("role")),
+            jid: item.attr("jid").and_then(Jid::parse),
+            nick: item.attr("nick").map(str::to_owned),
+            actor: actor.and_then(|actor| actor.attr("nick").or_else(|| actor.attr("jid"))).map(str::to_owned),
             reason: item.own_text("reason").and_then(short),
         }
     }
@@ -165,7 +166,7 @@ impl Item {
 
 /// The occupant id of a stanza (XEP-0421).
 pub fn occupant_id(stanza: &Element) -> Option<String> {
-    let id = stanza.find("occupant-id", ns::OCCUPANT_ID)?.get("id")?;
+    let id = stanza.get_child("occupant-id", ns::OCCUPANT_ID)?.attr("id")?;
     (!id.is_empty() && id.len() <= 512).then(|| id.to_owned())
 }
 
@@ -175,16 +176,16 @@ mod tests {
 
     #[test]
     fn nothing_is_required_and_the_unknown_is_ignored() {
-        let bare = Presence::read(&Element::new("presence", ns::COMPONENT));
+        let bare = Presence::read(&Element::bare("presence", ns::COMPONENT));
         assert_eq!(bare, Presence::default());
         // What other readers refuse: an unknown code, a bare address, no role.
-        let item = Element::new("item", ns::MUC_USER).attr("jid", "alice@xmpp.test");
-        let odd = Element::new("x", ns::MUC_USER)
-            .child(Element::new("status", ns::MUC_USER).attr("code", "9999"))
-            .child(Element::new("status", ns::MUC_USER).attr("code", "many"))
+        let item = Element::bare("item", ns::MUC_USER).with("jid", "alice@xmpp.test");
+        let odd = Element::bare("x", ns::MUC_USER)
+            .child(Element::bare("status", ns::MUC_USER).with("code", "9999"))
+            .child(Element::bare("status", ns::MUC_USER).with("code", "many"))
             .child(item)
-            .child(Element::new("destroy", ns::MUC_USER).attr("jid", "new@muc.test"));
-        let read = Presence::read(&Element::new("presence", ns::COMPONENT).child(odd));
+            .child(Element::bare("destroy", ns::MUC_USER).with("jid", "new@muc.test"));
+        let read = Presence::read(&Element::bare("presence", ns::COMPONENT).child(odd));
         assert_eq!(read.codes, [9999]);
         assert_eq!(read.item.jid.as_ref().map(Jid::as_str), Some("alice@xmpp.test"));
         assert_eq!(read.item.role, Role::Participant);

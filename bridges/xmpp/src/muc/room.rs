@@ -18,7 +18,7 @@ use super::{
 use crate::{
     convert::ids::XmppUser,
     jid::Jid,
-    stanza::{Element, StanzaError},
+    stanza::{Element, ElementExt as _, StanzaError},
 };
 
 #[derive(Debug, Clone)]

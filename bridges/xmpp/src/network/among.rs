@@ -20,7 +20,7 @@ use crate::{
     },
     jid::Jid,
     muc::SeatId,
-    stanza::Condition,
+    stanza::{Condition, ElementExt as _},
 };
 
 /// What is told together with others, and who says it.

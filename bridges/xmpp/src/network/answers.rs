@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::{
     jid::Jid,
     muc::SeatId,
-    stanza::{Condition, Element, ErrorKind, StanzaError, ns},
+    stanza::{Condition, Element, ElementExt as _, ErrorKind, StanzaError, ns},
 };
 
 /// What we can.
@@ -44,19 +44,22 @@ impl Wanted {
         if query.is("vCard", ns::VCARD) {
             return Some(Self::Card);
         }
-        let items = Some(query).filter(|query| query.is("pubsub", ns::PUBSUB))?.find("items", ns::PUBSUB)?;
-        [ns::AVATAR_DATA, ns::AVATAR_METADATA].into_iter().find(|node| items.get("node") == Some(node)).map(Self::Items)
+        let items = Some(query).filter(|query| query.is("pubsub", ns::PUBSUB))?.get_child("items", ns::PUBSUB)?;
+        [ns::AVATAR_DATA, ns::AVATAR_METADATA]
+            .into_iter()
+            .find(|node| items.attr("node") == Some(node))
+            .map(Self::Items)
     }
 }
 
 fn feature(var: &str) -> Element {
-    Element::new("feature", ns::DISCO_INFO).attr("var", var)
+    Element::bare("feature", ns::DISCO_INFO).with("var", var)
 }
 
 /// What every Matrix user can.
 fn abilities() -> Element {
-    let identity = Element::new("identity", ns::DISCO_INFO).attr("category", "client").attr("type", "web");
-    let query = Element::new("query", ns::DISCO_INFO).child(identity.attr("name", "Landbridge"));
+    let identity = Element::bare("identity", ns::DISCO_INFO).with("category", "client").with("type", "web");
+    let query = Element::bare("query", ns::DISCO_INFO).child(identity.with("name", "Landbridge"));
     query.with_children(sorted().map(feature))
 }
 
@@ -75,7 +78,7 @@ fn version() -> String {
 
 /// What the presence of a Matrix user says of what they can.
 pub(super) fn caps() -> Element {
-    Element::new("c", ns::CAPS).attr("hash", "sha-1").attr("node", NODE).attr("ver", version())
+    Element::bare("c", ns::CAPS).with("hash", "sha-1").with("node", NODE).with("ver", version())
 }
 
 /// The most items of one answer.
@@ -95,9 +98,9 @@ impl Shared {
                 shared.show_portrait(&SeatId::Puppet(user_id));
                 let payload = match wanted {
                     Wanted::Card => shared.vcard(&to).map(|card| card.child_some(portrait.map(|it| it.photo()))),
-                    Wanted::Items(node) => Some(Element::new("pubsub", ns::PUBSUB).child(match portrait {
+                    Wanted::Items(node) => Some(Element::bare("pubsub", ns::PUBSUB).child(match portrait {
                         Some(portrait) => portrait.items(node),
-                        None => Element::new("items", ns::PUBSUB).attr("node", node),
+                        None => Element::bare("items", ns::PUBSUB).with("node", node),
                     })),
                 };
                 shared.reply(&iq, &from, &to, payload.map(Some));
@@ -113,14 +116,14 @@ impl Shared {
         let reply = match answered {
             Some(payload) => Some(
                 Element::stanza("iq", to.as_str(), from.as_str(), "result")
-                    .attr_some("id", iq.get("id"))
+                    .with_some("id", iq.attr("id"))
                     .with_children(payload),
             ),
             None => StanzaError::reply(iq, ErrorKind::Cancel, Condition::ServiceUnavailable),
         };
         if let Some(mut reply) = reply {
             // As it was written: it is us, whatever preparation makes of it.
-            if let Some(own) = iq.get("to") {
+            if let Some(own) = iq.attr("to") {
                 reply.set("from", own);
             }
             self.send_lossy(&reply);
@@ -132,17 +135,17 @@ impl Shared {
         if kind != "get" {
             return None;
         }
-        match (query.name(), query.ns()) {
+        match (query.name(), query.ns().as_str()) {
             ("ping", ns::PING) => Some(None),
-            ("query", ns::DISCO_INFO) => match query.get("node") {
+            ("query", ns::DISCO_INFO) => match query.attr("node") {
                 None => self.info(to).map(Some),
-                Some(node) if node == format!("{NODE}#{}", version()) => Some(Some(abilities().attr("node", node))),
+                Some(node) if node == format!("{NODE}#{}", version()) => Some(Some(abilities().with("node", node))),
                 Some(_) => None,
             },
-            ("query", ns::DISCO_ITEMS) if query.get("node").is_none() => Some(Some(self.items(to))),
+            ("query", ns::DISCO_ITEMS) if query.attr("node").is_none() => Some(Some(self.items(to))),
             ("query", ns::VERSION) => {
-                let text = |name, text: &str| Element::new(name, ns::VERSION).with_text(text);
-                let version = Element::new("query", ns::VERSION).child(text("name", "Landbridge"));
+                let text = |name, text: &str| Element::bare(name, ns::VERSION).with_text(text);
+                let version = Element::bare("query", ns::VERSION).child(text("name", "Landbridge"));
                 Some(Some(version.child(text("version", env!("CARGO_PKG_VERSION")))))
             }
             ("vCard", ns::VCARD) => self.vcard(to).map(Some),
@@ -157,19 +160,19 @@ impl Shared {
             (_, Some(seat @ SeatId::Puppet(_))) => ("account", "registered", self.name_of(&seat)),
             (Some(_), None) => return None,
         };
-        let identity = Element::new("identity", ns::DISCO_INFO).attr("category", category).attr("type", kind);
-        let query = Element::new("query", ns::DISCO_INFO).child(identity.attr("name", name));
+        let identity = Element::bare("identity", ns::DISCO_INFO).with("category", category).with("type", kind);
+        let query = Element::bare("query", ns::DISCO_INFO).child(identity.with("name", name));
         Some(query.with_children(FEATURES.map(feature)))
     }
 
     /// Of the component: the bridged rooms, and the Matrix users who have been seen.
     fn items(&self, to: &Jid) -> Element {
-        let mut query = Element::new("query", ns::DISCO_ITEMS);
+        let mut query = Element::bare("query", ns::DISCO_ITEMS);
         if to.node().is_some() {
             return query;
         }
         let mut add = |jid: &str, name: &str| {
-            query.push(Element::new("item", ns::DISCO_ITEMS).attr("jid", jid).attr("name", name));
+            query.append_child(Element::bare("item", ns::DISCO_ITEMS).with("jid", jid).with("name", name));
         };
         let mut rooms: Vec<Jid> =
             self.rooms.lock().iter().filter(|(_, state)| state.wanted).map(|(jid, _)| jid.clone()).collect();
@@ -186,8 +189,8 @@ impl Shared {
     fn vcard(&self, to: &Jid) -> Option<Element> {
         let seat = self.seat_of(to)?;
         let name = self.name_of(&seat);
-        let text = |field, text: &str| Element::new(field, ns::VCARD).with_text(text);
-        let card = Element::new("vCard", ns::VCARD).child(text("FN", &name)).child(text("NICKNAME", &name));
+        let text = |field, text: &str| Element::bare(field, ns::VCARD).with_text(text);
+        let card = Element::bare("vCard", ns::VCARD).child(text("FN", &name)).child(text("NICKNAME", &name));
         Some(match seat {
             SeatId::Puppet(user_id) => card.child(text("DESC", &format!("A Matrix user: {user_id}"))),
             SeatId::Listener => card.child(text("DESC", "A bridge between Matrix and XMPP")),
@@ -203,14 +206,14 @@ mod tests {
     fn what_presence_says_of_us_is_what_we_say_when_asked() {
         // As whoever hears the hash makes it of the answer (XEP-0115 §5.4).
         let answer = abilities();
-        let identity = answer.find("identity", ns::DISCO_INFO).unwrap();
-        let part = |name| identity.get(name).unwrap_or_default();
+        let identity = answer.get_child("identity", ns::DISCO_INFO).unwrap();
+        let part = |name| identity.attr(name).unwrap_or_default();
         let mut text = format!("{}/{}//{}<", part("category"), part("type"), part("name"));
         let mut features: Vec<&str> =
-            answer.find_all("feature", ns::DISCO_INFO).filter_map(|feature| feature.get("var")).collect();
+            answer.find_all("feature", ns::DISCO_INFO).filter_map(|feature| feature.attr("var")).collect();
         features.sort_unstable();
         features.iter().for_each(|feature| text.extend([feature, "<"]));
-        assert_eq!(caps().get("ver"), Some(BASE64.encode(Sha1::digest(text)).as_str()));
+        assert_eq!(caps().attr("ver"), Some(BASE64.encode(Sha1::digest(text)).as_str()));
         assert!(features.contains(&NOTIFY));
     }
 }

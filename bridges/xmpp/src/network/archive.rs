@@ -10,7 +10,7 @@ use crate::{
     jid::Jid,
     link::IqError,
     muc::SeatId,
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// How many messages one page of an archive holds.
@@ -91,7 +91,7 @@ impl Shared {
         let mut after: Option<String> = None;
         for _ in 0..PAGES {
             let page = self.page(jid, since, after.as_deref()).await?;
-            let found = page.messages.iter().find(|(_, message)| message.get("id") == Some(id));
+            let found = page.messages.iter().find(|(_, message)| message.attr("id") == Some(id));
             if let Some((archive, _)) = found {
                 return Ok(Some(archive.clone()));
             }
@@ -107,11 +107,11 @@ impl Shared {
         let bot = self.seat_jid(&SeatId::Listener).ok_or(SendError::Unsupported)?;
         let id = self.new_id();
         let form = Element::form("submit").field("FORM_TYPE", ns::MAM).field("start", since);
-        let max = Element::new("max", ns::RSM).with_text(PAGE.to_string());
-        let after = after.map(|after| Element::new("after", ns::RSM).with_text(after));
-        let set = Element::new("set", ns::RSM).child(max).child_some(after);
-        let query = Element::new("query", ns::MAM).attr("queryid", id.clone()).child(form).child(set);
-        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "set").attr("id", id).child(query);
+        let max = Element::bare("max", ns::RSM).with_text(PAGE.to_string());
+        let after = after.map(|after| Element::bare("after", ns::RSM).with_text(after));
+        let set = Element::bare("set", ns::RSM).child(max).child_some(after);
+        let query = Element::bare("query", ns::MAM).with("queryid", id.clone()).child(form).child(set);
+        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "set").with("id", id).child(query);
         match self.ask(iq, super::link::ANSWER).await {
             Ok(answer) => Ok(Page::read(&answer)),
             Err(error) => {
@@ -128,8 +128,8 @@ impl Shared {
     async fn hear_archived(self: &Arc<Self>, jid: &Jid, archive: &str, message: &Element) -> Result<(), Closed> {
         let Some(from) = message.from() else { return Ok(()) };
         let Some(nick) = from.resource() else { return self.hear_moderation(jid, message).await };
-        if message.get("id").is_some_and(|id| self.own.marks.made(id)) {
-            if let Some(id) = message.get("id") {
+        if message.attr("id").is_some_and(|id| self.own.marks.made(id)) {
+            if let Some(id) = message.attr("id") {
                 self.landed(id, Ok(Some(archive.to_owned())));
             }
             return Ok(());
@@ -178,23 +178,23 @@ struct Page {
 impl Page {
     /// From the answer, behind which what was collected stands.
     fn read(answer: &Element) -> Self {
-        let room = answer.get("from");
+        let room = answer.attr("from");
         let results = answer.find_all("result", ns::MAM);
         let messages: Vec<(String, Element)> = results
             .filter_map(|result| {
-                let forwarded = result.find("forwarded", ns::FORWARD)?;
+                let forwarded = result.get_child("forwarded", ns::FORWARD)?;
                 let mut message = forwarded.children().find(|child| child.name() == "message")?.clone();
                 // When the archive has it: of the room's own making, whoever stamped it.
-                if let (Some(stamp), Some(room)) = (forwarded.find("delay", ns::DELAY)?.get("stamp"), room) {
-                    message.push(Element::new("delay", ns::DELAY).attr("from", room).attr("stamp", stamp));
+                if let (Some(stamp), Some(room)) = (forwarded.get_child("delay", ns::DELAY)?.attr("stamp"), room) {
+                    message.append_child(Element::bare("delay", ns::DELAY).with("from", room).with("stamp", stamp));
                 }
-                Some((result.get("id")?.to_owned(), message))
+                Some((result.attr("id")?.to_owned(), message))
             })
             .collect();
-        let fin = answer.find("fin", ns::MAM);
-        let last = fin.and_then(|fin| fin.find("set", ns::RSM)).and_then(|set| set.own_text("last"));
+        let fin = answer.get_child("fin", ns::MAM);
+        let last = fin.and_then(|fin| fin.get_child("set", ns::RSM)).and_then(|set| set.own_text("last"));
         Self {
-            complete: fin.and_then(|fin| fin.get("complete")) == Some("true") || messages.is_empty(),
+            complete: fin.and_then(|fin| fin.attr("complete")) == Some("true") || messages.is_empty(),
             last: last.or_else(|| messages.last().map(|(id, _)| id.clone())),
             messages,
         }

@@ -14,7 +14,7 @@ use crate::{
     convert::ids::XmppUser,
     jid::Jid,
     muc::{Occupant, SeatId},
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// How many people's pictures are remembered.
@@ -103,20 +103,20 @@ impl Shared {
     async fn fetch_avatar(&self, of: &Portrayed, hash: &str, kept: Kept) -> Option<PictureContent> {
         let asker = self.seat_jid(&of.asker)?;
         let question = match kept {
-            Kept::Card => Element::new("vCard", ns::VCARD),
+            Kept::Card => Element::bare("vCard", ns::VCARD),
             Kept::Node => {
-                let item = Element::new("item", ns::PUBSUB).attr("id", hash);
-                let items = Element::new("items", ns::PUBSUB).attr("node", ns::AVATAR_DATA).child(item);
-                Element::new("pubsub", ns::PUBSUB).child(items)
+                let item = Element::bare("item", ns::PUBSUB).with("id", hash);
+                let items = Element::bare("items", ns::PUBSUB).with("node", ns::AVATAR_DATA).child(item);
+                Element::bare("pubsub", ns::PUBSUB).child(items)
             }
         };
         let iq = Element::stanza("iq", asker.as_str(), of.at.as_str(), "get").child(question);
         let answer = self.ask(iq, super::link::ANSWER).await.ok()?;
         let encoded = match kept {
-            Kept::Card => answer.find("vCard", ns::VCARD)?.find("PHOTO", ns::VCARD)?.own_text("BINVAL")?,
+            Kept::Card => answer.get_child("vCard", ns::VCARD)?.get_child("PHOTO", ns::VCARD)?.own_text("BINVAL")?,
             Kept::Node => {
-                let items = answer.find("pubsub", ns::PUBSUB)?.find("items", ns::PUBSUB)?;
-                items.find("item", ns::PUBSUB)?.find("data", ns::AVATAR_DATA)?.text()
+                let items = answer.get_child("pubsub", ns::PUBSUB)?.get_child("items", ns::PUBSUB)?;
+                items.get_child("item", ns::PUBSUB)?.get_child("data", ns::AVATAR_DATA)?.text()
             }
         };
         let encoded: String = encoded.chars().filter(|c| !c.is_whitespace()).collect();
@@ -127,13 +127,13 @@ impl Shared {
 
 /// The hash of the picture that somebody announces in a node of their account (XEP-0084); empty where they have none any more.
 pub(super) fn announced(event: &Element) -> Option<String> {
-    let items = event.find("items", ns::PUBSUB_EVENT)?;
-    if items.get("node") != Some(ns::AVATAR_METADATA) {
+    let items = event.get_child("items", ns::PUBSUB_EVENT)?;
+    if items.attr("node") != Some(ns::AVATAR_METADATA) {
         return None;
     }
-    let metadata = items.find("item", ns::PUBSUB_EVENT)?.find("metadata", ns::AVATAR_METADATA)?;
-    let info = metadata.find("info", ns::AVATAR_METADATA);
-    Some(info.and_then(|info| info.get("id")).unwrap_or_default().to_ascii_lowercase())
+    let metadata = items.get_child("item", ns::PUBSUB_EVENT)?.get_child("metadata", ns::AVATAR_METADATA)?;
+    let info = metadata.get_child("info", ns::AVATAR_METADATA);
+    Some(info.and_then(|info| info.attr("id")).unwrap_or_default().to_ascii_lowercase())
 }
 
 /// By which pictures are named.

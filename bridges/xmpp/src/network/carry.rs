@@ -16,7 +16,7 @@ use crate::{
     },
     jid::Jid,
     muc::{Gone, Happening, Occupant, Room, SeatId, Why},
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 type Event = RemoteEvent<XmppNetwork>;
@@ -194,7 +194,7 @@ impl Shared {
         archive: Option<&str>,
         at: Option<landbridge::Millis>,
     ) -> Vec<(Event, Dedupe<XmppMessage>)> {
-        let sent = stanza.get("id").filter(|id| !id.is_empty() && id.len() <= 1023);
+        let sent = stanza.attr("id").filter(|id| !id.is_empty() && id.len() <= 1023);
         let id = match (archive, sent) {
             (Some(archive), Some(sent)) => Some(XmppMessage::archived(archive).also_by(&who.user, sent)),
             (Some(archive), None) => Some(XmppMessage::archived(archive)),
@@ -295,7 +295,7 @@ impl Shared {
 
     /// Somebody in a room types, stopped to (XEP-0085), or has read up to a message (XEP-0333).
     pub(super) fn note_signs(&self, state: &RoomState, stanza: &Element, from: &Jid) {
-        if stanza.kind() != "groupchat" || stanza.find("delay", ns::DELAY).is_some() {
+        if stanza.kind() != "groupchat" || stanza.get_child("delay", ns::DELAY).is_some() {
             return;
         }
         let Some(who) = from.resource().and_then(|nick| Room::occupant(&state.room, nick)) else { return };

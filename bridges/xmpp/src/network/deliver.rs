@@ -23,7 +23,7 @@ use crate::{
     },
     jid::Jid,
     muc::SeatId,
-    stanza::{Condition, Element, StanzaError, ns},
+    stanza::{Condition, Element, ElementExt as _, StanzaError, ns},
 };
 
 /// How long a message of ours may take to come back from its room.
@@ -139,8 +139,8 @@ impl XmppSession {
     async fn set_subject(&self, room: &Jid, subject: &str, key: &IdempotencyKey, attempt: u32) -> Said {
         let id = key.to_string();
         let message = |to: &str, from: &str| {
-            let text = Element::new("subject", ns::COMPONENT).with_text(subject);
-            Element::stanza("message", from, to, "groupchat").attr("id", id.clone()).child(text)
+            let text = Element::bare("subject", ns::COMPONENT).with_text(subject);
+            Element::stanza("message", from, to, "groupchat").with("id", id.clone()).child(text)
         };
         let mut said = self.say(room, &self.seat, &id, attempt, message).await;
         if matches!(said, Err(SendError::Rejected(_))) && self.seat != SeatId::Listener {

@@ -25,7 +25,7 @@ use crate::{
     jid::Jid,
     link::IqError,
     muc::SeatId,
-    stanza::{Element, StanzaError, ns},
+    stanza::{Element, ElementExt as _, StanzaError, ns},
 };
 
 /// How many private messages are remembered until they are refused or received.
@@ -73,7 +73,7 @@ impl Shared {
             return Ok(());
         }
         let user = XmppUser::of_jid(from);
-        if let Some(event) = stanza.find("event", ns::PUBSUB_EVENT) {
+        if let Some(event) = stanza.get_child("event", ns::PUBSUB_EVENT) {
             let of = Portrayed { user, asker: seat.clone(), at: from.bare() };
             if let Some(hash) = avatars::announced(event) {
                 self.note_picture(of, hash, Kept::Node);
@@ -85,7 +85,7 @@ impl Shared {
             let _ = self.host.set_note(ADDRESSES, &user.encode(), from.bare_str()).await;
         }
         let room = XmppRoom::direct(user_id, user.clone());
-        let name = stanza.find("nick", ns::NICK).map(Element::text).filter(|nick| !nick.trim().is_empty());
+        let name = stanza.get_child("nick", ns::NICK).map(Element::text).filter(|nick| !nick.trim().is_empty());
         let name = name.or_else(|| from.node().map(str::to_owned)).map(|name| name.chars().take(100).collect());
         let session = SessionId::User(user_id.clone());
         self.hear_private(room, user, name, &stanza, &session).await
@@ -129,8 +129,8 @@ impl Shared {
         if let Some(read) = incoming::displayed(stanza) {
             self.host.read(session, room.clone(), sender.clone(), XmppMessage::direct(&read));
         }
-        let id = stanza.get("id").filter(|id| !id.is_empty() && id.len() <= 1023);
-        let origin = stanza.find("origin-id", ns::SID).and_then(|origin| origin.get("id"));
+        let id = stanza.attr("id").filter(|id| !id.is_empty() && id.len() <= 1023);
+        let origin = stanza.get_child("origin-id", ns::SID).and_then(|origin| origin.attr("id"));
         let named = origin.or(id).map(XmppMessage::direct);
         // Kept by their server while ours was away.
         let server = stanza.from().and_then(|from| Jid::parse(from.domain()));
@@ -153,10 +153,10 @@ impl Shared {
         };
         // Only what is durable may be called received.
         self.host.ingest(session, event, Dedupe::Never).await?;
-        if let (Some(id), Some(_)) = (id, stanza.find("request", ns::RECEIPTS)) {
-            let received = Element::new("received", ns::RECEIPTS).attr("id", id);
-            if let (Some(from), Some(to)) = (stanza.get("to"), stanza.get("from")) {
-                let kind = if stanza.find("x", ns::MUC_USER).is_some() { "chat" } else { "" };
+        if let (Some(id), Some(_)) = (id, stanza.get_child("request", ns::RECEIPTS)) {
+            let received = Element::bare("received", ns::RECEIPTS).with("id", id);
+            if let (Some(from), Some(to)) = (stanza.attr("to"), stanza.attr("from")) {
+                let kind = if stanza.get_child("x", ns::MUC_USER).is_some() { "chat" } else { "" };
                 self.send_lossy(&Element::stanza("message", from, to, kind).child(received));
             }
         }
@@ -165,7 +165,7 @@ impl Shared {
 
     /// A private message of ours was refused: its conversation is told.
     async fn hear_refusal(&self, stanza: &Element, from: &Jid, seat: &SeatId) -> Result<(), Closed> {
-        let Some(id) = stanza.get("id") else { return Ok(()) };
+        let Some(id) = stanza.attr("id") else { return Ok(()) };
         let conversation = match seat {
             // One that an earlier life of the bridge sent.
             SeatId::Puppet(user_id) if self.own.marks.made(id) => {
@@ -232,10 +232,10 @@ impl XmppSession {
         let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
         stanza.set("from", from.as_str());
         if private {
-            stanza.push(Element::new("x", ns::MUC_USER));
+            stanza.append_child(Element::bare("x", ns::MUC_USER));
         }
         if let SeatId::Puppet(user_id) = &self.seat {
-            stanza.push(Element::new("nick", ns::NICK).with_text(self.shared.display_name(user_id)));
+            stanza.append_child(Element::bare("nick", ns::NICK).with_text(self.shared.display_name(user_id)));
         }
         let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
         self.shared.people.sent(&id, room);
@@ -251,7 +251,7 @@ impl XmppSession {
     /// to ourselves, whatever the answer is, after that.
     async fn is_taken(&self, from: &Jid) -> Result<(), SendError> {
         let bot = self.shared.seat_jid(&SeatId::Listener).ok_or(SendError::Unsupported)?;
-        let ping = Element::stanza("iq", from.as_str(), bot.as_str(), "get").child(Element::new("ping", ns::PING));
+        let ping = Element::stanza("iq", from.as_str(), bot.as_str(), "get").child(Element::bare("ping", ns::PING));
         match self.shared.ask(ping, TAKEN).await {
             Ok(_) | Err(IqError::Refused(_)) => Ok(()),
             Err(IqError::Disconnected) => Err(SendError::MaybeSent("the link went down".to_owned())),
@@ -291,11 +291,11 @@ impl XmppSession {
         let Some(from) = self.shared.seat_jid(&self.seat) else { return };
         let (room, what) = match &event.kind {
             EphemeralKind::Typing { room, typing } => {
-                (room, Element::new(if *typing { "composing" } else { "paused" }, ns::CHAT_STATES))
+                (room, Element::bare(if *typing { "composing" } else { "paused" }, ns::CHAT_STATES))
             }
             EphemeralKind::Read { room, target, .. } => {
                 let Some(message) = target.messages.last() else { return };
-                (room, Element::new("displayed", ns::MARKERS).attr("id", message.id()))
+                (room, Element::bare("displayed", ns::MARKERS).with("id", message.id()))
             }
             EphemeralKind::Presence { .. } => return self.shared.present(event).await,
         };
@@ -312,7 +312,7 @@ impl XmppSession {
                 Err(_) => return,
             },
         };
-        let stanza = Element::stanza("message", from.as_str(), to.as_str(), kind).attr("id", self.shared.new_id());
-        self.shared.send_lossy(&stanza.child(what).child(Element::new("no-store", ns::HINTS)));
+        let stanza = Element::stanza("message", from.as_str(), to.as_str(), kind).with("id", self.shared.new_id());
+        self.shared.send_lossy(&stanza.child(what).child(Element::bare("no-store", ns::HINTS)));
     }
 }

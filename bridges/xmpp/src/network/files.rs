@@ -12,7 +12,7 @@ use crate::{
     convert::outgoing::{File, Say},
     jid::Jid,
     muc::SeatId,
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// How long one transfer may take.
@@ -120,11 +120,11 @@ impl Shared {
         }
         let (_, server) = self.own.domain.split_once('.')?;
         let bot = self.seat_jid(&SeatId::Listener)?;
-        let iq = Element::stanza("iq", bot.as_str(), server, "get").child(Element::new("query", ns::DISCO_ITEMS));
+        let iq = Element::stanza("iq", bot.as_str(), server, "get").child(Element::bare("query", ns::DISCO_ITEMS));
         let items = self.ask(iq, super::link::ANSWER).await.ok()?;
-        let query = items.find("query", ns::DISCO_ITEMS)?;
+        let query = items.get_child("query", ns::DISCO_ITEMS)?;
         let items: Vec<Jid> =
-            query.find_all("item", ns::DISCO_ITEMS).filter_map(|item| Jid::parse(item.get("jid")?)).take(50).collect();
+            query.find_all("item", ns::DISCO_ITEMS).filter_map(|item| Jid::parse(item.attr("jid")?)).take(50).collect();
         for jid in items {
             if jid.domain() != self.own.domain
                 && let Some(service) = self.as_upload_service(jid).await
@@ -137,7 +137,7 @@ impl Shared {
 
     async fn as_upload_service(&self, jid: Jid) -> Option<Service> {
         let bot = self.seat_jid(&SeatId::Listener)?;
-        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "get").child(Element::new("query", ns::DISCO_INFO));
+        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "get").child(Element::bare("query", ns::DISCO_INFO));
         let info = self.ask(iq, super::link::ANSWER).await.ok()?;
         service(&info, jid)
     }
@@ -160,10 +160,10 @@ impl Shared {
 
 /// The upload service that an answer to a question for its abilities speaks of.
 pub(crate) fn service(info: &Element, jid: Jid) -> Option<Service> {
-    let query = info.find("query", ns::DISCO_INFO)?;
-    query.find_all("feature", ns::DISCO_INFO).find(|feature| feature.get("var") == Some(ns::UPLOAD))?;
+    let query = info.get_child("query", ns::DISCO_INFO)?;
+    query.find_all("feature", ns::DISCO_INFO).find(|feature| feature.attr("var") == Some(ns::UPLOAD))?;
     let mut fields = query.find_all("x", ns::DATA).flat_map(|form| form.find_all("field", ns::DATA));
-    let most = fields.find(|field| field.get("var") == Some("max-file-size"));
+    let most = fields.find(|field| field.attr("var") == Some("max-file-size"));
     Some(Service { jid, most: most.and_then(|field| field.own_text("value")?.parse().ok()) })
 }
 
@@ -171,22 +171,22 @@ pub(crate) fn service(info: &Element, jid: Jid) -> Option<Service> {
 pub(crate) fn slot_request(name: &str, mime: Option<&str>, size: usize) -> Element {
     let name: String = name.chars().filter(|c| c.is_alphanumeric() || "._-".contains(*c)).take(80).collect();
     let name = if name.is_empty() { "file".to_owned() } else { name };
-    let request = Element::new("request", ns::UPLOAD).attr("filename", name).attr("size", size.to_string());
-    request.attr_some("content-type", mime)
+    let request = Element::bare("request", ns::UPLOAD).with("filename", name).with("size", size.to_string());
+    request.with_some("content-type", mime)
 }
 
 /// The place that an answer gives.
 pub(crate) fn slot(answer: &Element) -> Option<Slot> {
-    let slot = answer.find("slot", ns::UPLOAD)?;
+    let slot = answer.get_child("slot", ns::UPLOAD)?;
     let put = slot.own("put")?;
     // Only these may be set (§5).
     let allowed = |name: &str| ["authorization", "cookie", "expires"].contains(&name.to_ascii_lowercase().as_str());
     let headers = put.find_all("header", ns::UPLOAD).filter_map(|header| {
-        let name = header.get("name").filter(|name| allowed(name))?;
+        let name = header.attr("name").filter(|name| allowed(name))?;
         Some((name.to_owned(), header.text().replace(['\r', '\n'], "")))
     });
-    let get = slot.own("get")?.get("url")?.to_owned();
-    Some(Slot { put: put.get("url")?.to_owned(), get, headers: headers.collect() })
+    let get = slot.own("get")?.attr("url")?.to_owned();
+    Some(Slot { put: put.attr("url")?.to_owned(), get, headers: headers.collect() })
 }
 
 /// Fetches a file, at most so large.

@@ -14,7 +14,7 @@ use crate::{
     jid::Jid,
     link::IqError,
     muc::SeatId,
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// How long the room may take to say that it changed something.
@@ -23,13 +23,13 @@ const CHANGE: Duration = Duration::from_secs(20);
 impl XmppSession {
     /// Has a message of somebody else taken out (XEP-0425).
     pub(super) async fn moderate(&self, room: &Jid, target: &str, reason: Option<&str>) -> Said {
-        let why = reason.map(|reason| Element::new("reason", ns::MODERATE_1).with_text(reason));
-        let retract = Element::new("retract", ns::RETRACT_1);
-        let new = Element::new("moderate", ns::MODERATE_1).attr("id", target).child(retract).child_some(why);
-        let why = reason.map(|reason| Element::new("reason", ns::MODERATE_0).with_text(reason));
-        let retract = Element::new("retract", ns::RETRACT_0);
-        let old = Element::new("moderate", ns::MODERATE_0).child(retract).child_some(why);
-        let old = Element::new("apply-to", ns::FASTEN).attr("id", target).child(old);
+        let why = reason.map(|reason| Element::bare("reason", ns::MODERATE_1).with_text(reason));
+        let retract = Element::bare("retract", ns::RETRACT_1);
+        let new = Element::bare("moderate", ns::MODERATE_1).with("id", target).child(retract).child_some(why);
+        let why = reason.map(|reason| Element::bare("reason", ns::MODERATE_0).with_text(reason));
+        let retract = Element::bare("retract", ns::RETRACT_0);
+        let old = Element::bare("moderate", ns::MODERATE_0).child(retract).child_some(why);
+        let old = Element::bare("apply-to", ns::FASTEN).with("id", target).child(old);
         let mut last = SendError::Unsupported;
         for request in [new, old] {
             match self.as_anybody(room, &request).await {
@@ -61,9 +61,9 @@ impl XmppSession {
             return Ok(Delivered::unnamed());
         }
         for (name, value, (by, whom)) in items {
-            let why = reason.map(|reason| Element::new("reason", ns::MUC_ADMIN).with_text(reason));
-            let item = Element::new("item", ns::MUC_ADMIN).attr(name, value).attr(by, whom).child_some(why);
-            self.as_anybody(room, &Element::new("query", ns::MUC_ADMIN).child(item)).await?;
+            let why = reason.map(|reason| Element::bare("reason", ns::MUC_ADMIN).with_text(reason));
+            let item = Element::bare("item", ns::MUC_ADMIN).with(name, value).with(by, whom).child_some(why);
+            self.as_anybody(room, &Element::bare("query", ns::MUC_ADMIN).child(item)).await?;
         }
         Ok(Delivered::unnamed())
     }
@@ -73,7 +73,7 @@ impl XmppSession {
     pub(super) async fn name_room(&self, room: &Jid, name: &str) -> Said {
         self.listener_in(room).await?;
         let form = Element::form("submit").field("FORM_TYPE", ns::MUC_CONFIG).field("muc#roomconfig_roomname", name);
-        self.as_anybody(room, &Element::new("query", ns::MUC_OWNER).child(form)).await?;
+        self.as_anybody(room, &Element::bare("query", ns::MUC_OWNER).child(form)).await?;
         Ok(Delivered::unnamed())
     }
 
@@ -94,10 +94,10 @@ impl XmppSession {
     async fn invite(&self, room: &Jid, whom: Option<&Jid>, reason: Option<&str>) -> Said {
         let Some(whom) = whom else { return Ok(Delivered::unnamed()) };
         let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
-        let why = reason.map(|reason| Element::new("reason", ns::MUC_USER).with_text(reason));
-        let invite = Element::new("invite", ns::MUC_USER).attr("to", whom.as_str()).child_some(why);
+        let why = reason.map(|reason| Element::bare("reason", ns::MUC_USER).with_text(reason));
+        let invite = Element::bare("invite", ns::MUC_USER).with("to", whom.as_str()).child_some(why);
         let stanza = Element::stanza("message", from.as_str(), room.as_str(), "");
-        self.shared.send_lossy(&stanza.child(Element::new("x", ns::MUC_USER).child(invite)));
+        self.shared.send_lossy(&stanza.child(Element::bare("x", ns::MUC_USER).child(invite)));
         Ok(Delivered::unnamed())
     }
 

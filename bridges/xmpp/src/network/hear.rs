@@ -9,7 +9,7 @@ use crate::{
     convert::{ids::XmppRoom, incoming},
     jid::Jid,
     muc::{Out, SeatId, SeatState},
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 impl Shared {
@@ -76,9 +76,9 @@ impl Shared {
     }
 
     async fn hear_message(self: &Arc<Self>, stanza: Element, from: &Jid, to: &Jid) -> Result<(), Closed> {
-        if let Some(result) = stanza.find("result", ns::MAM) {
+        if let Some(result) = stanza.get_child("result", ns::MAM) {
             // Pages of an archive go to who asked for them.
-            if let Some(query) = result.get("queryid") {
+            if let Some(query) = result.attr("queryid") {
                 self.iqs.collect(query, from, result.clone(), 500);
             }
             return Ok(());

@@ -17,7 +17,7 @@ use crate::{
     jid::Jid,
     link::{Connection, IqError, LinkError, Timing},
     muc::{JoinError, SeatId, SeatState},
-    stanza::{Condition, Element, ns},
+    stanza::{Condition, Element, ElementExt as _, ns},
 };
 
 /// How long a room may take to let somebody in: remote servers are slow.
@@ -56,7 +56,7 @@ impl XmppSession {
     async fn hear_all(&self, mut connection: Connection, stop: &CancellationToken) -> Result<(), ConnectionError> {
         let wanted = |head: &Element| self.shared.wants(head);
         let skipped = |head: &crate::stanza::Head| {
-            let from = head.element().get("from").unwrap_or_default();
+            let from = head.element().attr("from").unwrap_or_default();
             tracing::warn!(xmpp.from = from, "a stanza beyond the bounds was left out");
         };
         loop {
@@ -128,21 +128,21 @@ impl Shared {
     /// it is always asked first.
     pub(super) async fn ask_room(&self, jid: &Jid) -> Result<RoomInfo, SendError> {
         let bot = self.seat_jid(&SeatId::Listener).ok_or(SendError::Unsupported)?;
-        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "get").child(Element::new("query", ns::DISCO_INFO));
+        let iq = Element::stanza("iq", bot.as_str(), jid.as_str(), "get").child(Element::bare("query", ns::DISCO_INFO));
         let info = match self.ask(iq, ANSWER).await {
             Ok(answer) => answer,
             Err(IqError::Disconnected) => return Err(SendError::Disconnected),
             Err(IqError::Timeout) => return Err(SendError::RetryAfter(Duration::from_secs(30))),
             Err(IqError::Refused(error)) => return self.no_info(jid, &error),
         };
-        let query = info.find("query", ns::DISCO_INFO);
+        let query = info.get_child("query", ns::DISCO_INFO);
         let features = || query.into_iter().flat_map(|query| query.find_all("feature", ns::DISCO_INFO));
-        let has = |feature: &str| features().any(|known| known.get("var") == Some(feature));
+        let has = |feature: &str| features().any(|known| known.attr("var") == Some(feature));
         if !has(ns::MUC) {
             return Err(SendError::Rejected(Reject::NotInRoom(format!("{jid} is no room"))));
         }
-        let identity = query.and_then(|query| query.find("identity", ns::DISCO_INFO));
-        let name = identity.and_then(|identity| identity.get("name")).filter(|name| !name.trim().is_empty());
+        let identity = query.and_then(|query| query.get_child("identity", ns::DISCO_INFO));
+        let name = identity.and_then(|identity| identity.attr("name")).filter(|name| !name.trim().is_empty());
         let name = Some(name.map_or_else(|| jid.node().unwrap_or(jid.as_str()).to_owned(), str::to_owned));
         self.know_room(jid, |state| {
             state.archive = has(ns::MAM);
@@ -299,7 +299,7 @@ impl Shared {
         let asked = self.with_room(jid, |state| {
             let seat = state.room.seat(seat)?;
             let own = jid.with_resource(&seat.nick)?;
-            Some(Element::stanza("iq", seat.jid.as_str(), own.as_str(), "get").child(Element::new("ping", ns::PING)))
+            Some(Element::stanza("iq", seat.jid.as_str(), own.as_str(), "get").child(Element::bare("ping", ns::PING)))
         });
         let Some(Some(ping)) = asked else { return };
         let Err(IqError::Refused(error)) = self.ask(ping, ANSWER).await else { return };
@@ -318,8 +318,8 @@ fn nicks_of(jid: &Jid) -> String {
 
 /// A field of the form in an answer.
 fn form_field(query: Option<&Element>, name: &str) -> Option<String> {
-    let form = query?.find("x", ns::DATA)?;
-    let field = form.find_all("field", ns::DATA).find(|field| field.get("var") == Some(name))?;
+    let form = query?.get_child("x", ns::DATA)?;
+    let field = form.find_all("field", ns::DATA).find(|field| field.attr("var") == Some(name))?;
     field.own_text("value").filter(|text| !text.trim().is_empty())
 }
 

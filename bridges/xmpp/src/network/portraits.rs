@@ -12,7 +12,7 @@ use super::{avatars::hash_of, shared::Shared};
 use crate::{
     jid::Jid,
     muc::{SeatId, picture},
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// How many users' pictures are remembered.
@@ -85,21 +85,21 @@ impl Shared {
 impl Portrait {
     /// As a vCard holds it.
     pub(super) fn photo(&self) -> Element {
-        let text = |name: &'static str, text: String| Element::new(name, ns::VCARD).with_text(text);
-        let photo = Element::new("PHOTO", ns::VCARD).child(text("TYPE", self.content.mime.clone()));
+        let text = |name: &'static str, text: String| Element::bare(name, ns::VCARD).with_text(text);
+        let photo = Element::bare("PHOTO", ns::VCARD).child(text("TYPE", self.content.mime.clone()));
         photo.child(text("BINVAL", BASE64.encode(&self.content.bytes)))
     }
 
     /// As the items of a node.
     pub(super) fn items(&self, node: &str) -> Element {
         let inside = if node == ns::AVATAR_DATA {
-            Element::new("data", ns::AVATAR_DATA).with_text(BASE64.encode(&self.content.bytes))
+            Element::bare("data", ns::AVATAR_DATA).with_text(BASE64.encode(&self.content.bytes))
         } else {
-            let info = Element::new("info", ns::AVATAR_METADATA).attr("id", self.hash.clone());
-            let info = info.attr("bytes", self.content.bytes.len().to_string()).attr("type", self.content.mime.clone());
-            Element::new("metadata", ns::AVATAR_METADATA).child(info)
+            let info = Element::bare("info", ns::AVATAR_METADATA).with("id", self.hash.clone());
+            let info = info.with("bytes", self.content.bytes.len().to_string()).with("type", self.content.mime.clone());
+            Element::bare("metadata", ns::AVATAR_METADATA).child(info)
         };
-        let item = Element::new("item", ns::PUBSUB).attr("id", self.hash.clone()).child(inside);
-        Element::new("items", ns::PUBSUB).attr("node", node.to_owned()).child(item)
+        let item = Element::bare("item", ns::PUBSUB).with("id", self.hash.clone()).child(inside);
+        Element::bare("items", ns::PUBSUB).with("node", node.to_owned()).child(item)
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     convert::ids::XmppUser,
     jid::Jid,
     muc::SeatId,
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 /// How many people's presence is remembered, on either side; at the bound, all is forgotten.
@@ -147,7 +147,7 @@ impl Shared {
             SeatId::Listener => None,
         };
         let (presence, status) = known.unwrap_or((Presence::Online, None));
-        let text = |name, text: String| Element::new(name, ns::COMPONENT).with_text(text);
+        let text = |name, text: String| Element::bare(name, ns::COMPONENT).with_text(text);
         let status = status.map(|status| text("status", status));
         if presence == Presence::Offline {
             let gone = Element::stanza("presence", jid.as_str(), to.as_str(), "unavailable");
@@ -155,7 +155,7 @@ impl Shared {
             return;
         }
         let away = (presence == Presence::Unavailable).then(|| text("show", "away".to_owned()));
-        let name = Element::new("nick", ns::NICK).with_text(self.name_of(seat));
+        let name = Element::bare("nick", ns::NICK).with_text(self.name_of(seat));
         let stanza = Element::stanza("presence", jid.as_str(), to.as_str(), "");
         let stanza = stanza.child_some(away).child_some(status).child(name).child(answers::caps());
         self.send_lossy(&stanza.child_some(self.portraits.update(seat)));

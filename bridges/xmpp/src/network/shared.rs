@@ -22,7 +22,7 @@ use crate::{
     jid::Jid,
     link::{Counters, Endpoint, IqError, Iqs, Outlet},
     muc::{JoinError, Out, Room, SeatId, token::Marks},
-    stanza::{Element, Refused, StanzaError},
+    stanza::{Element, ElementExt as _, Refused, StanzaError},
 };
 
 /// The resource under which every Matrix user sits in rooms: always the same, so that a seat is found again.
@@ -214,7 +214,7 @@ impl Shared {
     pub(super) async fn ask(&self, mut iq: Element, patience: Duration) -> Result<Element, IqError> {
         let Some(asked) = iq.to() else { return Err(IqError::Disconnected) };
         let outlet = self.outlet().ok_or(IqError::Disconnected)?;
-        let id = match iq.get("id") {
+        let id = match iq.attr("id") {
             Some(id) => id.to_owned(),
             None => self.new_id(),
         };

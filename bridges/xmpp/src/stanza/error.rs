@@ -1,6 +1,6 @@
 //! Stanza errors ([RFC 6120 §8.3](https://www.rfc-editor.org/rfc/rfc6120#section-8.3)).
 
-use super::{Element, ns};
+use super::{Element, ElementExt as _, ns};
 
 /// Why a stanza was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,14 +78,14 @@ impl StanzaError {
     /// Reads the error of a stanza of type `error`, whatever it holds.
     pub fn of(stanza: &Element) -> Self {
         let error = stanza.children().find(|child| child.name() == "error");
-        let kind = match error.and_then(|error| error.get("type")) {
+        let kind = match error.and_then(|error| error.attr("type")) {
             Some("auth") => ErrorKind::Auth,
             Some("continue") => ErrorKind::Continue,
             Some("modify") => ErrorKind::Modify,
             Some("wait") => ErrorKind::Wait,
             _ => ErrorKind::Cancel,
         };
-        let inside = || error.into_iter().flat_map(Element::children).filter(|child| child.ns() == ns::STANZA_ERROR);
+        let inside = || error.into_iter().flat_map(Element::children).filter(|child| child.has_ns(ns::STANZA_ERROR));
         let condition = inside().find(|child| child.name() != "text");
         let text = inside().find(|child| child.name() == "text").map(Element::text);
         Self {
@@ -97,7 +97,7 @@ impl StanzaError {
 
     /// The answer to an IQ that is not answered otherwise.
     pub fn reply(to: &Element, kind: ErrorKind, condition: Condition) -> Option<Element> {
-        let (from, to_whom) = (to.get("to")?, to.get("from")?);
+        let (from, to_whom) = (to.attr("to")?, to.attr("from")?);
         let kind = match kind {
             ErrorKind::Auth => "auth",
             ErrorKind::Cancel => "cancel",
@@ -105,9 +105,9 @@ impl StanzaError {
             ErrorKind::Modify => "modify",
             ErrorKind::Wait => "wait",
         };
-        let error = Element::new("error", ns::COMPONENT).attr("type", kind);
-        let reply = Element::stanza("iq", from, to_whom, "error").attr_some("id", to.get("id"));
-        Some(reply.child(error.child(Element::new(condition.name(), ns::STANZA_ERROR))))
+        let error = Element::bare("error", ns::COMPONENT).with("type", kind);
+        let reply = Element::stanza("iq", from, to_whom, "error").with_some("id", to.attr("id"));
+        Some(reply.child(error.child(Element::bare(condition.name(), ns::STANZA_ERROR))))
     }
 
     /// Whether it may go away by itself.

@@ -1,8 +1,6 @@
 //! Bytes → stanzas, with bounds on everything. What is out of bounds is skipped and counted: it ends nothing.
 
-use std::borrow::Cow;
-
-use rxml::{AttrMap, Event, Options, Parse, Parser, WithOptions as _};
+use rxml::{AttrMap, Event, Namespace, Options, Parse, Parser, QName, WithOptions as _};
 
 use super::Element;
 
@@ -68,6 +66,7 @@ pub struct Reader {
     state: State,
     /// How much was read of what is not whole yet.
     unfinished: usize,
+    kinds: Kinds,
 }
 
 enum State {
@@ -95,7 +94,14 @@ impl Reader {
     /// At the beginning of a stream.
     pub fn new(bounds: Bounds) -> Self {
         let options = Options { max_token_length: LONGEST_TOKEN, ..Options::default() };
-        Self { parser: Parser::with_options(options), bounds, depth: 0, state: State::Between, unfinished: 0 }
+        Self {
+            parser: Parser::with_options(options),
+            bounds,
+            depth: 0,
+            state: State::Between,
+            unfinished: 0,
+            kinds: Kinds::default(),
+        }
     }
 
     /// Reads what has come, up to the end of the next piece; `bytes` is left with what is behind it. A stanza whose head `wanted` says no
@@ -128,9 +134,9 @@ impl Reader {
     fn take(&mut self, event: Event, wanted: &dyn Fn(&Element) -> bool) -> Option<Piece> {
         match event {
             Event::XmlDeclaration(..) => None,
-            Event::StartElement(metrics, (ns, name), attributes) => {
+            Event::StartElement(metrics, name, attributes) => {
                 self.depth += 1;
-                self.start(metrics.len(), ns.as_str(), name.as_str(), attributes, wanted)
+                self.start(metrics.len(), name, attributes, wanted)
             }
             Event::Text(metrics, text) => {
                 self.text(metrics.len(), text);
@@ -146,16 +152,18 @@ impl Reader {
     fn start(
         &mut self,
         length: usize,
-        ns: &str,
-        name: &str,
-        attributes: AttrMap,
+        name: QName,
+        mut attributes: AttrMap,
         wanted: &dyn Fn(&Element) -> bool,
     ) -> Option<Piece> {
         if matches!(self.state, State::Skipping(_)) {
             return None;
         }
         let too_many = attributes.len() > self.bounds.attributes;
-        let element = element(ns, name, attributes, self.bounds.attributes);
+        if too_many {
+            attributes.retain(|ns, name, _| ns.is_none() && matches!(name.as_str(), "from" | "to" | "id" | "type"));
+        }
+        let element = self.kinds.element(name, attributes);
         match (self.depth, &mut self.state) {
             (1, _) => return Some(Piece::Open(Head(element))),
             (2, _) if too_many || length > self.bounds.bytes => self.state = State::Skipping(Some(Head(element))),
@@ -183,7 +191,7 @@ impl Reader {
         if *bytes > self.bounds.bytes {
             self.give_up();
         } else if let Some(element) = open.last_mut() {
-            element.push_text(text);
+            element.append_text(text);
         }
     }
 
@@ -206,7 +214,7 @@ impl Reader {
                 let element = open.pop()?;
                 match open.last_mut() {
                     Some(parent) => {
-                        parent.push(element);
+                        parent.append_child(element);
                         None
                     }
                     None => {
@@ -221,70 +229,54 @@ impl Reader {
     /// The rest of this stanza is not held.
     fn give_up(&mut self) {
         let State::In { open, .. } = std::mem::replace(&mut self.state, State::Between) else { return };
-        let head = open.into_iter().next().map(|stanza| {
-            let mut head = Element::new(stanza.name().to_owned(), stanza.ns().to_owned());
-            stanza.attrs().for_each(|(name, value)| head.set(name.to_owned(), value));
-            Head(head)
+        let head = open.into_iter().next().map(|mut stanza| {
+            stanza.take_nodes();
+            Head(stanza)
         });
         self.state = State::Skipping(head);
     }
 }
 
-fn element(ns: &str, name: &str, attributes: AttrMap, most: usize) -> Element {
-    let mut element = Element::new(known(name), known(ns));
-    for ((ns, name), value) in attributes.into_iter().take(most) {
-        if ns.is_none() {
-            element.set(known(name.as_str()), value);
-        } else if name.as_str() == "lang" {
-            element.set("xml:lang", value);
-        }
-    }
-    element
+/// Elements without content as they came lately. The next of a name and namespace is a copy, and shares the text of its namespace:
+/// to make one anew takes three times the memory and as much time.
+#[derive(Default)]
+struct Kinds {
+    known: Vec<Element>,
+    oldest: usize,
 }
 
-/// What every stanza holds is not copied.
-fn known(text: &str) -> Cow<'static, str> {
-    use super::ns;
-    const KNOWN: &[&str] = &[
-        "from",
-        "to",
-        "id",
-        "type",
-        "message",
-        "presence",
-        "iq",
-        "body",
-        "item",
-        "x",
-        "status",
-        "affiliation",
-        "role",
-        "jid",
-        "nick",
-        "by",
-        "code",
-        "query",
-        "stanza-id",
-        "origin-id",
-        "occupant-id",
-        "show",
-        "priority",
-        "c",
-        "node",
-        "ver",
-        "hash",
-        ns::COMPONENT,
-        ns::MUC_USER,
-        ns::SID,
-        ns::OCCUPANT_ID,
-        ns::CHAT_STATES,
-        ns::MARKERS,
-        ns::DELAY,
-        "http://jabber.org/protocol/caps",
-    ];
-    match KNOWN.iter().find(|known| **known == text) {
-        Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(text.to_owned()),
+impl Kinds {
+    /// How many are known.
+    const MOST: usize = 24;
+    /// The longest name and namespace that are kept, in bytes.
+    const LONGEST: usize = 128;
+
+    /// An element as the parser read it. Its names are names of XML, since the parser knows no others. Attributes of other namespaces
+    /// mean nothing in XMPP and are left out.
+    fn element(&mut self, (ns, name): QName, mut attributes: AttrMap) -> Element {
+        let means_something =
+            |ns: &Namespace<'_>, name: &str| ns.is_none() || (ns == Namespace::xml() && name == "lang");
+        if !attributes.names().all(|(ns, name)| means_something(ns, name)) {
+            attributes.retain(|ns, name, _| means_something(ns, name));
+        }
+        let mut element = self.empty(&name, &ns);
+        *element.attrs_mut() = attributes;
+        element
+    }
+
+    fn empty(&mut self, name: &str, ns: &str) -> Element {
+        if let Some(known) = self.known.iter().find(|known| known.is(name, ns)) {
+            return known.clone();
+        }
+        let element = Element::bare(name, ns);
+        if name.len() + ns.len() <= Self::LONGEST {
+            match self.known.get_mut(self.oldest) {
+                Some(oldest) => *oldest = element.clone(),
+                None => self.known.push(element.clone()),
+            }
+            self.oldest = (self.oldest + 1) % Self::MOST;
+        }
+        element
     }
 }
 
@@ -293,7 +285,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::stanza::Guard;
+    use crate::stanza::{ElementExt as _, Guard};
 
     const OPEN: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
                         xmlns:stream='http://etherx.jabber.org/streams' id='17' from='matrix.test'>";
@@ -328,7 +320,7 @@ mod tests {
         let [Piece::Open(head), Piece::Stanza(_), Piece::Stanza(_), Piece::Close] = pieces.as_slice() else {
             panic!("{pieces:?}")
         };
-        assert_eq!(head.element().get("id"), Some("17"));
+        assert_eq!(head.element().attr("id"), Some("17"));
     }
 
     /// Each of these ended other components.
@@ -345,7 +337,7 @@ mod tests {
         let stanzas = stanzas(&text);
         assert_eq!(stanzas.len(), 5);
         assert_eq!(stanzas[0].own_text("body").map(|body| body.len()), Some(150_000));
-        assert_eq!(stanzas[4].children().next().and_then(|x| x.get("preview")).map(str::len), Some(20_005));
+        assert_eq!(stanzas[4].children().next().and_then(|x| x.attr("preview")).map(str::len), Some(20_005));
         assert_eq!(stanzas[2].find_all("body", "jabber:component:accept").count(), 2);
     }
 
@@ -369,8 +361,8 @@ mod tests {
             let [Piece::Open(_), Piece::Skipped(head), Piece::Stanza(next)] = pieces.as_slice() else {
                 panic!("{what}: {pieces:?}")
             };
-            assert_eq!(head.element().get("from"), Some("eve@test"), "{what}");
-            assert_eq!(next.get("id"), Some("2"), "{what}");
+            assert_eq!(head.element().attr("from"), Some("eve@test"), "{what}");
+            assert_eq!(next.attr("id"), Some("2"), "{what}");
         }
     }
 
@@ -383,7 +375,7 @@ mod tests {
         ] {
             let pieces = read_all(&mut Reader::default(), &format!("{OPEN}{stanza}<message id='2'/>"));
             let [Piece::Open(_), Piece::Skipped(_), Piece::Stanza(next)] = pieces.as_slice() else { panic!() };
-            assert_eq!(next.get("id"), Some("2"));
+            assert_eq!(next.attr("id"), Some("2"));
         }
     }
 
@@ -399,7 +391,7 @@ mod tests {
     #[test]
     fn what_nobody_wants_is_passed_over() {
         let text = format!("{OPEN}<message to='b'><body>no</body></message><message to='a'><body>yes</body></message>");
-        let out = pieces(&mut Reader::default(), text.as_bytes(), &|head| head.get("to") == Some("a")).unwrap();
+        let out = pieces(&mut Reader::default(), text.as_bytes(), &|head| head.attr("to") == Some("a")).unwrap();
         assert!(
             matches!(&out[1..], [Piece::Stanza(stanza)] if stanza.own_text("body").as_deref() == Some("yes")),
             "{out:?}"
@@ -424,15 +416,16 @@ mod tests {
             .prop_map(|(name, ns, attrs, text)| {
                 let clean =
                     |text: String| text.chars().filter(|c| super::super::writer::is_xml(*c)).collect::<String>();
-                let element = attrs
-                    .into_iter()
-                    .fold(Element::new(name, ns), |element, (name, value)| element.attr(name, clean(value)));
+                let mut element = Element::bare(name, ns);
+                for (name, value) in attrs {
+                    element.attrs_mut().insert(Namespace::NONE, name.try_into().unwrap(), clean(value));
+                }
                 let text = clean(text);
                 if text.is_empty() { element } else { element.with_text(text) }
             });
         leaf.prop_recursive(4, 20, 4, |inner| {
             ("[a-z]{1,8}", prop::collection::vec(inner, 0..4))
-                .prop_map(|(name, children)| Element::new(name, "urn:x").with_children(children))
+                .prop_map(|(name, children)| Element::bare(name, "urn:x").with_children(children))
         })
     }
 

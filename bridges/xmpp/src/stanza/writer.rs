@@ -1,5 +1,7 @@
 //! Stanzas → bytes. Servers end the whole link on one stanza that they do not like, so none of those leaves here.
 
+use rxml::{Namespace, NcNameStr};
+
 use super::{Element, Node};
 use crate::jid::Jid;
 
@@ -24,6 +26,14 @@ pub enum Refused {
     /// Its sender is none of ours: the server would end the link.
     #[error("a stanza may not come from {0}")]
     ForeignSender(String),
+    /// An element in it is called what XML has no way to write.
+    #[error("an element cannot be called {name:?} in the namespace {ns:?}")]
+    NoName {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        ns: String,
+    },
 }
 
 impl Guard {
@@ -42,12 +52,12 @@ impl Guard {
     /// # Errors
     /// [`Refused`] for what would end the link.
     pub fn write(&self, stanza: &Element) -> Result<Vec<u8>, Refused> {
-        let from = stanza.get("from").unwrap_or_default();
+        let from = stanza.attr("from").unwrap_or_default();
         if Jid::parse(from).is_none_or(|jid| jid.domain() != &*self.domain) {
             return Err(Refused::ForeignSender(from.to_owned()));
         }
         let mut out = String::with_capacity(512);
-        write(stanza, super::ns::COMPONENT, &mut out);
+        write(stanza, super::ns::COMPONENT, &mut out)?;
         if out.len() > self.max_bytes {
             return Err(Refused::TooLarge { bytes: out.len(), max: self.max_bytes });
         }
@@ -58,56 +68,84 @@ impl Guard {
 /// Writes any stanza, whoever sent it: for servers in tests.
 #[cfg(test)]
 pub(crate) fn write_any(stanza: &Element, out: &mut String) {
-    write(stanza, super::ns::COMPONENT, out);
+    write(stanza, super::ns::COMPONENT, out).unwrap();
 }
 
 /// Writes an element inside another of namespace `parent`.
-pub(super) fn write(element: &Element, parent: &str, out: &mut String) {
+fn write(element: &Element, parent: &str, out: &mut String) -> Result<(), Refused> {
+    let name = element.name();
+    let ns = (!element.has_ns(parent)).then(|| element.ns());
+    if NcNameStr::from_str(name).is_err() || ns.as_deref().is_some_and(is_reserved) {
+        return Err(Refused::NoName { name: name.to_owned(), ns: element.ns() });
+    }
     out.push('<');
-    out.push_str(element.name());
-    if element.ns() != parent {
-        out.push_str(" xmlns='");
-        escape(element.ns(), out);
-        out.push('\'');
+    out.push_str(name);
+    if let Some(ns) = &ns {
+        attribute("xmlns", ns, out);
     }
-    for (name, value) in element.attrs() {
-        out.push(' ');
-        out.push_str(name);
-        out.push_str("='");
-        escape(value, out);
-        out.push('\'');
+    for ((ns, name), value) in element.attrs() {
+        if ns.is_none() && name != "xmlns" {
+            attribute(name, value, out);
+        } else if ns == Namespace::xml() && name == "lang" {
+            attribute("xml:lang", value, out);
+        }
     }
-    if element.nodes().is_empty() {
+    if element.nodes().len() == 0 {
         out.push_str("/>");
-        return;
+        return Ok(());
     }
     out.push('>');
     for node in element.nodes() {
         match node {
-            Node::Element(child) => write(child, element.ns(), out),
+            Node::Element(child) => write(child, ns.as_deref().unwrap_or(parent), out)?,
             Node::Text(text) => escape(text, out),
         }
     }
     out.push_str("</");
-    out.push_str(element.name());
+    out.push_str(name);
     out.push('>');
+    Ok(())
 }
 
+/// Namespaces that nothing may be declared to be in.
+fn is_reserved(ns: &str) -> bool {
+    ns == rxml::XMLNS_XML || ns == rxml::XMLNS_XMLNS
+}
+
+fn attribute(name: &str, value: &str, out: &mut String) {
+    out.push(' ');
+    out.push_str(name);
+    out.push_str("='");
+    escape(value, out);
+    out.push('\'');
+}
+
+/// Most of a text is written as it is, many characters at once.
 fn escape(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '\'' => out.push_str("&apos;"),
+    let mut rest = text;
+    while let Some((plain, odd)) = rest.bytes().position(may_be_odd).and_then(|at| rest.split_at_checked(at)) {
+        out.push_str(plain);
+        let mut chars = odd.chars();
+        match chars.next() {
+            Some('<') => out.push_str("&lt;"),
+            Some('>') => out.push_str("&gt;"),
+            Some('&') => out.push_str("&amp;"),
+            Some('\'') => out.push_str("&apos;"),
             // Attributes would be normalised.
-            '\n' => out.push_str("&#10;"),
-            '\r' => out.push_str("&#13;"),
-            '\t' => out.push_str("&#9;"),
-            c if is_xml(c) => out.push(c),
+            Some('\n') => out.push_str("&#10;"),
+            Some('\r') => out.push_str("&#13;"),
+            Some('\t') => out.push_str("&#9;"),
+            Some(c) if is_xml(c) => out.push(c),
             _ => {}
         }
+        rest = chars.as_str();
     }
+    out.push_str(rest);
+}
+
+/// Whether a character that begins with this byte may be one that is not written as it is.
+fn may_be_odd(byte: u8) -> bool {
+    matches!(byte, b'<' | b'>' | b'&' | b'\'' | ..b' ' | 0xef)
 }
 
 /// Whether XML 1.0 has this character.
@@ -118,6 +156,7 @@ pub(super) fn is_xml(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stanza::ElementExt as _;
 
     #[test]
     fn a_stanza_from_elsewhere_never_leaves() {

@@ -69,7 +69,7 @@ async fn a_server_that_is_silent_is_asked_and_one_that_answers_is_kept() {
     }
     stream.write_all(b"<message id='1'/><message id='2'/>").await.unwrap();
     let (first, second, _connection) = hearing.await.unwrap();
-    assert_eq!((first.unwrap().get("id"), second.unwrap().get("id")), (Some("1"), Some("2")));
+    assert_eq!((first.unwrap().attr("id"), second.unwrap().attr("id")), (Some("1"), Some("2")));
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn what_the_server_would_not_take_never_leaves() {
     let foreign = Element::stanza("message", "eve@xmpp.test", "bob@xmpp.test", "");
     assert!(matches!(outlet.send(&large).await, Err(Refused::TooLarge { .. })));
     assert!(matches!(outlet.send(&foreign).await, Err(Refused::ForeignSender(_))));
-    let fine = Element::stanza("message", ours, "bob@xmpp.test", "").attr("id", "fine");
+    let fine = Element::stanza("message", ours, "bob@xmpp.test", "").with("id", "fine");
     outlet.send(&fine).await.unwrap();
     let mut bytes = String::new();
     write_any(&fine, &mut bytes);

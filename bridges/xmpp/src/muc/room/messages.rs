@@ -10,7 +10,7 @@ use crate::{
         presence::{Affiliation, Presence, occupant_id},
         seat::SeatId,
     },
-    stanza::{Condition, Element, StanzaError, ns},
+    stanza::{Condition, Element, ElementExt as _, StanzaError, ns},
 };
 
 impl Room {
@@ -42,7 +42,7 @@ impl Room {
             // We are not in the room, whatever we thought.
             out.extend(self.lost(to));
         }
-        if let Some(id) = stanza.get("id") {
+        if let Some(id) = stanza.attr("id") {
             out.push(Out::Bounced { id: id.to_owned(), error });
         }
         out
@@ -51,7 +51,7 @@ impl Room {
     fn said(&mut self, stanza: &Element, from: &Jid, to: &SeatId) -> Vec<Out> {
         let Some(nick) = from.resource() else {
             // The room itself speaks: of its topic, or of a message that was taken out.
-            let taken_out = stanza.children().any(|child| child.ns() == ns::RETRACT_1 || child.ns() == ns::FASTEN);
+            let taken_out = stanza.children().any(|child| child.has_ns(ns::RETRACT_1) || child.has_ns(ns::FASTEN));
             if taken_out && *to == SeatId::Listener {
                 return vec![Out::Happened(Happening::Moderated(stanza.clone()))];
             }
@@ -60,8 +60,8 @@ impl Room {
             }
             return self.subject_came(stanza, to);
         };
-        let delayed = stanza.find("delay", ns::DELAY).is_some();
-        let id = stanza.get("id");
+        let delayed = stanza.get_child("delay", ns::DELAY).is_some();
+        let id = stanza.attr("id");
         let ours = if delayed { id.is_some_and(|id| self.marks.made(id)) } else { self.is_own(nick) };
         if ours {
             let archive = self.archive_id(stanza);
@@ -80,7 +80,7 @@ impl Room {
     /// Who said something: an occupant, or somebody who has left.
     pub fn speaker(&self, nick: &str, stanza: &Element) -> Occupant {
         let id = occupant_id(stanza);
-        let delayed = stanza.find("delay", ns::DELAY).is_some();
+        let delayed = stanza.get_child("delay", ns::DELAY).is_some();
         let known = self.occupant(nick).filter(|known| {
             // What was said before may be of another who had the nick.
             !delayed || id.as_deref().is_some_and(|id| known.user == XmppUser::of_occupant(self.jid.as_str(), id))
@@ -122,8 +122,8 @@ impl Room {
 
     /// The id that the room itself gave a message; one that somebody else claims means nothing (XEP-0359 §4).
     pub fn archive_id(&self, stanza: &Element) -> Option<String> {
-        let by_room = |sid: &&Element| sid.get("by").and_then(Jid::parse).is_some_and(|by| by == self.jid);
-        let id = stanza.find_all("stanza-id", ns::SID).find(by_room)?.get("id")?;
+        let by_room = |sid: &&Element| sid.attr("by").and_then(Jid::parse).is_some_and(|by| by == self.jid);
+        let id = stanza.find_all("stanza-id", ns::SID).find(by_room)?.attr("id")?;
         (!id.is_empty() && id.len() <= 512).then(|| id.to_owned())
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         presence::Presence,
         seat::{Gone, JoinError, Seat, SeatId, SeatState},
     },
-    stanza::{Condition, Element, StanzaError, ns},
+    stanza::{Condition, Element, ElementExt as _, StanzaError, ns},
 };
 
 impl Room {
@@ -41,20 +41,20 @@ impl Room {
     fn ask(&self, id: &SeatId, history: Option<&str>) -> Option<Out> {
         let seat = self.seats.get(id)?;
         let wanted = match history {
-            Some(since) => Element::new("history", ns::MUC).attr("since", since),
-            None => Element::new("history", ns::MUC).attr("maxstanzas", "0"),
+            Some(since) => Element::bare("history", ns::MUC).with("since", since),
+            None => Element::bare("history", ns::MUC).with("maxstanzas", "0"),
         };
         let presence = self.presence(id, seat)?;
-        Some(Out::Send(presence.child(Element::new("x", ns::MUC).child(wanted))))
+        Some(Out::Send(presence.child(Element::bare("x", ns::MUC).child(wanted))))
     }
 
     fn presence(&self, id: &SeatId, seat: &Seat) -> Option<Element> {
         let to = self.jid.with_resource(&seat.nick)?;
         let presence = Element::stanza("presence", seat.jid.as_str(), to.as_str(), "");
         let mark = self.marks.occupant(self.jid.as_str(), &seat.nick);
-        let name = (seat.name != seat.nick).then(|| Element::new("nick", ns::NICK).with_text(seat.name.clone()));
+        let name = (seat.name != seat.nick).then(|| Element::bare("nick", ns::NICK).with_text(seat.name.clone()));
         let picture = self.pictures.get(id).map(|hash| picture(hash));
-        Some(presence.child_some(name).child_some(picture).child(Element::new("own", ns::OWN).attr("mark", mark)))
+        Some(presence.child_some(name).child_some(picture).child(Element::bare("own", ns::OWN).with("mark", mark)))
     }
 
     /// One of our occupants has this picture now (its hash, or nothing); says so, where it sits.
@@ -74,7 +74,7 @@ impl Room {
         let Some(to) = self.jid.with_resource(&seat.nick) else { return Vec::new() };
         let mut presence = Element::stanza("presence", seat.jid.as_str(), to.as_str(), "unavailable");
         if let Some(reason) = reason {
-            presence.push(Element::new("status", ns::COMPONENT).with_text(reason));
+            presence.append_child(Element::bare("status", ns::COMPONENT).with_text(reason));
         }
         vec![Out::Send(presence)]
     }
@@ -170,18 +170,19 @@ impl Room {
     fn created(&mut self, id: &SeatId, nick: &str) -> Vec<Out> {
         let Some(seat) = self.seats.get(id) else { return Vec::new() };
         let owner = |what: Element| {
-            let iq = Element::stanza("iq", seat.jid.as_str(), self.jid.as_str(), "set").attr("id", "muc-owner");
-            Out::Send(iq.child(Element::new("query", ns::MUC_OWNER).child(what)))
+            let iq = Element::stanza("iq", seat.jid.as_str(), self.jid.as_str(), "set").with("id", "muc-owner");
+            Out::Send(iq.child(Element::bare("query", ns::MUC_OWNER).child(what)))
         };
         if self.create {
-            let form = Element::new("x", ns::DATA).attr("type", "submit");
+            let form = Element::bare("x", ns::DATA).with("type", "submit");
             let mut out = vec![owner(form), Out::Settled(id.clone(), Ok(()))];
             if *id == SeatId::Listener {
                 out.push(Out::Happened(Happening::Roster(self.roster())));
             }
             return out;
         }
-        let out = vec![owner(Element::new("destroy", ns::MUC_OWNER)), Out::Settled(id.clone(), Err(JoinError::NoRoom))];
+        let out =
+            vec![owner(Element::bare("destroy", ns::MUC_OWNER)), Out::Settled(id.clone(), Err(JoinError::NoRoom))];
         self.seats.remove(id);
         self.occupants.remove(nick);
         out
@@ -268,7 +269,7 @@ impl Room {
 
 /// What a presence says of a picture (XEP-0153).
 pub fn picture(hash: &str) -> Element {
-    Element::new("x", ns::VCARD_UPDATE).child(Element::new("photo", ns::VCARD_UPDATE).with_text(hash))
+    Element::bare("x", ns::VCARD_UPDATE).child(Element::bare("photo", ns::VCARD_UPDATE).with_text(hash))
 }
 
 /// What is told of a Matrix user whose standing in the room is not what it was.

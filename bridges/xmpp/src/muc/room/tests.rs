@@ -30,29 +30,29 @@ fn presence(nick: &str, kind: &str, inside: &[Element]) -> Element {
     if inside.is_empty() {
         return stanza;
     }
-    stanza.child(Element::new("x", ns::MUC_USER).with_children(inside.iter().cloned()))
+    stanza.child(Element::bare("x", ns::MUC_USER).with_children(inside.iter().cloned()))
 }
 
 fn item() -> Element {
-    Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant")
+    Element::bare("item", ns::MUC_USER).with("affiliation", "none").with("role", "participant")
 }
 
 fn status(code: u16) -> Element {
-    Element::new("status", ns::MUC_USER).attr("code", code.to_string())
+    Element::bare("status", ns::MUC_USER).with("code", code.to_string())
 }
 
 fn error(nick: &str, kind: &str, condition: &str) -> Element {
-    let error = Element::new("error", ns::COMPONENT).attr("type", kind);
-    presence(nick, "error", &[]).child(error.child(Element::new(condition.to_owned(), ns::STANZA_ERROR)))
+    let error = Element::bare("error", ns::COMPONENT).with("type", kind);
+    presence(nick, "error", &[]).child(error.child(Element::bare(condition.to_owned(), ns::STANZA_ERROR)))
 }
 
 fn said(nick: &str, id: &str, body: &str) -> Element {
-    let stanza = Element::stanza("message", &format!("{ROOM}/{nick}"), LISTENER, "groupchat").attr("id", id);
-    stanza.child(Element::new("body", ns::COMPONENT).with_text(body))
+    let stanza = Element::stanza("message", &format!("{ROOM}/{nick}"), LISTENER, "groupchat").with("id", id);
+    stanza.child(Element::bare("body", ns::COMPONENT).with_text(body))
 }
 
 fn stanza_id(by: &str, id: &str) -> Element {
-    Element::new("stanza-id", ns::SID).attr("by", by).attr("id", id)
+    Element::bare("stanza-id", ns::SID).with("by", by).with("id", id)
 }
 
 /// Takes a seat and is let in.
@@ -70,7 +70,7 @@ fn listening() -> Room {
 }
 
 fn bob_here(room: &mut Room) -> Vec<Out> {
-    room.presence_came(&presence("bob", "", &[item().attr("jid", "bob@xmpp.test/phone")]), &SeatId::Listener)
+    room.presence_came(&presence("bob", "", &[item().with("jid", "bob@xmpp.test/phone")]), &SeatId::Listener)
 }
 
 fn happened(out: Vec<Out>) -> Vec<Happening> {
@@ -108,7 +108,7 @@ fn those_of_an_earlier_life_are_known_by_their_mark_and_nobody_elses_counts() {
     let mut room = room();
     room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
     let mark = Marks::new("s3cret").occupant(ROOM, "Ann");
-    let own = |mark: &str| Element::new("own", ns::OWN).attr("mark", mark);
+    let own = |mark: &str| Element::bare("own", ns::OWN).with("mark", mark);
     room.presence_came(&presence("Ann", "", &[item()]).child(own(&mark)), &SeatId::Listener);
     // The mark of one nick is worth nothing under another.
     room.presence_came(&presence("Eve", "", &[item()]).child(own(&mark)), &SeatId::Listener);
@@ -118,11 +118,11 @@ fn those_of_an_earlier_life_are_known_by_their_mark_and_nobody_elses_counts() {
 #[test]
 fn a_real_address_says_more_than_any_mark() {
     let mut room = listening();
-    room.presence_came(&presence("x", "", &[item().attr("jid", "ann%hs@matrix.test/matrix")]), &SeatId::Listener);
+    room.presence_came(&presence("x", "", &[item().with("jid", "ann%hs@matrix.test/matrix")]), &SeatId::Listener);
     assert!(room.is_own("x"));
     let mark = Marks::new("s3cret").occupant(ROOM, "y");
-    let stanza = presence("y", "", &[item().attr("jid", "eve@evil.test")]);
-    room.presence_came(&stanza.child(Element::new("own", ns::OWN).attr("mark", mark)), &SeatId::Listener);
+    let stanza = presence("y", "", &[item().with("jid", "eve@evil.test")]);
+    room.presence_came(&stanza.child(Element::bare("own", ns::OWN).with("mark", mark)), &SeatId::Listener);
     assert!(!room.is_own("y"));
 }
 
@@ -191,22 +191,22 @@ fn a_room_that_was_not_there_is_not_made_by_accident() {
     room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
     let out = room.presence_came(&presence("Matrix", "", &[item(), status(110), status(201)]), &SeatId::Listener);
     let [Out::Send(destroy), Out::Settled(_, Err(JoinError::NoRoom))] = out.as_slice() else { panic!("{out:?}") };
-    let query = destroy.find("query", ns::MUC_OWNER).unwrap();
-    assert!(query.find("destroy", ns::MUC_OWNER).is_some());
+    let query = destroy.get_child("query", ns::MUC_OWNER).unwrap();
+    assert!(query.get_child("destroy", ns::MUC_OWNER).is_some());
 
     let mut room = Room::new(jid(ROOM), "matrix.test", Marks::new("s3cret"), true);
     room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
     let out = room.presence_came(&presence("Matrix", "", &[item(), status(110), status(201)]), &SeatId::Listener);
     let [Out::Send(unlock), Out::Settled(_, Ok(())), Out::Happened(_)] = out.as_slice() else { panic!("{out:?}") };
-    assert!(unlock.find("query", ns::MUC_OWNER).unwrap().find("x", ns::DATA).is_some());
+    assert!(unlock.get_child("query", ns::MUC_OWNER).unwrap().get_child("x", ns::DATA).is_some());
 }
 
 #[test]
 fn why_a_seat_was_lost_decides_what_follows() {
-    let actor = Element::new("actor", ns::MUC_USER).attr("nick", "mod");
-    let reason = Element::new("reason", ns::MUC_USER).with_text("enough");
-    let by_mod = item().attr("role", "none").child(actor).child(reason);
-    let destroy = Element::new("destroy", ns::MUC_USER).attr("jid", "new@muc.test");
+    let actor = Element::bare("actor", ns::MUC_USER).with("nick", "mod");
+    let reason = Element::bare("reason", ns::MUC_USER).with_text("enough");
+    let by_mod = item().with("role", "none").child(actor).child(reason);
+    let destroy = Element::bare("destroy", ns::MUC_USER).with("jid", "new@muc.test");
     let cases: Vec<(Vec<Element>, Why)> = vec![
         (vec![by_mod.clone(), status(307), status(110)], Why::Kicked),
         (vec![by_mod.clone(), status(301), status(110)], Why::Banned),
@@ -236,13 +236,13 @@ fn why_a_seat_was_lost_decides_what_follows() {
 fn a_change_of_nick_is_a_change_of_name() {
     let mut room = listening();
     bob_here(&mut room);
-    let new = item().attr("jid", "bob@xmpp.test/phone").attr("nick", "robert");
+    let new = item().with("jid", "bob@xmpp.test/phone").with("nick", "robert");
     let out = room.presence_came(&presence("bob", "unavailable", &[new, status(303)]), &SeatId::Listener);
     let [Happening::Renamed { before, now }] = &happened(out)[..] else { panic!() };
     assert_eq!((before.nick.as_str(), now.nick.as_str()), ("bob", "robert"));
     assert_eq!(before.user, now.user);
     let out =
-        room.presence_came(&presence("robert", "", &[item().attr("jid", "bob@xmpp.test/phone")]), &SeatId::Listener);
+        room.presence_came(&presence("robert", "", &[item().with("jid", "bob@xmpp.test/phone")]), &SeatId::Listener);
     assert_eq!(out, [], "they are known already");
 }
 
@@ -250,7 +250,7 @@ fn a_change_of_nick_is_a_change_of_name() {
 fn whoever_takes_a_nick_does_not_become_who_had_it() {
     let mut room = listening();
     let with_id = |nick: &str, kind: &str, id: &str| {
-        presence(nick, kind, &[item()]).child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", id))
+        presence(nick, kind, &[item()]).child(Element::bare("occupant-id", ns::OCCUPANT_ID).with("id", id))
     };
     let came = |out: Vec<Out>| match &happened(out)[..] {
         [Happening::Came(who)] => who.user.clone(),
@@ -282,7 +282,7 @@ fn whoever_takes_a_nick_in_a_room_that_says_no_more_is_somebody_else() {
     let second = comes(&mut room, "bob");
     assert_ne!(first, second);
     // He takes another nick, and is still himself to who hears it; whoever takes his is not.
-    let renamed = presence("bob", "unavailable", &[item().attr("nick", "rob"), status(303)]);
+    let renamed = presence("bob", "unavailable", &[item().with("nick", "rob"), status(303)]);
     room.presence_came(&renamed, &SeatId::Listener);
     room.presence_came(&presence("rob", "", &[item()]), &SeatId::Listener);
     let third = comes(&mut room, "bob");
@@ -299,7 +299,7 @@ fn a_picture_is_shown_where_we_sit_and_once() {
     assert_eq!(room.shows(&ann(), "abc"), [], "she is not there yet");
     let out = room.join(&ann(), &jid(ANN), "Ann", None);
     let [Out::Send(asks)] = out.as_slice() else { panic!("{out:?}") };
-    let shown = |stanza: &Element| stanza.find("x", ns::VCARD_UPDATE).and_then(|x| x.own_text("photo"));
+    let shown = |stanza: &Element| stanza.get_child("x", ns::VCARD_UPDATE).and_then(|x| x.own_text("photo"));
     assert_eq!(shown(asks).as_deref(), Some("abc"));
     room.presence_came(&presence("Ann", "", &[item(), status(110)]), &ann());
     assert_eq!(room.shows(&ann(), "abc"), [], "it is known");
@@ -310,7 +310,7 @@ fn a_picture_is_shown_where_we_sit_and_once() {
 #[test]
 fn a_change_of_the_configuration_is_told_by_the_room_only() {
     let mut room = listening();
-    let changed = Element::new("x", ns::MUC_USER).child(status(104));
+    let changed = Element::bare("x", ns::MUC_USER).child(status(104));
     let by_room = Element::stanza("message", ROOM, LISTENER, "groupchat").child(changed.clone());
     assert_eq!(happened(room.message_came(&by_room, &SeatId::Listener)), [Happening::Configured]);
     bob_here(&mut room);
@@ -352,9 +352,9 @@ fn an_id_that_the_room_did_not_give_is_none() {
 fn an_error_to_a_message_says_that_we_are_out() {
     let mut room = listening();
     enter(&mut room, &ann(), ANN, "Ann");
-    let error = Element::new("error", ns::COMPONENT).attr("type", "cancel");
-    let error = error.child(Element::new("not-acceptable", ns::STANZA_ERROR));
-    let bounce = Element::stanza("message", ROOM, ANN, "error").attr("id", "our-id").child(error);
+    let error = Element::bare("error", ns::COMPONENT).with("type", "cancel");
+    let error = error.child(Element::bare("not-acceptable", ns::STANZA_ERROR));
+    let bounce = Element::stanza("message", ROOM, ANN, "error").with("id", "our-id").child(error);
     let out = room.message_came(&bounce, &ann());
     assert!(matches!(&out[..], [Out::Bounced { id, .. }] if id == "our-id"), "{out:?}");
     assert!(!room.is_in(&ann()));
@@ -364,11 +364,12 @@ fn an_error_to_a_message_says_that_we_are_out() {
 fn what_was_said_before_is_nobodys_who_has_the_nick_now() {
     let mut room = listening();
     room.presence_came(
-        &presence("bob", "", &[item()]).child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", "two")),
+        &presence("bob", "", &[item()]).child(Element::bare("occupant-id", ns::OCCUPANT_ID).with("id", "two")),
         &SeatId::Listener,
     );
-    let delay = Element::new("delay", ns::DELAY).attr("from", ROOM).attr("stamp", "2026-01-01T00:00:00Z");
-    let old = said("bob", "1", "hi").child(delay).child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", "one"));
+    let delay = Element::bare("delay", ns::DELAY).with("from", ROOM).with("stamp", "2026-01-01T00:00:00Z");
+    let old =
+        said("bob", "1", "hi").child(delay).child(Element::bare("occupant-id", ns::OCCUPANT_ID).with("id", "one"));
     let [Happening::Said(who, _)] = &happened(room.message_came(&old, &SeatId::Listener))[..] else { panic!() };
     assert_eq!(who.user, XmppUser::of_occupant(ROOM, "one"));
 }
@@ -378,7 +379,7 @@ fn the_topic_is_told_once() {
     let mut room = listening();
     let subject = |text: &str| {
         let stanza = Element::stanza("message", &format!("{ROOM}/bob"), LISTENER, "groupchat");
-        stanza.child(Element::new("subject", ns::COMPONENT).with_text(text))
+        stanza.child(Element::bare("subject", ns::COMPONENT).with_text(text))
     };
     assert_eq!(room.message_came(&subject(""), &SeatId::Listener), [], "a room without a topic");
     let told = Out::Happened(Happening::Subject("tea".into()));
@@ -390,7 +391,7 @@ fn the_topic_is_told_once() {
 fn what_a_room_makes_of_one_of_ours_who_is_there_is_told_as_it_changes() {
     let mut room = listening();
     let own = |room: &mut Room, seat: &SeatId, nick: &str, affiliation: &str, role: &str| {
-        let item = Element::new("item", ns::MUC_USER).attr("affiliation", affiliation).attr("role", role);
+        let item = Element::bare("item", ns::MUC_USER).with("affiliation", affiliation).with("role", role);
         happened(room.presence_came(&presence(nick, "", &[item, status(110)]), seat))
     };
     let empowered =
@@ -413,9 +414,9 @@ fn what_a_room_makes_of_one_of_ours_who_is_there_is_told_as_it_changes() {
 fn a_room_tells_what_one_of_ours_is_to_it_who_is_not_there() {
     let mut room = listening();
     let told = |from: &str, jid: &str, affiliation: &str| {
-        let reason = Element::new("reason", ns::MUC_USER).with_text("enough");
-        let item = Element::new("item", ns::MUC_USER).attr("affiliation", affiliation).attr("jid", jid).child(reason);
-        Element::stanza("message", from, LISTENER, "").child(Element::new("x", ns::MUC_USER).child(item))
+        let reason = Element::bare("reason", ns::MUC_USER).with_text("enough");
+        let item = Element::bare("item", ns::MUC_USER).with("affiliation", affiliation).with("jid", jid).child(reason);
+        Element::stanza("message", from, LISTENER, "").child(Element::bare("x", ns::MUC_USER).child(item))
     };
     let standing = |banned| {
         let reason = Some("enough".to_owned());
@@ -459,11 +460,11 @@ fn nothing_that_a_room_can_send_breaks_it() {
         room.join(&ann(), &jid(ANN), "Ann", None);
         for (nick, codes, kind, to_ann, is_message) in steps {
             let seat = if to_ann { ann() } else { SeatId::Listener };
-            let mut inside = vec![item().attr("nick", "other")];
+            let mut inside = vec![item().with("nick", "other")];
             inside.extend(codes.into_iter().map(status));
             if is_message {
                 let stanza = presence(nick, kind, &inside);
-                let message = Element::stanza("message", stanza.get("from").unwrap(), LISTENER, kind).attr("id", "1");
+                let message = Element::stanza("message", stanza.attr("from").unwrap(), LISTENER, kind).with("id", "1");
                 room.message_came(&message.with_children(stanza.children().cloned()), &seat);
             } else {
                 room.presence_came(&presence(nick, kind, &inside), &seat);

@@ -15,7 +15,7 @@ use crate::{
     config::XmppConfig,
     convert::incoming::{stamp, write_stamp},
     jid::Jid,
-    stanza::{Element, Piece, Reader, ns, write_any},
+    stanza::{Element, ElementExt as _, Piece, Reader, ns, write_any},
 };
 
 /// The room.
@@ -97,9 +97,9 @@ impl Server {
         let mut state = self.state.lock();
         // In an archive, what is said is as clients say it, not as components do.
         const CLIENT: &str = "jabber:client";
-        let body = Element::new("body", CLIENT).with_text(text);
-        let message = Element::new("message", CLIENT).attr("from", format!("{TEA}/{nick}")).attr("type", "groupchat");
-        let message = message.attr("id", text);
+        let body = Element::bare("body", CLIENT).with_text(text);
+        let message = Element::bare("message", CLIENT).with("from", format!("{TEA}/{nick}")).with("type", "groupchat");
+        let message = message.with("id", text);
         let now = state.now;
         state.archive.push((now, message.child(body)));
     }
@@ -137,9 +137,9 @@ impl Server {
     /// Has the bridge answer something, and so everything that was sent before it.
     pub(super) async fn until_answered(&self, told: &impl std::fmt::Debug) {
         let id = format!("sync{}", self.came().len());
-        let ping = Element::stanza("iq", "bob@xmpp.test/phone", "bridge@matrix.test", "get").attr("id", id.clone());
-        self.sends(ping.child(Element::new("ping", ns::PING)));
-        self.until("an answer", told, |stanza| stanza.get("id") == Some(&id)).await;
+        let ping = Element::stanza("iq", "bob@xmpp.test/phone", "bridge@matrix.test", "get").with("id", id.clone());
+        self.sends(ping.child(Element::bare("ping", ns::PING)));
+        self.until("an answer", told, |stanza| stanza.attr("id") == Some(&id)).await;
     }
 
     /// Waits until something came.
@@ -250,16 +250,16 @@ impl State {
         let nick = self.nick.unwrap_or(nick);
         if let Some((kind, why)) = self.entry {
             let error =
-                Element::new("error", ns::COMPONENT).attr("type", kind).child(Element::new(why, ns::STANZA_ERROR));
+                Element::bare("error", ns::COMPONENT).with("type", kind).child(Element::bare(why, ns::STANZA_ERROR));
             let refusal = Element::stanza("presence", &format!("{TEA}/{nick}"), who.as_str(), "error");
             return vec![refusal.child(error)];
         }
         self.seats.retain(|(known, _)| known != who);
         self.seats.push((who.clone(), nick.to_owned()));
-        let item = Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant");
-        let own = Element::new("status", ns::MUC_USER).attr("code", "110");
+        let item = Element::bare("item", ns::MUC_USER).with("affiliation", "none").with("role", "participant");
+        let own = Element::bare("status", ns::MUC_USER).with("code", "110");
         let presence = Element::stanza("presence", &format!("{TEA}/{nick}"), who.as_str(), "");
-        vec![presence.child(Element::new("x", ns::MUC_USER).child(item).child(own))]
+        vec![presence.child(Element::bare("x", ns::MUC_USER).child(item).child(own))]
     }
 
     fn said(&mut self, stanza: &Element, who: &Jid) -> Vec<Element> {
@@ -271,7 +271,7 @@ impl State {
             self.link.cancel();
             return Vec::new();
         }
-        let id = Element::new("stanza-id", ns::SID).attr("by", TEA).attr("id", self.archive.len().to_string());
+        let id = Element::bare("stanza-id", ns::SID).with("by", TEA).with("id", self.archive.len().to_string());
         let message = message.child(id);
         let copy = |(seat, _): &(Jid, String)| {
             let mut copy = message.clone();
@@ -283,40 +283,42 @@ impl State {
 
     fn asked(&mut self, iq: &Element) -> Vec<Element> {
         let answer = |kind| {
-            let answer = Element::stanza("iq", iq.get("to").unwrap(), iq.get("from").unwrap(), kind);
-            answer.attr("id", iq.get("id").unwrap())
+            let answer = Element::stanza("iq", iq.attr("to").unwrap(), iq.attr("from").unwrap(), kind);
+            answer.with("id", iq.attr("id").unwrap())
         };
-        if iq.find("query", ns::DISCO_INFO).is_some() {
-            let feature = |var| Element::new("feature", ns::DISCO_INFO).attr("var", var);
-            let info = Element::new("query", ns::DISCO_INFO).child(feature(ns::MUC)).child(feature(ns::MAM));
+        if iq.get_child("query", ns::DISCO_INFO).is_some() {
+            let feature = |var| Element::bare("feature", ns::DISCO_INFO).with("var", var);
+            let info = Element::bare("query", ns::DISCO_INFO).child(feature(ns::MUC)).child(feature(ns::MAM));
             return vec![answer("result").child(info)];
         }
-        if let (Some(error), Some(_)) = (self.ping, iq.find("ping", ns::PING)) {
-            let why = Element::new(error, ns::STANZA_ERROR);
-            return vec![answer("error").child(Element::new("error", ns::COMPONENT).attr("type", "cancel").child(why))];
+        if let (Some(error), Some(_)) = (self.ping, iq.get_child("ping", ns::PING)) {
+            let why = Element::bare(error, ns::STANZA_ERROR);
+            return vec![
+                answer("error").child(Element::bare("error", ns::COMPONENT).with("type", "cancel").child(why)),
+            ];
         }
-        let Some(query) = iq.find("query", ns::MAM) else { return vec![answer("result")] };
+        let Some(query) = iq.get_child("query", ns::MAM) else { return vec![answer("result")] };
         if let Some(left) = self.archive_is_busy.checked_sub(1) {
             self.archive_is_busy = left;
-            let why = Element::new("resource-constraint", ns::STANZA_ERROR);
-            return vec![answer("error").child(Element::new("error", ns::COMPONENT).attr("type", "wait").child(why))];
+            let why = Element::bare("resource-constraint", ns::STANZA_ERROR);
+            return vec![answer("error").child(Element::bare("error", ns::COMPONENT).with("type", "wait").child(why))];
         }
-        let form = query.find("x", ns::DATA).unwrap();
-        let start = form.find_all("field", ns::DATA).find(|field| field.get("var") == Some("start")).unwrap();
+        let form = query.get_child("x", ns::DATA).unwrap();
+        let start = form.find_all("field", ns::DATA).find(|field| field.attr("var") == Some("start")).unwrap();
         let start = stamp(&start.own_text("value").unwrap()).unwrap();
         let kept = self.archive.iter().enumerate().filter(|(_, (at, _))| *at >= start);
         let mut answers: Vec<Element> = kept
             .map(|(number, (at, message))| {
-                let delay = Element::new("delay", ns::DELAY).attr("stamp", write_stamp(*at));
-                let forwarded = Element::new("forwarded", ns::FORWARD).child(delay).child(message.clone());
-                let result = Element::new("result", ns::MAM)
-                    .attr("queryid", query.get("queryid").unwrap())
-                    .attr("id", (number + 1).to_string());
-                let copy = Element::stanza("message", TEA, iq.get("from").unwrap(), "");
+                let delay = Element::bare("delay", ns::DELAY).with("stamp", write_stamp(*at));
+                let forwarded = Element::bare("forwarded", ns::FORWARD).child(delay).child(message.clone());
+                let result = Element::bare("result", ns::MAM)
+                    .with("queryid", query.attr("queryid").unwrap())
+                    .with("id", (number + 1).to_string());
+                let copy = Element::stanza("message", TEA, iq.attr("from").unwrap(), "");
                 copy.child(result.child(forwarded))
             })
             .collect();
-        answers.push(answer("result").child(Element::new("fin", ns::MAM).attr("complete", "true")));
+        answers.push(answer("result").child(Element::bare("fin", ns::MAM).with("complete", "true")));
         answers
     }
 }

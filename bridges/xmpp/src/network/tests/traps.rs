@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     convert::ids::XmppUser as Person,
     muc::SeatState,
-    stanza::{Element, ns},
+    stanza::{Element, ElementExt as _, ns},
 };
 
 const LISTENER: &str = "bridge@matrix.test/matrix";
@@ -18,21 +18,21 @@ fn from(name: &'static str, who: &str, to: &str, kind: &str) -> Element {
 }
 
 fn body(text: &str) -> Element {
-    Element::new("body", ns::COMPONENT).with_text(text)
+    Element::bare("body", ns::COMPONENT).with_text(text)
 }
 
 /// The presence of an occupant whom the room calls by this id.
 fn occupant(nick: &str, kind: &str, id: &str) -> Element {
-    let item = Element::new("item", ns::MUC_USER).attr("affiliation", "none").attr("role", "participant");
+    let item = Element::bare("item", ns::MUC_USER).with("affiliation", "none").with("role", "participant");
     let presence = from("presence", &format!("{TEA}/{nick}"), LISTENER, kind);
-    let presence = presence.child(Element::new("x", ns::MUC_USER).child(item));
-    presence.child(Element::new("occupant-id", ns::OCCUPANT_ID).attr("id", id))
+    let presence = presence.child(Element::bare("x", ns::MUC_USER).child(item));
+    presence.child(Element::bare("occupant-id", ns::OCCUPANT_ID).with("id", id))
 }
 
 fn gone(nick: &str, to: &str, codes: &[&str]) -> Element {
-    let code = |code: &&str| Element::new("status", ns::MUC_USER).attr("code", *code);
+    let code = |code: &&str| Element::bare("status", ns::MUC_USER).with("code", *code);
     let presence = from("presence", &format!("{TEA}/{nick}"), to, "unavailable");
-    presence.child(Element::new("x", ns::MUC_USER).with_children(codes.iter().map(code)))
+    presence.child(Element::bare("x", ns::MUC_USER).with_children(codes.iter().map(code)))
 }
 
 impl Scene {
@@ -66,13 +66,13 @@ async fn nothing_that_a_room_sends_is_answered_with_an_error() {
     for to in [LISTENER, ALICE, "bob%here@matrix.test/matrix", "nobody@matrix.test/x", "matrix.test"] {
         for who in [&format!("{TEA}/bob"), TEA, "cake@muc.test/bob", "cake@muc.test"] {
             for kind in ["groupchat", "error", "bogus", "headline"] {
-                scene.server.sends(from("message", who, to, kind).attr("id", "1").child(body("?")));
+                scene.server.sends(from("message", who, to, kind).with("id", "1").child(body("?")));
             }
             for kind in ["", "unavailable", "error", "bogus"] {
                 scene.server.sends(from("presence", who, to, kind));
             }
             scene.server.sends(from("iq", who, to, "result"));
-            scene.server.sends(from("iq", who, to, "error").attr("id", "never asked"));
+            scene.server.sends(from("iq", who, to, "error").with("id", "never asked"));
         }
     }
     scene.settles().await;
@@ -88,7 +88,7 @@ async fn a_seat_in_a_room_that_is_not_bridged_is_left() {
     scene.server.sends(from("message", "cake@muc.test/bob", ALICE, "groupchat").child(body("hello")));
     let leaves = |stanza: &Element| stanza.name() == "presence" && stanza.kind() == "unavailable";
     let left = scene.server.until("that she leaves", &scene.told, leaves).await;
-    assert_eq!((left.get("from"), left.to().unwrap().bare_str()), (Some(ALICE), "cake@muc.test"));
+    assert_eq!((left.attr("from"), left.to().unwrap().bare_str()), (Some(ALICE), "cake@muc.test"));
     assert_eq!(scene.events(), []);
 }
 
@@ -149,8 +149,8 @@ async fn what_becomes_of_a_ping_says_whether_we_are_in_a_room() {
     scene.server.answers_pings_with(Some("not-acceptable"));
     scene.listener.shared.check_seat(&room, &scene.listener.seat).await;
     assert_eq!(scene.state(&scene.listener), SeatState::Out);
-    let pings: Vec<_> = scene.server.came().into_iter().filter(|iq| iq.find("ping", ns::PING).is_some()).collect();
-    assert!(pings.len() == 5 && pings.iter().all(|ping| ping.get("to") == Some("tea@muc.test/Given")), "{pings:?}");
+    let pings: Vec<_> = scene.server.came().into_iter().filter(|iq| iq.get_child("ping", ns::PING).is_some()).collect();
+    assert!(pings.len() == 5 && pings.iter().all(|ping| ping.attr("to") == Some("tea@muc.test/Given")), "{pings:?}");
 }
 
 #[tokio::test]
@@ -215,9 +215,9 @@ async fn a_private_message_through_a_room_that_is_refused_is_told_where_it_was_s
     let op = scene.network.to_remote(&event, &scene.context()).unwrap().remove(0);
     scene.alice.deliver(&op, &KEY, 1).await.unwrap();
     let said = scene.server.until("the message", &scene.told, |stanza| stanza.kind() == "chat").await;
-    let error = Element::new("error", ns::COMPONENT).attr("type", "auth");
-    let error = error.child(Element::new("forbidden", ns::STANZA_ERROR));
-    let bounce = from("message", &format!("{TEA}/bob"), ALICE, "error").attr("id", said.get("id").unwrap());
+    let error = Element::bare("error", ns::COMPONENT).with("type", "auth");
+    let error = error.child(Element::bare("forbidden", ns::STANZA_ERROR));
+    let bounce = from("message", &format!("{TEA}/bob"), ALICE, "error").with("id", said.attr("id").unwrap());
     scene.server.sends(bounce.child(error));
     let told = |event: &RemoteEvent<XmppNetwork>| match event {
         RemoteEvent::<XmppNetwork>::Notice { room: told, text } => (*told == room).then(|| text.clone()),
@@ -231,10 +231,10 @@ async fn a_private_message_through_a_room_that_is_refused_is_told_where_it_was_s
 async fn what_an_earlier_life_said_in_private_and_was_refused_is_told() {
     let scene = Scene::start().await;
     let id = scene.alice.shared.own.marks.message_id("$old", 0);
-    let error = Element::new("error", ns::COMPONENT).attr("type", "cancel");
-    let error = error.child(Element::new("service-unavailable", ns::STANZA_ERROR));
+    let error = Element::bare("error", ns::COMPONENT).with("type", "cancel");
+    let error = error.child(Element::bare("service-unavailable", ns::STANZA_ERROR));
     for id in ["never sent", &id] {
-        scene.server.sends(from("message", "bob@xmpp.test", ALICE, "error").attr("id", id).child(error.clone()));
+        scene.server.sends(from("message", "bob@xmpp.test", ALICE, "error").with("id", id).child(error.clone()));
     }
     let bob = Person::of_jid(&Jid::parse("bob@xmpp.test").unwrap());
     scene
@@ -257,7 +257,7 @@ async fn a_private_message_that_the_server_may_not_have_is_not_called_said() {
     scene.server.falls_silent();
     let (alice, again) = (Arc::clone(&scene.alice), op.clone());
     let saying = tokio::spawn(async move { alice.deliver(&again, &KEY, 1).await });
-    let asked = || scene.server.came().iter().filter(|iq| iq.name() == "iq" && iq.get("from") == Some(ALICE)).count();
+    let asked = || scene.server.came().iter().filter(|iq| iq.name() == "iq" && iq.attr("from") == Some(ALICE)).count();
     scene.server.until("a question behind it", &scene.told, |_| asked() == 2).await;
     scene.server.breaks();
     let said = saying.await.unwrap();
@@ -270,9 +270,9 @@ async fn what_servers_send_beside_talk_means_nothing() {
     let scene = Scene::start().await;
     // Right behind the handshake: what the component may do (XEP-0356).
     for version in ["urn:xmpp:privilege:1", "urn:xmpp:privilege:2"] {
-        let perm = Element::new("perm", version).attr("access", "roster").attr("type", "both");
+        let perm = Element::bare("perm", version).with("access", "roster").with("type", "both");
         scene.server.sends(
-            from("message", "xmpp.test", "matrix.test", "").child(Element::new("privilege", version).child(perm)),
+            from("message", "xmpp.test", "matrix.test", "").child(Element::bare("privilege", version).child(perm)),
         );
     }
     // On a subscription Prosody asks how she is, and says at once that he is there and that he is not.
@@ -282,9 +282,9 @@ async fn what_servers_send_beside_talk_means_nothing() {
     scene.settles().await;
     assert_eq!(scene.events(), []);
     assert_eq!(*scene.told.ephemeral.lock(), ["bob@xmpp.test is Online"]);
-    let shown = |stanza: &Element| stanza.name() == "presence" && stanza.get("to") == Some("bob@xmpp.test");
+    let shown = |stanza: &Element| stanza.name() == "presence" && stanza.attr("to") == Some("bob@xmpp.test");
     let shown: Vec<_> = scene.server.came().into_iter().filter(shown).collect();
-    assert!(matches!(&shown[..], [one] if one.get("from") == Some(ALICE) && one.kind().is_empty()), "{shown:?}");
+    assert!(matches!(&shown[..], [one] if one.attr("from") == Some(ALICE) && one.kind().is_empty()), "{shown:?}");
 }
 
 /// Also one that no Matrix id holds.
@@ -301,7 +301,7 @@ async fn whoever_writes_can_be_answered_however_long_their_address_is() {
     let op = scene.network.to_remote(&event, &scene.context()).unwrap().remove(0);
     scene.alice.deliver(&op, &KEY, 1).await.unwrap();
     let said = scene.server.until("the answer", &scene.told, |stanza| stanza.kind() == "chat").await;
-    assert_eq!(said.get("to"), Some(long.as_str()));
+    assert_eq!(said.attr("to"), Some(long.as_str()));
 }
 
 #[tokio::test]
@@ -339,7 +339,7 @@ async fn who_sees_a_matrix_user_is_told_how_they_are_and_nobody_else() {
     };
     let shown = || {
         let came = scene.server.came().into_iter();
-        let to_bob = came.filter(|stanza| stanza.name() == "presence" && stanza.get("to") == Some("bob@xmpp.test"));
+        let to_bob = came.filter(|stanza| stanza.name() == "presence" && stanza.attr("to") == Some("bob@xmpp.test"));
         let words =
             |stanza: Element| [stanza.kind().to_owned(), stanza.own_text("status").unwrap_or_default()].join(" ");
         to_bob.map(words).collect::<Vec<_>>()
