@@ -2,6 +2,8 @@
 
 mod element;
 pub mod error;
+#[cfg(test)]
+mod hostile;
 pub mod ns;
 mod reader;
 mod writer;

@@ -237,8 +237,8 @@ impl Reader {
     }
 }
 
-/// Elements without content as they came lately. The next of a name and namespace is a copy, and shares the text of its namespace:
-/// to make one anew takes three times the memory and as much time.
+/// Elements without content as they came lately. The next of the same name and namespace is a copy, which shares the text of its
+/// namespace: one that is made anew copies both.
 #[derive(Default)]
 struct Kinds {
     known: Vec<Element>,
