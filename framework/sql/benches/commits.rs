@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p landbridge-sql --bench commits`
 
+#![expect(clippy::expect_used, reason = "a measurement that cannot go on ends")]
+
 use std::time::{Duration, Instant};
 
 use landbridge_sql::{Db, DbOptions, Migration, Step};

@@ -10,7 +10,7 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// What a page of 4 kiB takes in the log.
@@ -27,8 +27,9 @@ pub(crate) fn reserve_log(database: &Path, pages: usize) -> io::Result<()> {
     }
     // Whoever opens the database meanwhile makes a log of their own, which must not be written over: ours is complete before it gets
     // the name, and does not get it where there is one.
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
-    let draft = beside(database, &format!("-wal.{}.{nanos}", std::process::id()));
+    static DRAFTS: AtomicU64 = AtomicU64::new(0);
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = beside(database, &format!("-wal.{}.{number}", std::process::id()));
     let made = fill(&draft, database, pages).and_then(|()| fs::hard_link(&draft, &log));
     match (made, fs::remove_file(&draft)) {
         (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

@@ -23,7 +23,9 @@ impl Closed {
         match command {
             Command::Membership(change) => self.admits_change(change),
             Command::Settle => Ok(()),
-            Command::Send(_) | Command::Receive(_) | Command::Backfill(..) if self.deleted.contains(room_id) => Err(deleted()),
+            Command::Send(_) | Command::Receive(_) | Command::Backfill(..) if self.deleted.contains(room_id) => {
+                Err(deleted())
+            }
             Command::Send(_) | Command::Receive(_) | Command::Backfill(..) => Ok(()),
         }
     }
