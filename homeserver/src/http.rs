@@ -9,6 +9,7 @@ mod names;
 mod ops;
 pub(crate) mod path;
 pub(crate) mod peer;
+pub(crate) mod standing;
 pub(crate) mod state;
 pub(crate) mod uia;
 

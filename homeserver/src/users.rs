@@ -53,10 +53,18 @@ struct Inner {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     server_name: OwnedServerName,
-    /// Users that exist; users never cease to.
-    known: RwLock<HashSet<OwnedUserId>>,
+    /// Users whose accounts are open.
+    known: RwLock<Known>,
     /// Users that may not do everything: few, so that all are kept.
     restricted: RwLock<HashMap<OwnedUserId, Restrictions>>,
+}
+
+/// Users that are known to exist and to be open, of which there are most.
+#[derive(Default)]
+struct Known {
+    open: HashSet<OwnedUserId>,
+    /// How many accounts were closed since the start: what was read before one of these must not be kept after it.
+    closings: u64,
 }
 
 /// What an operator sees of an account.
@@ -151,9 +159,10 @@ impl Users {
         };
         let at = i64::from(self.inner.clock.now().0);
         let insert = accounts::insert(user_id.as_str(), hash.as_deref(), appservice, at);
+        let closings = self.inner.known.read().closings;
         match self.inner.local.write(vec![insert]).await {
             Ok(_) => {
-                self.remember(user_id);
+                self.remember(user_id, closings);
                 Ok(())
             }
             Err(StoreError::Conflict) => Err(CreateUserError::InUse),
@@ -225,25 +234,47 @@ impl Users {
     /// # Errors
     /// When the store fails.
     pub async fn exists(&self, user_id: &UserId) -> Result<bool, SqlError> {
-        if self.inner.known.read().contains(user_id) {
-            return Ok(true);
-        }
-        if user_id.server_name() != self.inner.server_name {
-            return Ok(false);
-        }
-        let found = accounts::read(self.inner.local.db(), user_id.as_str()).await?.is_some();
-        if found {
-            self.remember(user_id);
-        }
-        Ok(found)
+        Ok(self.open_or_closed(user_id).await?.is_some())
     }
 
-    fn remember(&self, user_id: &UserId) {
-        let mut known = self.inner.known.write();
-        if known.len() >= KNOWN_USERS {
-            known.clear();
+    /// Whether the user exists, and its account was closed. Mostly answered from memory: for what is asked with every request.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn is_closed(&self, user_id: &UserId) -> Result<bool, SqlError> {
+        Ok(self.open_or_closed(user_id).await? == Some(false))
+    }
+
+    /// Whether the account of a user of this server is open; `None` if there is no such user.
+    async fn open_or_closed(&self, user_id: &UserId) -> Result<Option<bool>, SqlError> {
+        let closings = {
+            let known = self.inner.known.read();
+            if known.open.contains(user_id) {
+                return Ok(Some(true));
+            }
+            known.closings
+        };
+        if user_id.server_name() != self.inner.server_name {
+            return Ok(None);
         }
-        known.insert(user_id.to_owned());
+        let account = accounts::read(self.inner.local.db(), user_id.as_str()).await?;
+        let open = account.map(|account| !account.deactivated);
+        if open == Some(true) {
+            self.remember(user_id, closings);
+        }
+        Ok(open)
+    }
+
+    /// Keeps that an account is open, which was so when this many had been closed.
+    fn remember(&self, user_id: &UserId, closings: u64) {
+        let mut known = self.inner.known.write();
+        if known.closings != closings {
+            return;
+        }
+        if known.open.len() >= KNOWN_USERS {
+            known.open.clear();
+        }
+        known.open.insert(user_id.to_owned());
     }
 
     /// Whether this is the password of this user. Takes as long for a user that does not exist, and answers `false`.
@@ -285,6 +316,9 @@ impl Users {
             statements.extend(accounts::erase(user_id.as_str(), at));
         }
         self.inner.local.write(statements).await?;
+        let mut known = self.inner.known.write();
+        known.closings += 1;
+        known.open.remove(user_id);
         Ok(())
     }
 

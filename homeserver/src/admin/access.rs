@@ -13,7 +13,7 @@ use crate::{
         auth::{Auth, Caller, unknown_token},
         error::{ApiError, ApiResult},
     },
-    users::Users,
+    users::{Standing, Users},
 };
 
 /// The file in the data directory that holds the operator token, readable by its owner alone.
@@ -102,9 +102,10 @@ impl Operator {
         Ok(Self { token: Arc::new(Token::from(token.as_str())), users })
     }
 
-    /// What somebody may do of an operator's work; `None`: nothing. Who acts for an application service does none of it.
+    /// What somebody may do of an operator's work; `None`: nothing. Who acts for an application service does none of it, nor does who is
+    /// suspended.
     pub(crate) async fn role_of(&self, caller: &Caller) -> ApiResult<Option<Role>> {
-        if caller.appservice.is_some() {
+        if caller.appservice.is_some() || self.users.standing(&caller.user_id) != Standing::Good {
             return Ok(None);
         }
         let account = self.users.details(&caller.user_id).await?;
@@ -143,7 +144,9 @@ where
         if operator.token.matches(&token) {
             return Ok(Self { who: "operator".to_owned(), role: Role::Admin });
         }
-        let caller = Auth::from_ref(state).caller(&head.headers, &head.uri).await?.ok_or_else(unknown_token)?;
+        let auth = Auth::from_ref(state);
+        let caller = auth.caller(&head.headers, &head.uri).await?.ok_or_else(unknown_token)?;
+        auth.check_deed(&caller, &head.method, head.uri.path())?;
         let role =
             operator.role_of(&caller).await?.ok_or_else(|| MatrixError::forbidden("You do not operate this server"))?;
         Ok(Self { who: caller.user_id.to_string(), role })

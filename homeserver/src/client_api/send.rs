@@ -22,8 +22,10 @@ use crate::{
         auth::{Authed, Caller},
         error::ApiResult,
         limits::Limits,
+        standing::suspended,
     },
     rooms::{Outgoing, Redaction, Rooms, Txn},
+    users::{Standing, Users},
 };
 
 pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
@@ -123,11 +125,19 @@ async fn send(
 /// `PUT /_matrix/client/v3/rooms/{roomId}/redact/{eventId}/{txnId}`
 async fn redact(
     State(rooms): State<Rooms>,
+    State(users): State<Users>,
     State(limits): State<Limits>,
     Authed { caller, body }: Authed<redact_event::Request>,
 ) -> ApiResult<RumaReply<redact_event::Response>> {
     limits.take_event(&caller)?;
     let txn = txn(&caller, body.txn_id.as_str())?;
+    if users.standing(&caller.user_id) == Standing::Suspended {
+        let event = rooms.event(&body.event_id).await?.filter(|event| event.room_id == body.room_id);
+        // Of what others said nothing is taken back any more, nor of what is not there yet.
+        if event.is_none_or(|event| event.sender != caller.user_id) {
+            return Err(suspended().into());
+        }
+    }
     rooms.check_encryption_stays(&body.room_id, &body.event_id).await?;
     let redaction = Redaction {
         room_id: body.room_id,

@@ -35,6 +35,7 @@ use crate::{
         error::ApiResult,
         limits::{Action, Limits},
         peer::Peer,
+        standing::deactivated,
     },
     users::{Grants, Standing, Users},
 };
@@ -184,6 +185,10 @@ impl Entrance {
         if !self.users.exists(&user_id).await? {
             return Err(MatrixError::forbidden("The user is not registered").into());
         }
+        if self.users.is_closed(&user_id).await? {
+            return Err(deactivated().into());
+        }
+        self.auth.check_standing(&user_id, uri.path())?;
         Ok(user_id)
     }
 

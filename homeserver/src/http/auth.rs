@@ -20,7 +20,7 @@ use ruma::{
 
 use super::{
     error::{ApiError, ApiResult},
-    guests,
+    guests, standing,
 };
 use crate::{
     appservice::{Appservice, Appservices},
@@ -113,11 +113,13 @@ impl Auth {
     /// Who sent a request with this token, if it has one.
     ///
     /// # Errors
-    /// `M_UNKNOWN_TOKEN`; for application services `M_FORBIDDEN` and `M_UNKNOWN_DEVICE`.
+    /// `M_UNKNOWN_TOKEN`, `M_USER_LOCKED`; for application services `M_FORBIDDEN`, `M_USER_DEACTIVATED` and `M_UNKNOWN_DEVICE`.
     pub(crate) async fn caller(&self, headers: &HeaderMap, uri: &Uri) -> ApiResult<Option<Caller>> {
         let Some(token) = bearer_token(headers, uri)? else { return Ok(None) };
         if let Some(appservice) = self.appservices.by_token(&token) {
-            return self.asserted(appservice, IdentityAssertion::from_uri(uri)?).await.map(Some);
+            let caller = self.asserted(appservice, IdentityAssertion::from_uri(uri)?).await?;
+            self.check_standing(&caller.user_id, uri.path())?;
+            return Ok(Some(caller));
         }
         let session = match self.devices.by_token(&token).await? {
             Opened::Session(session) => session,
@@ -139,62 +141,45 @@ impl Auth {
 
     /// A locked account can only log out ([spec]).
     ///
+    /// # Errors
+    /// `M_USER_LOCKED`.
+    ///
     /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#account-locking
-    fn check_standing(&self, user_id: &UserId, path: &str) -> ApiResult<()> {
-        let is_logout = path.ends_with("/logout") || path.ends_with("/logout/all");
-        if self.users.standing(user_id) == Standing::Locked && !is_logout {
-            let message = "The account is locked";
-            return Err(MatrixError::new(StatusCode::UNAUTHORIZED, ErrorKind::UserLocked, message).into());
+    pub(crate) fn check_standing(&self, user_id: &UserId, path: &str) -> ApiResult<()> {
+        if self.users.standing(user_id) == Standing::Locked && !standing::may_use_locked(path) {
+            return Err(standing::locked().into());
         }
         Ok(())
     }
 
-    /// What a guest may do, and what a suspended account may still do: read, leave, take back, close itself, and keep its keys ([spec]).
+    /// What a guest may do, and what a suspended account may still do.
     ///
-    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#account-suspension
-    fn check_deed(&self, caller: &Caller, method: &Method, path: &str) -> ApiResult<()> {
+    /// # Errors
+    /// `M_GUEST_ACCESS_FORBIDDEN`, `M_USER_SUSPENDED`.
+    pub(crate) fn check_deed(&self, caller: &Caller, method: &Method, path: &str) -> ApiResult<()> {
         if caller.guest && !guests::may_use(method, path) {
             return Err(guests::no_guests("Guests cannot do this").into());
         }
-        if method == Method::GET || self.users.standing(&caller.user_id) != Standing::Suspended {
-            return Ok(());
+        let is_suspended = self.users.standing(&caller.user_id) == Standing::Suspended;
+        if is_suspended && !standing::may_use_suspended(method, path) {
+            return Err(standing::suspended().into());
         }
-        const ALLOWED: [&str; 18] = [
-            "/account/",
-            "/account_data/",
-            "/dehydrated_device",
-            "/delete_devices",
-            "/devices/",
-            "/filter",
-            "/forget",
-            "/keys/",
-            "/leave",
-            "/logout",
-            "/publicRooms",
-            "/read_markers",
-            "/receipt/",
-            "/redact/",
-            "/room_keys/",
-            "/search",
-            "/sendToDevice/",
-            "/sync",
-        ];
-        if ALLOWED.iter().any(|allowed| path.contains(allowed)) {
-            return Ok(());
-        }
-        Err(suspended())
+        Ok(())
     }
 
-    /// Refuses users that an application service may not act as: all but its sender and the registered users of its namespace.
+    /// Refuses users that an application service may not act as: all but its sender and the registered users of its namespace, so long as
+    /// their accounts are open.
     async fn check_assertion(&self, appservice: &Appservice, user_id: &UserId) -> ApiResult<()> {
-        if *user_id == *appservice.sender() {
-            return Ok(());
+        if *user_id != *appservice.sender() {
+            if !appservice.owns_user(user_id) {
+                return Err(MatrixError::forbidden("The user is not in the application service's namespace").into());
+            }
+            if !self.users.exists(user_id).await? {
+                return Err(MatrixError::forbidden("The application service has not registered this user").into());
+            }
         }
-        if !appservice.owns_user(user_id) {
-            return Err(MatrixError::forbidden("The user is not in the application service's namespace").into());
-        }
-        if !self.users.exists(user_id).await? {
-            return Err(MatrixError::forbidden("The application service has not registered this user").into());
+        if self.users.is_closed(user_id).await? {
+            return Err(standing::deactivated().into());
         }
         Ok(())
     }
@@ -202,16 +187,18 @@ impl Auth {
     /// Refuses users whom an application service may not have speak: those that it may not act as, and those who may not speak.
     ///
     /// # Errors
-    /// `M_FORBIDDEN`, `M_USER_SUSPENDED`.
+    /// `M_FORBIDDEN`, `M_USER_DEACTIVATED`, `M_USER_LOCKED`, `M_USER_SUSPENDED`.
     pub(crate) async fn check_speaker(&self, appservice: &Appservice, user_id: &UserId) -> ApiResult<()> {
         self.check_assertion(appservice, user_id).await?;
-        if self.users.standing(user_id) == Standing::Suspended {
-            return Err(suspended());
+        match self.users.standing(user_id) {
+            Standing::Suspended => return Err(standing::suspended().into()),
+            Standing::Locked => return Err(standing::locked().into()),
+            _ => {}
         }
         Ok(())
     }
 
-    /// An application service acts as its sender, or as a registered user of its namespace.
+    /// An application service acts as its sender, or as a registered user of its namespace, so long as that account is open.
     async fn asserted(&self, appservice: Arc<Appservice>, assertion: IdentityAssertion) -> ApiResult<Caller> {
         let user_id = assertion.user_id.unwrap_or_else(|| appservice.sender().to_owned());
         self.check_assertion(&appservice, &user_id).await?;
@@ -224,11 +211,6 @@ impl Auth {
         let (device_id, ts) = (assertion.device_id, assertion.ts);
         Ok(Caller { user_id, device_id, appservice: Some(appservice), guest: false, ts })
     }
-}
-
-/// 403 `M_USER_SUSPENDED`.
-fn suspended() -> ApiError {
-    MatrixError::new(StatusCode::FORBIDDEN, ErrorKind::UserSuspended, "The account is suspended").into()
 }
 
 /// 401 `M_UNKNOWN_TOKEN`.

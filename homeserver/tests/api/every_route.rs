@@ -1,6 +1,8 @@
 //! Every route of the server, with what is wrong in every way: nothing but the errcodes of the specification comes back, never a
 //! failure of the server, and nobody gets at what is another's.
 
+mod standing;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::body::Body;

@@ -34,5 +34,6 @@ mod rooms;
 mod search;
 mod sliding_sync;
 mod spaces;
+mod standing;
 mod sync;
 mod visibility;
