@@ -89,11 +89,6 @@ impl Search {
         Ok(store.events(&nids).await?)
     }
 
-    /// How many events hold all of these words, no more than ten thousand.
-    pub(crate) async fn count(&self, words: &[String], rooms: &str) -> Result<i64, SqlError> {
-        if words.is_empty() { Ok(0) } else { table::count(self.inner.store.db(), words, rooms, 10_000).await }
-    }
-
     /// Waits until what is in the log now is in the index, but not forever.
     async fn catch_up(&self) {
         let head = self.inner.stream.position();

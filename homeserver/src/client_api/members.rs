@@ -42,6 +42,9 @@ async fn members(
             let is_out = standing.is_some_and(|known| known.membership != Membership::Join);
             let last = if is_out { rooms.left_at(&body.room_id, &caller.user_id).await? } else { None };
             let at = last.map_or(at.position, |last| last.min(at.position));
+            if !rooms.sees_place(&body.room_id, &caller.user_id, at).await? {
+                return Err(MatrixError::forbidden("You may not see who was in the room then").into());
+            }
             rooms.members(&body.room_id, Some(at)).await?
         }
         // Who left reads the room as it was then.

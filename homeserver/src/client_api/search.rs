@@ -2,7 +2,10 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#server-side-search
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
@@ -33,8 +36,14 @@ const MAX_PAGE: usize = 100;
 /// How many events around a result are shown at most.
 const MAX_CONTEXT: usize = 50;
 
-/// How many events that hold the words are looked at for those that may be shown.
-const LOOKED_AT: usize = 2000;
+/// How many events that hold the words are looked at in all for those that may be shown: what comes after is not found.
+const LOOKED_AT: usize = 10_000;
+
+/// How many of them at once.
+const ROUND: usize = 200;
+
+/// How far beyond a page results are counted.
+const COUNTED: usize = 200;
 
 /// The longest text that is searched for, in bytes.
 const MAX_TERM: usize = 4096;
@@ -72,21 +81,18 @@ async fn search(
     let limit =
         criteria.filter.limit.map_or(DEFAULT_PAGE, |limit| usize::try_from(u64::from(limit)).unwrap_or(MAX_PAGE));
     let limit = limit.clamp(1, MAX_PAGE);
+    let enough = skip.saturating_add(limit).saturating_add(COUNTED);
     let mut found: Vec<Arc<Event>> = Vec::new();
-    let mut passed = skip;
-    let mut more = true;
-    while found.len() < limit && more && passed < skip.saturating_add(LOOKED_AT) {
-        let events = search.find(&words, &searched, order, passed, limit).await?;
-        more = events.len() == limit;
-        for event in events {
-            if found.len() == limit {
-                more = true;
-                break;
-            }
-            passed += 1;
-            if is_wanted(&reader, &rooms, criteria, &event).await? {
-                found.push(event);
-            }
+    let (mut count, mut passed) = (0, 0);
+    while count < enough && passed < LOOKED_AT {
+        let events = search.find(&words, &searched, order, passed, ROUND).await?;
+        let is_last = events.len() < ROUND;
+        passed += events.len();
+        let wanted = wanted(&reader, &rooms, criteria, events).await?;
+        found.extend(wanted.iter().skip(skip.saturating_sub(count)).take(limit - found.len()).cloned());
+        count += wanted.len();
+        if is_last {
+            break;
         }
     }
     let mut results = Vec::with_capacity(found.len());
@@ -97,10 +103,10 @@ async fn search(
         let context = context(&rooms, &reader, &caller, criteria, event).await?;
         results.push(json!({ "rank": rank, "result": shown, "context": context }));
     }
-    let count = search.count(&words, &searched).await?;
     let mut answer = json!({ "count": count, "highlights": words, "results": results });
-    if more && !found.is_empty() {
-        answer["next_batch"] = passed.to_string().into();
+    let next = skip.saturating_add(found.len());
+    if next < count {
+        answer["next_batch"] = next.to_string().into();
     }
     if !criteria.groupings.group_by.is_empty() {
         answer["groups"] = groups(criteria, &found);
@@ -120,16 +126,29 @@ async fn rooms_of(rooms: &Rooms, caller: &Caller, criteria: &Criteria) -> ApiRes
     Ok(found.map(|known| known.room_id.clone()).filter(|room_id| filter.admits_room(room_id)).collect())
 }
 
-async fn is_wanted(reader: &Reader<'_>, rooms: &Rooms, criteria: &Criteria, event: &Arc<Event>) -> ApiResult<bool> {
-    if let (Some(keys), Some(key)) = (&criteria.keys, key_of(event)) {
-        let key = format!("content.{key}");
-        if !keys.iter().any(|wanted| wanted.as_str() == key) {
-            return Ok(false);
-        }
+/// Those of some events that were asked for and may be shown. Of the others nothing is told, neither by a count nor by a token.
+async fn wanted(
+    reader: &Reader<'_>,
+    rooms: &Rooms,
+    criteria: &Criteria,
+    mut events: Vec<Arc<Event>>,
+) -> ApiResult<Vec<Arc<Event>>> {
+    if let Some(keys) = &criteria.keys {
+        let is_asked_for = |key: &str| keys.iter().any(|wanted| wanted.as_str().strip_prefix("content.") == Some(key));
+        events.retain(|event| key_of(event).is_none_or(is_asked_for));
     }
-    let mut kept = vec![event.clone()];
-    reader.keep(&criteria.filter, &mut kept);
-    Ok(!rooms.filter_visible(&event.room_id, reader.onlooker().user, kept).await?.is_empty())
+    reader.keep(&criteria.filter, &mut events);
+    let mut by_room: BTreeMap<&RoomId, Vec<Arc<Event>>> = BTreeMap::new();
+    for event in &events {
+        by_room.entry(&event.room_id).or_default().push(event.clone());
+    }
+    let mut visible = HashSet::new();
+    for (room_id, events) in by_room {
+        let events = rooms.filter_visible(room_id, reader.onlooker().user, events).await?;
+        visible.extend(events.iter().map(|event| event.nid));
+    }
+    events.retain(|event| visible.contains(&event.nid));
+    Ok(events)
 }
 
 fn around(limit: UInt) -> usize {

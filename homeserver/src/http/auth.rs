@@ -193,7 +193,7 @@ impl Auth {
         match self.users.standing(user_id) {
             Standing::Suspended => return Err(standing::suspended().into()),
             Standing::Locked => return Err(standing::locked().into()),
-            _ => {}
+            Standing::Good => {}
         }
         Ok(())
     }

@@ -170,6 +170,18 @@ impl Rooms {
         self.filter_visible(room_id, user, vec![event]).await?.pop().ok_or(hidden)
     }
 
+    /// Whether a user may see what is on either side of a place in the log of a room, and so how the room stood there.
+    ///
+    /// # Errors
+    /// [`RoomError::NotFound`] where there is no such room.
+    pub async fn sees_place(&self, room_id: &RoomId, user: &UserId, at: Position) -> Result<bool, RoomError> {
+        let room = self.known_room(room_id).await?;
+        let store = &self.context.store;
+        let mut beside = store.room_log(room.nid, Position::START, at, Direction::Backward, 1).await?;
+        beside.extend(store.room_log(room.nid, at, Position::END, Direction::Forward, 1).await?);
+        Ok(!self.filter_visible(room_id, user, beside).await?.is_empty())
+    }
+
     /// How far into the log of a room a user may read at all; `None`: nothing.
     async fn readable_up_to(&self, room: &RoomInfo, user: &UserId) -> Result<Option<Position>, RoomError> {
         let head = self.context.store.head();

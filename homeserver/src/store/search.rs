@@ -157,23 +157,6 @@ pub(crate) async fn find(
     rows.iter().map(|row| Ok(EventNid(row.int(0)?))).collect()
 }
 
-/// How many events hold all of these words, as far as `most`.
-pub(crate) async fn count(db: &Db, words: &[String], rooms: &str, most: i64) -> Result<i64, SqlError> {
-    let (quoted, plain) = (quoted(words), words.join(" "));
-    let with = |text| [Value::Text(Some(text)), Value::from(rooms), Value::from(most)];
-    let row = match db {
-        Db::Sqlite { .. } => {
-            let sql = concat!("SELECT COUNT(*) FROM (", sqlite!("1", "LIMIT $3"), ")");
-            db.fetch_optional(sql, &with(&quoted)).await?
-        }
-        Db::Postgres(_) => {
-            let sql = concat!("SELECT COUNT(*) FROM (", postgres!("1", "LIMIT $3"), ") AS found");
-            db.fetch_optional(sql, &with(&plain)).await?
-        }
-    };
-    row.map_or(Ok(0), |row| row.int(0))
-}
-
 /// The words as SQLite's query language takes them: in quotation marks nothing of them means anything.
 fn quoted(words: &[String]) -> String {
     let quote = |word: &String| format!("\"{}\"", word.replace('"', ""));

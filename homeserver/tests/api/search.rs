@@ -184,3 +184,53 @@ async fn words_leave_with_what_said_them_on_postgresql() {
     let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
     words_leave_with_what_said_them(Server::start_on(Some(postgres.url.clone())).await).await;
 }
+
+/// What may not be seen is neither counted nor paged over, on either engine.
+async fn what_may_not_be_seen_is_not_counted(server: Server) {
+    let (alice, carol) = (server.person("alice").await, server.person("carol").await);
+    let joined = json!([{ "type": "m.room.history_visibility", "state_key": "",
+        "content": { "history_visibility": "joined" } }]);
+    let room = alice.creates_room(json!({ "preset": "public_chat", "initial_state": joined })).await;
+    for text in ["secret one", "secret two"] {
+        alice.says(&room, text).await;
+    }
+    carol.joins(&room).await;
+    for text in ["open one", "open secret", "open three"] {
+        alice.says(&room, text).await;
+    }
+    carol.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    alice.says(&room, "open afterwards, secret too").await;
+    let page =
+        |term: &str, limit: u8| json!({ "search_term": term, "order_by": "recent", "filter": { "limit": limit } });
+    for (term, texts_shown) in [
+        ("two", vec![]),
+        ("nonsense", vec![]),
+        ("afterwards", vec![]),
+        ("secret", vec!["open secret"]),
+        ("open", vec!["open three", "open secret", "open one"]),
+    ] {
+        let found = finds(&carol, page(term, 10)).await;
+        assert_eq!(texts(&found), texts_shown, "{term}");
+        assert_eq!(found["count"], texts_shown.len(), "{term}");
+        assert_eq!(found["next_batch"], Value::Null, "{term}");
+    }
+    // A page that is full says that there is more only where there is something to be seen, and not how much was passed over.
+    assert_eq!(finds(&carol, page("secret", 1)).await["next_batch"], Value::Null);
+    let body = json!({ "search_categories": { "room_events": page("open", 2) } });
+    let first = carol.post("search", body.clone()).await.ok()["search_categories"]["room_events"].clone();
+    assert_eq!((&first["count"], &first["next_batch"]), (&json!(3), &json!("2")));
+    let next = carol.post("search?next_batch=2", body).await.ok()["search_categories"]["room_events"].clone();
+    assert_eq!((texts(&next), &next["count"]), (vec!["open one".to_owned()], &json!(3)));
+    assert_eq!(finds(&alice, page("secret", 10)).await["count"], 4);
+}
+
+#[tokio::test]
+async fn what_may_not_be_seen_is_not_counted_on_sqlite() {
+    what_may_not_be_seen_is_not_counted(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_seen_is_not_counted_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    what_may_not_be_seen_is_not_counted(Server::start_on(Some(postgres.url.clone())).await).await;
+}

@@ -215,7 +215,12 @@ impl Play<'_> {
             let filter = json!({ "limit": 100, "rooms": [room] });
             let criteria = json!({ "search_term": "word", "filter": filter, "order_by": "recent" });
             let search = json!({ "search_categories": { "room_events": criteria } });
-            self.check(who, "search", &person.post("search", search).await.body);
+            let search = person.post("search", search).await.body;
+            self.check(who, "search", &search);
+            let of_room = &search["search_categories"]["room_events"];
+            let shown = of_room["results"].as_array().map_or(0, Vec::len);
+            let count = of_room["count"].as_u64().unwrap_or(0);
+            assert_eq!(json!(count), json!(shown), "room {}: what is not shown is not counted", self.seed);
             let subscribed = json!({ room.clone(): { "timeline_limit": 100, "required_state": [] } });
             let slide = "../unstable/org.matrix.simplified_msc3575/sync?timeout=0";
             let slide = person.post(slide, json!({ "room_subscriptions": subscribed })).await;
@@ -279,4 +284,38 @@ async fn who_is_banned_after_leaving_learns_nothing_of_what_was_in_between() {
     }
     assert_eq!(bob.get(&format!("rooms/{room}/state/m.room.topic")).await.ok()["topic"], "old");
     eve.get(&format!("rooms/{private}/state")).await.refused(403, "M_FORBIDDEN");
+}
+
+#[tokio::test]
+async fn who_was_there_before_one_came_is_hidden_with_what_they_said() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let carol = server.person("carol").await;
+    let visibility = |to: &str| {
+        let content = json!({ "history_visibility": to });
+        json!([{ "type": "m.room.history_visibility", "state_key": "", "content": content }])
+    };
+    let members = async |who: &Person, room: &str, at: &str| {
+        who.get(&format!("rooms/{room}/members?membership=join&at={at}")).await
+    };
+    for (to, shown) in [("joined", false), ("shared", true)] {
+        let room = alice.creates_room(json!({ "preset": "public_chat", "initial_state": visibility(to) })).await;
+        bob.joins(&room).await;
+        let early = alice.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+        bob.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+        alice.says(&room, "alone at last").await;
+        let before = alice.syncs(None, "").await["next_batch"].as_str().unwrap().to_owned();
+        carol.joins(&room).await;
+        let sync = carol.syncs(None, "").await;
+        assert_eq!(members(&alice, &room, &early).await.ok()["chunk"].as_array().unwrap().len(), 2);
+        if shown {
+            assert_eq!(members(&carol, &room, &early).await.ok()["chunk"].as_array().unwrap().len(), 2, "{to}");
+        } else {
+            members(&carol, &room, &early).await.refused(403, "M_FORBIDDEN");
+        }
+        // What she found when she came, and what a client asks for whose timeline begins there.
+        assert_eq!(members(&carol, &room, &before).await.ok()["chunk"][0]["state_key"], json!(alice.user_id));
+        let now = sync["next_batch"].as_str().unwrap();
+        assert_eq!(members(&carol, &room, now).await.ok()["chunk"].as_array().unwrap().len(), 2);
+    }
 }
