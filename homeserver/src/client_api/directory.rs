@@ -9,7 +9,7 @@ use axum::{Json, Router, extract::State};
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, Ruma, mount};
 use ruma::{
-    RoomAliasId, UInt,
+    RoomAliasId, RoomId, ServerName, UInt,
     api::{
         client::{
             alias::{create_alias::v3 as create_alias, delete_alias::v3 as delete_alias, get_alias::v3 as get_alias},
@@ -34,7 +34,7 @@ use crate::{
         auth::{Authed, Caller},
         error::ApiResult,
     },
-    rooms::{MAX_ALIASES, PublicRoom, RoomError, Rooms},
+    rooms::{MAX_ALIASES, Membership, PublicRoom, RoomError, Rooms},
 };
 
 /// The most rooms of one page.
@@ -63,6 +63,19 @@ fn check_alias(alias: &RoomAliasId, config: &ApiConfig, appservices: &Appservice
     Ok(())
 }
 
+/// Who is in a room may name it, and an application service any room in its own namespace: by an alias rooms become a service's own.
+/// Others are told nothing of the room.
+async fn may_name(rooms: &Rooms, caller: &Caller, alias: &RoomAliasId, room_id: &RoomId) -> ApiResult<()> {
+    if caller.appservice.as_ref().is_some_and(|by| by.alias(alias).is_interesting()) {
+        return Ok(());
+    }
+    let known = rooms.membership(room_id, &caller.user_id).await?;
+    if known.is_some_and(|known| known.membership == Membership::Join) {
+        return Ok(());
+    }
+    Err(MatrixError::forbidden("You are not in the room").into())
+}
+
 /// `PUT /_matrix/client/v3/directory/room/{roomAlias}`
 async fn put_alias(
     State(config): State<Arc<ApiConfig>>,
@@ -72,6 +85,7 @@ async fn put_alias(
     Authed { caller, body }: Authed<create_alias::Request>,
 ) -> ApiResult<Json<Value>> {
     check_alias(&body.room_alias, &config, &appservices, &caller)?;
+    may_name(&rooms, &caller, &body.room_alias, &body.room_id).await?;
     let most = caller.appservice.is_none().then_some(MAX_ALIASES);
     rooms.create_alias(&body.room_alias, &body.room_id, &caller.user_id, most).await.map_err(|error| match error {
         RoomError::AliasTaken => {
@@ -150,19 +164,31 @@ fn page(rooms: &[PublicRoom], limit: Option<UInt>, since: Option<&str>) -> ApiRe
     Ok(Json(answer))
 }
 
+/// The rooms of other servers cannot be listed.
+fn must_be_here(server: Option<&ServerName>, config: &ApiConfig) -> ApiResult<()> {
+    if server.is_none_or(|server| server == config.server_name()) {
+        return Ok(());
+    }
+    Err(MatrixError::forbidden("This server reaches no other servers").into())
+}
+
 /// `GET /_matrix/client/v3/publicRooms`
 async fn public_rooms(
+    State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     Ruma { body, .. }: Ruma<get_public_rooms::Request>,
 ) -> ApiResult<Json<Value>> {
+    must_be_here(body.server.as_deref(), &config)?;
     page(&rooms.public_rooms(None).await?, body.limit, body.since.as_deref())
 }
 
 /// `POST /_matrix/client/v3/publicRooms`
 async fn search(
+    State(config): State<Arc<ApiConfig>>,
     State(rooms): State<Rooms>,
     Authed { body, .. }: Authed<search_public_rooms::Request>,
 ) -> ApiResult<Json<Value>> {
+    must_be_here(body.server.as_deref(), &config)?;
     let mut found = match &body.room_network {
         RoomNetwork::ThirdParty(network) => rooms.public_rooms(Some(network)).await?,
         _ => rooms.public_rooms(None).await?,
@@ -215,7 +241,7 @@ pub(super) fn is_visibility(visibility: &Visibility) -> ApiResult<()> {
 }
 
 /// Who may name the room's canonical alias may publish it.
-async fn may_publish(rooms: &Rooms, caller: &Caller, room_id: &ruma::RoomId) -> ApiResult<()> {
+async fn may_publish(rooms: &Rooms, caller: &Caller, room_id: &RoomId) -> ApiResult<()> {
     if rooms.version(room_id).await?.is_none() {
         return Err(MatrixError::not_found("No such room").into());
     }

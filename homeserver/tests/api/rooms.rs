@@ -190,3 +190,19 @@ async fn a_message_says_what_it_is_and_what_it_says() {
     say(json!({ "msgtype": "x.new", "body": "" })).await.ok();
     alice.sends(&room, "m.room.encrypted", json!({ "algorithm": "x" })).await;
 }
+
+#[tokio::test]
+async fn the_directory_of_another_server_is_not_ours() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    alice.creates_room(json!({ "preset": "public_chat", "visibility": "public", "name": "Tea" })).await;
+    for (of, shown) in [("publicRooms?server=localhost", true), ("publicRooms?server=elsewhere.example", false)] {
+        for answer in [bob.get(of).await, bob.post(of, json!({})).await] {
+            if shown {
+                assert_eq!(answer.ok()["chunk"][0]["name"], "Tea");
+            } else {
+                answer.refused(403, "M_FORBIDDEN");
+            }
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! What a service hears of, and what not.
 
+use landbridge_registration::Namespace;
 use serde_json::{Value, json};
 
-use crate::support::{HS_TOKEN, Service, all_of, bridged, portal, virtual_user};
+use crate::support::{HS_TOKEN, Server, Service, all_of, bridged, irc_registration, portal, virtual_user};
 
 #[tokio::test]
 async fn a_service_hears_what_interests_it_and_nothing_else() {
@@ -83,4 +84,33 @@ async fn presence_of_those_in_its_rooms_is_told_to_a_service() {
     let told = told(&service);
     assert_eq!((&told[0]["sender"], &told[0]["content"]["status_msg"]), (&json!(alice.user_id), &json!("tea")));
     assert!(told.iter().all(|event| event["sender"] != json!(carol.user_id)));
+}
+
+#[tokio::test]
+async fn nobody_gives_a_room_they_are_not_in_to_a_service() {
+    let (server, service) = (Server::start().await, Service::default());
+    let mut registration = irc_registration();
+    registration.namespaces.aliases.push(Namespace::new(false, "#pub_.*:localhost"));
+    server.appservice(registration, &service).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let (room, open) =
+        (alice.creates_room(json!({})).await, alice.creates_room(json!({ "preset": "public_chat" })).await);
+    let alias = "directory/room/%23pub_tea:localhost";
+    let nowhere = bob.put(alias, json!({ "room_id": "!nowhere:localhost" })).await.refused(403, "M_FORBIDDEN");
+    for room in [&room, &open] {
+        let refused = bob.put(alias, json!({ "room_id": room })).await.refused(403, "M_FORBIDDEN");
+        assert_eq!(refused, nowhere, "a stranger is not told which rooms there are");
+    }
+    alice.post(&format!("rooms/{room}/invite"), json!({ "user_id": bob.user_id })).await.ok();
+    bob.put(alias, json!({ "room_id": room })).await.refused(403, "M_FORBIDDEN");
+    alice.says(&room, "in private").await;
+    // Who is in the room may, and so may a service in its namespace.
+    alice.put(alias, json!({ "room_id": open })).await.ok();
+    let bot = virtual_user(&server, "ircbot");
+    bot.call("PUT", "directory/room/%23pub_hats:localhost", Some(json!({ "room_id": open }))).await.ok();
+    bot.call("PUT", "directory/room/%23other:localhost", Some(json!({ "room_id": open })))
+        .await
+        .refused(403, "M_FORBIDDEN");
+    alice.says(&open, "in the open").await;
+    assert_eq!(service.hears("in the open").await, ["in the open"]);
 }
