@@ -114,11 +114,13 @@ pub(super) async fn may_refuse(rooms: &Rooms, notices: &Notices, user: &UserId, 
     Ok(())
 }
 
-/// Whether a user wants no invitations at all ([spec](https://spec.matrix.org/v1.19/client-server-api/#invite-permission)).
-pub(super) async fn may_invite(account_data: &AccountData, target: &UserId) -> ApiResult<()> {
-    let stored = account_data.read(target, None, "m.invite_permission_config").await?;
-    let stored: Value = stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default();
-    if stored["default_action"] == "block" {
+/// Refuses invitations of users of other servers, where they would never arrive, and of those who want none
+/// ([spec](https://spec.matrix.org/v1.19/client-server-api/#invite-permission)).
+pub(super) async fn may_invite(config: &ApiConfig, account_data: &AccountData, target: &UserId) -> ApiResult<()> {
+    if !config.is_local(target) {
+        return Err(MatrixError::forbidden("This server reaches no other servers").into());
+    }
+    if account_data.takes_no_invitations(target).await? {
         let (status, message) = (StatusCode::FORBIDDEN, "The user takes no invitations");
         return Err(MatrixError::with_errcode(status, "M_INVITE_BLOCKED", message).into());
     }
@@ -267,10 +269,7 @@ async fn invite(
 ) -> ApiResult<Json<Value>> {
     limits.take_event(&caller)?;
     let (target, reason) = body.invited()?;
-    if !config.is_local(&target) {
-        return Err(MatrixError::forbidden("This server reaches no other servers").into());
-    }
-    may_invite(&account_data, &target).await?;
+    may_invite(&config, &account_data, &target).await?;
     let mut change = change(&caller, room_id, target.clone(), Membership::Invite, reason);
     change.profile = member_profile(&users, &target).await?;
     rooms.change_membership(change).await?;

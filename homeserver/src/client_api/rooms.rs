@@ -88,7 +88,7 @@ async fn create(
         }
     }
     for invited in &body.invite {
-        may_invite(&account_data, invited).await?;
+        may_invite(&config, &account_data, invited).await?;
     }
     let mut profiles = BTreeMap::new();
     for user_id in body.invite.iter().chain([&caller.user_id]) {

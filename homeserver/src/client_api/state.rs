@@ -28,7 +28,7 @@ use super::{
 use crate::{
     http::{ApiConfig, ApiState, auth::Authed, error::ApiResult, guests::no_guests, limits::Limits},
     notices::Notices,
-    rooms::{ClientEventFormat, ClientEventOptions, Outgoing, Rooms},
+    rooms::{ClientEventFormat, ClientEventOptions, Membership, Outgoing, Rooms},
     users::{AccountData, Users},
 };
 
@@ -97,11 +97,15 @@ async fn put(
     if kind == "m.room.member" && caller.guest {
         return Err(no_guests("Guests come and go by the endpoints for it").into());
     }
-    if kind == "m.room.member" && body.state_key == caller.user_id.as_str() && content.get().contains("\"leave\"") {
+    let membership = if kind == "m.room.member" { membership_of(&content) } else { None };
+    if membership == Some(Membership::Leave) && body.state_key == caller.user_id.as_str() {
         may_refuse(&rooms, &notices, &caller.user_id, &body.room_id).await?;
     }
-    if kind == "m.room.member" && content.get().contains("\"invite\"") {
-        check_invitation(&account_data, &body.state_key, &content).await?;
+    // An invitation by another way is one, too.
+    if membership == Some(Membership::Invite)
+        && let Ok(target) = <&UserId>::try_from(&*body.state_key)
+    {
+        may_invite(&config, &account_data, target).await?;
     }
     if kind == "m.room.canonical_alias" {
         check_aliases(&rooms, &body.room_id, &content).await?;
@@ -124,19 +128,14 @@ async fn put(
     Ok(RumaReply(send_state_event::Response::new(sent.event_id)))
 }
 
-/// An invitation by another way is one, too.
-async fn check_invitation(account_data: &AccountData, target: &str, content: &RawValue) -> ApiResult<()> {
+/// What the content of a member event says.
+fn membership_of(content: &RawValue) -> Option<Membership> {
     #[derive(Deserialize)]
     struct Content {
         membership: String,
     }
-    let content: Option<Content> = serde_json::from_str(content.get()).ok();
-    match <&UserId>::try_from(target) {
-        Ok(target) if content.is_some_and(|content| content.membership == "invite") => {
-            may_invite(account_data, target).await
-        }
-        _ => Ok(()),
-    }
+    let content: Content = serde_json::from_str(content.get()).ok()?;
+    Membership::parse(&content.membership)
 }
 
 /// What a room calls its aliases must be its aliases

@@ -176,8 +176,11 @@ async fn add_room(
             let span = Span { seen: seen.filter(|_| was_there), until };
             add_joined(frame, news, room_id, span, response).await
         }
-        // Nobody hears of invitations by those they ignore.
+        // Nobody hears of invitations by those they ignore, or of any if they want none.
         Membership::Invite if is_new && !onlooker.ignored.contains(&membership.sender) => {
+            if sources.account_data.takes_no_invitations(&request.user_id).await? {
+                return Ok(());
+            }
             let mut invited = InvitedRoom::new();
             invited.invite_state.events = stripped(sources, room_id, &request.user_id).await?;
             response.rooms.invite.insert(room_id.clone(), invited);

@@ -108,12 +108,13 @@ impl Sync {
         let sources = &*self.sources;
         let ignored = sources.account_data.ignored(&asked.user_id).await?;
         let onlooker = Onlooker { user: &asked.user_id, ignored: &ignored };
+        let invitations = !sources.account_data.takes_no_invitations(&asked.user_id).await?;
         let (until, memberships) = build::standing(sources, &asked.user_id).await?;
         let plain = plain_request(asked, connection.seen);
         let news = build::news(sources, &plain, &memberships, connection.seen, until).await?;
         let rooms: HashMap<OwnedRoomId, RoomMembership> = memberships
             .iter()
-            .filter(|known| is_shown(known, onlooker, &connection.sent))
+            .filter(|known| is_shown(known, onlooker, invitations, &connection.sent))
             .map(|known| (known.room_id.clone(), known.clone()))
             .collect();
         let joined = || rooms.values().filter(|known| known.membership == Membership::Join);
@@ -165,11 +166,16 @@ impl Sync {
     }
 }
 
-/// Rooms that the user is in or could be in, and those that it was put out of since it was told of them.
-fn is_shown(known: &RoomMembership, onlooker: Onlooker<'_>, sent: &HashMap<OwnedRoomId, RoomSent>) -> bool {
+/// Rooms that the user is in or could be in (those invited to only if the user takes invitations), and those that it was put out of since it was told of them.
+fn is_shown(
+    known: &RoomMembership,
+    onlooker: Onlooker<'_>,
+    invitations: bool,
+    sent: &HashMap<OwnedRoomId, RoomSent>,
+) -> bool {
     match known.membership {
         Membership::Join | Membership::Knock => true,
-        Membership::Invite => !onlooker.ignored.contains(&known.sender),
+        Membership::Invite => invitations && !onlooker.ignored.contains(&known.sender),
         Membership::Leave | Membership::Ban => {
             !known.forgotten && sent.get(&known.room_id).is_some_and(|sent| sent.until < known.position)
         }

@@ -8,7 +8,7 @@ use landbridge_sql::{Row, SqlError};
 use ruma::{RoomId, UserId};
 use sha2::{Digest as _, Sha256};
 
-use super::settings::{IGNORED_USERS, PUSH_RULES, Settings};
+use super::settings::{IGNORED_USERS, INVITE_PERMISSION, PUSH_RULES, Settings};
 use crate::{
     store::{
         KeepError, StoreError,
@@ -115,7 +115,7 @@ impl AccountData {
     }
 
     fn was_put(&self, user_id: &UserId, room_id: &str, kind: &str) {
-        if room_id.is_empty() && matches!(kind, IGNORED_USERS | PUSH_RULES) {
+        if room_id.is_empty() && matches!(kind, IGNORED_USERS | PUSH_RULES | INVITE_PERMISSION) {
             self.settings.changed(user_id);
         }
     }

@@ -1,4 +1,4 @@
-//! The account data that the server itself heeds: whom a user ignores, and its push rules. Read once, kept until it changes.
+//! The account data that the server itself heeds: whom a user ignores, its push rules, and whether it takes invitations. Read once, kept until it changes.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,6 +15,7 @@ use crate::store::{KeepError, StoreError, cache::Cache};
 
 pub(super) const IGNORED_USERS: &str = "m.ignored_user_list";
 pub(super) const PUSH_RULES: &str = "m.push_rules";
+pub(super) const INVITE_PERMISSION: &str = "m.invite_permission_config";
 
 /// Of how many users settings are kept in memory; at the bound all are forgotten and read again.
 const KEPT: usize = 20_000;
@@ -47,6 +48,7 @@ struct OfUser {
     ignored: Option<Arc<BTreeSet<OwnedUserId>>>,
     /// Whether the user's push rules are the specification's.
     default_rules: bool,
+    takes_no_invitations: Option<bool>,
 }
 
 impl Settings {
@@ -97,6 +99,22 @@ impl AccountData {
         let ignored = Arc::new(stored.as_deref().map(|content| ignored(content, user_id)).unwrap_or_default());
         self.settings.keep(user_id, changes, |settings| settings.ignored = Some(ignored.clone()));
         Ok(ignored)
+    }
+
+    /// Whether a user wants no invitations at all ([spec](https://spec.matrix.org/v1.19/client-server-api/#invite-permission)).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn takes_no_invitations(&self, user_id: &UserId) -> Result<bool, SqlError> {
+        let (known, changes) = self.settings.of(user_id);
+        if let Some(takes_none) = known.takes_no_invitations {
+            return Ok(takes_none);
+        }
+        let stored = self.read(user_id, None, INVITE_PERMISSION).await?;
+        let stored: Value = stored.and_then(|stored| serde_json::from_str(&stored).ok()).unwrap_or_default();
+        let takes_none = stored["default_action"] == "block";
+        self.settings.keep(user_id, changes, |settings| settings.takes_no_invitations = Some(takes_none));
+        Ok(takes_none)
     }
 
     /// The push rules of a user: the specification's, with what the user made of them.

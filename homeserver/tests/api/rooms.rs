@@ -206,3 +206,23 @@ async fn the_directory_of_another_server_is_not_ours() {
         }
     }
 }
+
+#[tokio::test]
+async fn nobody_is_invited_whom_no_invitation_reaches() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let far = "@bob:elsewhere.example";
+    alice.post(&format!("rooms/{room}/invite"), json!({ "user_id": far })).await.refused(403, "M_FORBIDDEN");
+    alice.post("createRoom", json!({ "invite": [far] })).await.refused(403, "M_FORBIDDEN");
+    assert_eq!(alice.get("joined_rooms").await.ok()["joined_rooms"], json!([room]), "nothing was made");
+    let member = format!("rooms/{room}/state/m.room.member/{far}");
+    alice.put(&member, json!({ "membership": "invite" })).await.refused(403, "M_FORBIDDEN");
+    // However the word is written.
+    let mut escaped = crate::support::request("PUT", &format!("/_matrix/client/v3/{member}"), Some(&alice.token), None);
+    *escaped.body_mut() = r#"{"membership":"\u0069nvite"}"#.into();
+    server.send(escaped).await.refused(403, "M_FORBIDDEN");
+    alice.get(&member).await.refused(404, "M_NOT_FOUND");
+    // Banning them is no invitation.
+    alice.post(&format!("rooms/{room}/ban"), json!({ "user_id": far })).await.ok();
+}

@@ -521,3 +521,27 @@ async fn clients_from_before_sync_find_their_rooms() {
     carol.get(&format!("events/{event}")).await.refused(404, "M_NOT_FOUND");
     bob.get("events/$nothing").await.refused(404, "M_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn who_takes_no_invitations_does_not_hear_of_those_that_came_before() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let since = next(&bob.syncs(None, "").await);
+    let room = alice.creates_room(json!({ "name": "Tea", "invite": [bob.user_id] })).await;
+    let list = json!({ "lists": { "all": { "ranges": [[0, 9]], "timeline_limit": 1, "required_state": [] } } });
+    let hears = async || {
+        let slide = bob.post("../unstable/org.matrix.simplified_msc3575/sync?timeout=0", list.clone()).await.ok();
+        let syncs = [bob.syncs(None, "").await, bob.syncs(Some(&since), "").await];
+        let of_syncs = syncs.iter().map(|sync| sync["rooms"]["invite"].get(&room).is_some());
+        of_syncs.chain([slide["rooms"].get(&room).is_some()]).collect::<Vec<_>>()
+    };
+    let config = format!("user/{}/account_data/m.invite_permission_config", bob.user_id);
+    assert_eq!(hears().await, [true; 3]);
+    bob.put(&config, json!({ "default_action": "block" })).await.ok();
+    assert_eq!(hears().await, [false; 3]);
+    // The invitation is there all the same: for those in the room, and for bob once he takes invitations again.
+    let member = format!("rooms/{room}/state/m.room.member/{}", bob.user_id);
+    assert_eq!(alice.get(&member).await.ok()["membership"], "invite");
+    bob.put(&config, json!({})).await.ok();
+    assert_eq!(hears().await, [true; 3]);
+}
