@@ -302,10 +302,6 @@ async fn kick(
     State(rooms): State<Rooms>,
     Authed { caller, body }: Authed<kick_user::Request>,
 ) -> ApiResult<Json<Value>> {
-    let standing = rooms.membership(&body.room_id, &body.user_id).await?.map(|standing| standing.membership);
-    if !matches!(standing, Some(Membership::Join | Membership::Invite | Membership::Knock)) {
-        return Err(MatrixError::forbidden("The user is not in the room").into());
-    }
     rooms.change_membership(change(&caller, body.room_id, body.user_id, Membership::Leave, body.reason)).await?;
     Ok(empty())
 }

@@ -233,6 +233,7 @@ impl Core {
         }
         let stands = self.state_event(&StateEventType::RoomMember, change.target.as_str()).await?;
         let stands = stands.as_ref().and_then(|event| event.membership());
+        self.refuse_strangers(&change).await?;
         refuse_wrong_word(&change, stands)?;
         let content = member_content(&change)?;
         let ts = change.ts.unwrap_or_else(|| self.context.clock.now());
@@ -240,6 +241,18 @@ impl Core {
         draft.txn = change.txn.map(|txn| EventTxn { device: txn.device, txn_id: txn.id });
         batch.txn = key;
         self.append(draft, batch).await
+    }
+
+    /// Who is not in the room changes nobody else's membership, and is not told how others stand to it.
+    async fn refuse_strangers(&mut self, change: &MembershipChange) -> Result<(), RoomError> {
+        if change.sender == change.target {
+            return Ok(());
+        }
+        let sender = self.state_event(&StateEventType::RoomMember, change.sender.as_str()).await?;
+        if sender.and_then(|sender| sender.membership()) == Some(Membership::Join) {
+            return Ok(());
+        }
+        Err(RoomError::Forbidden("You are not in the room".into()))
     }
 }
 

@@ -226,3 +226,32 @@ async fn nobody_is_invited_whom_no_invitation_reaches() {
     // Banning them is no invitation.
     alice.post(&format!("rooms/{room}/ban"), json!({ "user_id": far })).await.ok();
 }
+
+#[tokio::test]
+async fn a_stranger_is_not_told_who_is_in_a_room() {
+    let server = Server::start().await;
+    let (alice, eve) = (server.person("alice").await, server.person("eve").await);
+    let room = alice.creates_room(json!({})).await;
+    let mut people = vec![alice.user_id.clone(), "@nobody:localhost".to_owned()];
+    for (name, becomes) in [("bob", "invite"), ("carol", "ban"), ("dave", "leave")] {
+        let person = server.person(name).await;
+        let whom = json!({ "user_id": person.user_id });
+        let first = if becomes == "ban" { "ban" } else { "invite" };
+        alice.post(&format!("rooms/{room}/{first}"), whom).await.ok();
+        if becomes == "leave" {
+            person.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+        }
+        people.push(person.user_id);
+    }
+    for what in ["kick", "ban", "unban", "invite"] {
+        let mut told = Vec::new();
+        for person in &people {
+            let answer = eve.post(&format!("rooms/{room}/{what}"), json!({ "user_id": person })).await;
+            told.push(answer.refused(403, "M_FORBIDDEN"));
+        }
+        assert!(told.iter().all(|answer| *answer == told[0]), "{what}: {told:#?}");
+    }
+    // Those inside are told what is wrong.
+    let kick = alice.post(&format!("rooms/{room}/kick"), json!({ "user_id": "@nobody:localhost" })).await;
+    assert_eq!(kick.refused(403, "M_FORBIDDEN")["error"], "The user is not in the room");
+}
