@@ -119,6 +119,7 @@ pub(crate) fn api(
             guests: config.guests,
             bridge_extensions: config.bridge_extensions,
             reserved: vec![notices.sender().to_owned()],
+            unauthenticated_media: config.unauthenticated_media,
             access_token_lifetime: config.access_token_lifetime,
             turn: config.turn.clone(),
         }),

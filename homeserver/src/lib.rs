@@ -81,6 +81,9 @@ pub struct Config {
     pub max_upload_bytes: u64,
     /// Where files are kept.
     pub media_storage: MediaStorage,
+    /// Whether new files are given out at the old endpoints, too, which ask for no token. Files from before these were closed to new
+    /// ones are given out there in any case.
+    pub unauthenticated_media: bool,
     /// How long a file is kept that nobody asks for; `None`: for ever.
     pub media_retention: Option<Duration>,
     /// Which addresses are called to show what linked pages say of themselves; `None`: pages are not fetched.
@@ -112,6 +115,7 @@ impl Config {
             access_token_lifetime: Duration::from_secs(3600),
             max_upload_bytes: 50 * 1024 * 1024,
             media_storage: MediaStorage::Disk,
+            unauthenticated_media: false,
             media_retention: None,
             url_previews: None,
             signing_key: None,

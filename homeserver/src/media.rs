@@ -303,6 +303,15 @@ impl Media {
         }
     }
 
+    /// Whether a file is from before the old endpoints, which ask for no token, were closed to new ones
+    /// ([spec](https://spec.matrix.org/v1.19/client-server-api/#content-repo-client-behaviour)). An unknown or malformed id is not.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn is_open(&self, media_id: &str) -> Result<bool, MediaError> {
+        Ok(is_media_id(media_id) && table::is_open(self.inner.local.db(), media_id).await?)
+    }
+
     async fn row(&self, media_id: &str) -> Result<Option<MediaRow>, SqlError> {
         if !is_media_id(media_id) {
             return Ok(None);

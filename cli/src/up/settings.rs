@@ -115,6 +115,7 @@ struct RateEntry {
 struct MediaEntry {
     max_bytes: Option<u64>,
     keep_unused_days: Option<u64>,
+    unauthenticated: bool,
     s3: Option<S3Entry>,
 }
 
@@ -222,6 +223,7 @@ impl Settings {
         let day = Duration::from_secs(a_day());
         config.media_retention =
             file.media.keep_unused_days.map(|days| day.saturating_mul(u32::try_from(days).unwrap_or(u32::MAX)));
+        config.unauthenticated_media = file.media.unauthenticated;
         if let Some(s3) = &file.media.s3 {
             config.media_storage = MediaStorage::S3(bucket(s3));
         }
@@ -340,7 +342,8 @@ mod tests {
         assert_eq!(all.media_retention, Some(Duration::from_secs(365 * 86_400)));
         assert_eq!(all.turn.unwrap().uris.len(), 1);
         assert!(all.signing_key.unwrap().ends_with("signing.key"));
-        assert!(!all.bridge_extensions);
+        assert!(!all.bridge_extensions && !all.unauthenticated_media);
+        assert!(config("media: { unauthenticated: true }").unwrap().unauthenticated_media);
         assert!((all.guests, &all.notices) == (false, &plain.notices));
         assert!(matches!(all.media_storage, MediaStorage::S3(S3 { prefix, .. }) if prefix == "landbridge"));
         assert_eq!(all.url_previews, Some(Reach::PublicAnd(["10.1.0.0/16".parse().unwrap()].into())));

@@ -68,7 +68,8 @@ pub struct ContentHeaders<'a> {
     pub size: Option<u64>,
 }
 
-/// The headers of a download: sandboxed, not sniffed, and saved rather than shown unless it is a harmless type.
+/// The headers of a download: sandboxed, not sniffed, saved rather than shown unless it is a harmless type, and kept by nobody but who
+/// asked, for who asks may have shown a token.
 #[must_use]
 pub fn safe_headers(content: ContentHeaders<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -89,7 +90,7 @@ pub fn safe_headers(content: ContentHeaders<'_>) -> HeaderMap {
         ),
     );
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, immutable"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=86400, immutable"));
     headers
 }
 
@@ -142,5 +143,6 @@ mod tests {
         let headers = safe_headers(ContentHeaders { content_type: Some("text/plain\n"), ..ContentHeaders::default() });
         assert_eq!(headers[header::CONTENT_TYPE], "application/octet-stream");
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(headers[header::CACHE_CONTROL], "private, max-age=86400, immutable");
     }
 }

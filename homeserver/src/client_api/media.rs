@@ -203,26 +203,34 @@ async fn stream(media: &Media, file: MediaFile, filename: Option<&str>, headers:
 
 /// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}`
 async fn download(
-    state: State<Arc<ApiConfig>>,
-    media: State<Media>,
+    State(api): State<Arc<ApiConfig>>,
+    State(media): State<Media>,
     _: Caller,
-    path: PathArgs<(String, String)>,
-    patience: QueryArgs<Patience>,
+    PathArgs((server, id)): PathArgs<(String, String)>,
+    QueryArgs(patience): QueryArgs<Patience>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    open_download(state, media, path, patience, headers).await
+    stream(&media, find(&api, &media, &server, &id, &patience).await?, None, &headers).await
 }
 
 /// `GET /_matrix/client/v1/media/download/{serverName}/{mediaId}/{fileName}`
 async fn download_as(
-    state: State<Arc<ApiConfig>>,
-    media: State<Media>,
+    State(api): State<Arc<ApiConfig>>,
+    State(media): State<Media>,
     _: Caller,
-    path: PathArgs<(String, String, String)>,
-    patience: QueryArgs<Patience>,
+    PathArgs((server, id, filename)): PathArgs<(String, String, String)>,
+    QueryArgs(patience): QueryArgs<Patience>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    open_download_as(state, media, path, patience, headers).await
+    stream(&media, find(&api, &media, &server, &id, &patience).await?, Some(&filename), &headers).await
+}
+
+/// The old endpoints ask for no token: there are no new files there, unless the operator wants it so.
+async fn must_be_open(api: &ApiConfig, media: &Media, id: &str) -> ApiResult<()> {
+    if api.unauthenticated_media || media.is_open(id).await? {
+        return Ok(());
+    }
+    Err(MatrixError::not_found("No such file, or not without a token: see /_matrix/client/v1/media").into())
 }
 
 /// `GET /_matrix/media/v3/download/{serverName}/{mediaId}`, without a token
@@ -233,6 +241,7 @@ async fn open_download(
     QueryArgs(patience): QueryArgs<Patience>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
+    must_be_open(&api, &media, &id).await?;
     stream(&media, find(&api, &media, &server, &id, &patience).await?, None, &headers).await
 }
 
@@ -244,6 +253,7 @@ async fn open_download_as(
     QueryArgs(patience): QueryArgs<Patience>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
+    must_be_open(&api, &media, &id).await?;
     stream(&media, find(&api, &media, &server, &id, &patience).await?, Some(&filename), &headers).await
 }
 
@@ -273,14 +283,14 @@ impl ThumbnailQuery {
 
 /// `GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}`
 async fn thumbnail(
-    state: State<Arc<ApiConfig>>,
-    media: State<Media>,
+    State(api): State<Arc<ApiConfig>>,
+    State(media): State<Media>,
     _: Caller,
-    path: PathArgs<(String, String)>,
-    query: QueryArgs<ThumbnailQuery>,
+    PathArgs((server, id)): PathArgs<(String, String)>,
+    QueryArgs(query): QueryArgs<ThumbnailQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    open_thumbnail(state, media, path, query, headers).await
+    small(&api, &media, (&server, &id), &query, &headers).await
 }
 
 /// `GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}`, without a token
@@ -291,17 +301,29 @@ async fn open_thumbnail(
     QueryArgs(query): QueryArgs<ThumbnailQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
+    must_be_open(&api, &media, &id).await?;
+    small(&api, &media, (&server, &id), &query, &headers).await
+}
+
+/// A smaller picture of a file.
+async fn small(
+    api: &ApiConfig,
+    media: &Media,
+    (server, id): (&str, &str),
+    query: &ThumbnailQuery,
+    headers: &HeaderMap,
+) -> ApiResult<Response> {
     let frame = query.frame()?;
     let patience = Patience { timeout_ms: query.timeout_ms };
-    let file = find(&api, &media, &server, &id, &patience).await?;
+    let file = find(api, media, server, id, &patience).await?;
     let moves = file.content_type.as_deref().is_some_and(|kind| matches!(kind, "image/gif" | "image/webp"));
     if moves && query.animated == Some(true) {
         // What moves is shown as it is: it is not made smaller here.
-        return stream(&media, file, None, &headers).await;
+        return stream(media, file, None, headers).await;
     }
     let shown = match frame {
-        Some(frame) => media.thumbnail(&id, file, frame).await?,
+        Some(frame) => media.thumbnail(id, file, frame).await?,
         None => file,
     };
-    stream(&media, shown, None, &headers).await
+    stream(media, shown, None, headers).await
 }

@@ -42,6 +42,8 @@ pub struct ApiConfig {
     pub bridge_extensions: bool,
     /// Whose names nobody can have.
     pub reserved: Vec<OwnedUserId>,
+    /// Whether new files are given out at the old endpoints, too, which ask for no token.
+    pub unauthenticated_media: bool,
     /// How long an access token counts that can be refreshed.
     pub access_token_lifetime: Duration,
     /// The relay for calls, if there is one.

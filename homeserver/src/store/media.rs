@@ -106,6 +106,12 @@ pub(crate) async fn read(db: &Db, media_id: &str) -> Result<Option<MediaRow>, Sq
     row.map(|row| media(&row)).transpose()
 }
 
+/// Whether a file is from before the old endpoints were closed to new ones.
+pub(crate) async fn is_open(db: &Db, media_id: &str) -> Result<bool, SqlError> {
+    let row = db.fetch_optional("SELECT open FROM media WHERE media_id = $1", &[Value::from(media_id)]).await?;
+    row.map_or(Ok(false), |row| Ok(row.int(0)? != 0))
+}
+
 /// How many names a user keeps for files that have not come yet.
 pub(crate) async fn pending(db: &Db, owner: &str, now: i64) -> Result<i64, SqlError> {
     let sql = "SELECT count(*) FROM media WHERE owner = $1 AND pending_until > $2";

@@ -32,6 +32,7 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(36, "0036_no_edges"),
     step!(37, "0037_state_steps"),
     step!(38, "0038_batches"),
+    step!(41, "0041_frozen_media"),
     step!(51, "0051_key_order"),
     step!(52, "0052_alias_creators"),
     step!(61, "0061_deleted_rooms"),
