@@ -159,7 +159,9 @@ impl Devices {
         statements.extend(inserts);
         self.inner.local.write(statements).await?;
         self.forget(|session| session.user_id == *user_id && session.device_id == device_id);
-        for superfluous in table::superfluous(self.inner.local.db(), user, device, MAX_DEVICES).await? {
+        let mut superfluous = table::superfluous(self.inner.local.db(), user, MAX_DEVICES).await?;
+        superfluous.retain(|superfluous| superfluous != device);
+        for superfluous in superfluous {
             self.delete(user_id, superfluous.as_str().into()).await?;
         }
         let (expires_at, guest) = (row.expires_at, entry.guest);

@@ -171,13 +171,13 @@ pub(crate) fn ask_others(user_id: &str, device_id: &str) -> Statement {
     statement!("SELECT COUNT(*) FROM device WHERE user_id = $1 AND device_id <> $2", user_id, device_id)
 }
 
-/// The devices of a user that were not seen for longest, where there are more than `most`; neither this one nor the dehydrated one.
-pub(crate) async fn superfluous(db: &Db, user_id: &str, device_id: &str, most: i64) -> Result<Vec<String>, SqlError> {
-    let sql = "SELECT device_id FROM device WHERE user_id = $1 AND device_id <> $2 \
+/// The devices of a user that were not seen for longest, where there are more than `most`; the dehydrated one is none of them.
+pub(crate) async fn superfluous(db: &Db, user_id: &str, most: i64) -> Result<Vec<String>, SqlError> {
+    let sql = "SELECT device_id FROM device WHERE user_id = $1 \
                AND device_id NOT IN (SELECT device_id FROM dehydrated_device WHERE user_id = $1) \
-               ORDER BY COALESCE(last_seen_at, created_at) DESC, device_id LIMIT 1000 OFFSET $3";
-    let values = [Value::from(user_id), Value::from(device_id), Value::from(most - 1)];
-    db.fetch_all(sql, &values).await?.iter().map(|row| row.text(0)).collect()
+               ORDER BY COALESCE(last_seen_at, created_at) DESC, device_id LIMIT 1000 OFFSET $2";
+    let rows = db.fetch_all(sql, &[Value::from(user_id), Value::from(most)]).await?;
+    rows.iter().map(|row| row.text(0)).collect()
 }
 
 pub(crate) async fn one(db: &Db, user_id: &str, device_id: &str) -> Result<Option<DeviceRow>, SqlError> {

@@ -46,9 +46,9 @@ async fn typing_and_receipts_come_under_both_names() {
     let alice = server.person("alice").await;
     let elsewhere = alice.creates_room(json!({})).await;
     let room = portal(&server, &alice).await;
-    let event = alice.says(&room, "hello").await;
+    let (other, event) = (alice.says(&elsewhere, "hush").await, alice.says(&room, "hello").await);
     service.hears("hello").await;
-    for room in [&elsewhere, &room] {
+    for (room, event) in [(&elsewhere, other), (&room, event)] {
         alice.put(&format!("rooms/{room}/typing/{}", alice.user_id), json!({ "typing": true })).await.ok();
         alice.post(&format!("rooms/{room}/receipt/m.read.private/{event}"), json!({})).await.ok();
         alice.post(&format!("rooms/{room}/receipt/m.read/{event}"), json!({})).await.ok();
