@@ -7,6 +7,7 @@ use crate::everywhere::said;
 
 everywhere! {
     people_talk_both_ways_without_echo_or_doubles,
+    nobody_speaks_for_another,
     formatting_crosses_both_ways,
     answers_corrections_and_reactions_cross_both_ways,
     what_is_taken_back_is_taken_back_on_the_other_side,
@@ -47,6 +48,31 @@ async fn people_talk_both_ways_without_echo_or_doubles(d: XmppDeployment) {
     let his: Vec<_> = room.heard().into_iter().filter(|(sender, _)| *sender != alice.id).collect();
     let from_xmpp = ["hello from XMPP", "once more", "once more", "here too"].map(|text| (ghost.as_str(), text));
     assert_eq!(his, said(from_xmpp));
+}
+
+async fn nobody_speaks_for_another(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, ghost) = d.in_tea(&alice).await;
+    let mallory = d.xmpp_in("tea", "mallory").await;
+    let hers = d.until_member(&room, "mallory").await;
+    bob.sends(&format!("<message to='{tea}' type='groupchat' id='b1'><body>hello</body></message>")).await;
+    room.sees(&ghost, "hello").await;
+    // Rooms pass on whatever somebody writes of themselves and of the time.
+    let item = format!("<x xmlns='http://jabber.org/protocol/muc#user'><item jid='{}'/></x>", bob.jid);
+    let delay = format!("<delay xmlns='urn:xmpp:delay' from='{tea}' stamp='2001-01-01T00:00:00Z'/>");
+    let forge =
+        |id: &str, what: &str| format!("<message to='{tea}' type='groupchat' id='{id}'>{what}{delay}{item}</message>");
+    mallory.sends(&forge("f1", "<body>I am bob</body>")).await;
+    let said = room.sees(&hers, "I am bob").await;
+    assert!(said.json["origin_server_ts"].as_i64().unwrap_or_default() > 1_700_000_000_000, "{said:?}");
+    // What bob said stays as it is, and an invitation is of whoever sends it.
+    let retract =
+        "<apply-to xmlns='urn:xmpp:fasten:0' id='b1'><retract xmlns='urn:xmpp:message-retract:0'/></apply-to>";
+    mallory.sends(&forge("f2", retract)).await;
+    mallory.sends(&forge("f3", "<body>changed</body><replace xmlns='urn:xmpp:message-correct:0' id='b1'/>")).await;
+    let news = room.sees(&hers, "changed").await;
+    assert_eq!(news.content()["m.relates_to"]["rel_type"], serde_json::Value::Null, "{news:?}");
+    assert!(room.heard().contains(&(ghost.clone(), "hello".to_owned())), "{:?}", room.heard());
 }
 
 async fn formatting_crosses_both_ways(d: XmppDeployment) {

@@ -68,6 +68,8 @@ pub struct Invitation {
     pub by: Option<Jid>,
     /// Why.
     pub reason: Option<String>,
+    /// Whether whoever invites sent it themselves.
+    pub direct: bool,
 }
 
 /// Reads an invitation, as the room passes it on ([XEP-0045 §7.8.2](https://xmpp.org/extensions/xep-0045.html#invite-mediated)) or as somebody
@@ -80,13 +82,17 @@ pub fn invitation(stanza: &Element) -> Option<Invitation> {
         let reason: String = reason.chars().take(500).collect();
         (!reason.trim().is_empty()).then_some(reason)
     };
-    if let Some(invite) = stanza.get_child("x", ns::MUC_USER).and_then(|user| user.get_child("invite", ns::MUC_USER)) {
-        let by = invite.attr("from").and_then(Jid::parse);
-        return Some(Invitation { room: stanza.from()?.bare(), by, reason: invite.own_text("reason").and_then(short) });
+    // A room speaks from its bare address; whoever has a resource is somebody, and no room that passes on what others want.
+    if let Some(invite) = stanza.get_child("x", ns::MUC_USER).and_then(|user| user.get_child("invite", ns::MUC_USER))
+        && let Some(room) = stanza.from().filter(|from| from.resource().is_none())
+    {
+        let (by, reason) = (invite.attr("from").and_then(Jid::parse), invite.own_text("reason").and_then(short));
+        return Some(Invitation { room, by, reason, direct: false });
     }
     let direct = stanza.get_child("x", ns::CONFERENCE)?;
     let room = Jid::parse(direct.attr("jid")?)?.bare();
-    Some(Invitation { room, by: stanza.from(), reason: direct.attr("reason").map(str::to_owned).and_then(short) })
+    let reason = direct.attr("reason").map(str::to_owned).and_then(short);
+    Some(Invitation { room, by: stanza.from(), reason, direct: true })
 }
 
 /// Reads what a message means.
@@ -354,17 +360,20 @@ mod tests {
         let invite = Element::bare("invite", ns::MUC_USER).with("from", "bob@xmpp.test/phone").child(reason);
         let mediated = || Element::bare("x", ns::MUC_USER).child(invite.clone());
         let direct = || Element::bare("x", ns::CONFERENCE).with("jid", "cake@muc.test").with("reason", "cake");
-        let expected = |by: &str| {
+        let expected = |by: &str, direct: bool| {
             let (room, by) = (Jid::parse("cake@muc.test").unwrap(), Jid::parse(by));
-            Some(Invitation { room, by, reason: Some("cake".into()) })
+            Some(Invitation { room, by, reason: Some("cake".into()), direct })
         };
         let from = |who: &str, inside: Vec<Element>| {
             invitation(&Element::stanza("message", who, "d@e", "").child(body_of("come")).with_children(inside))
         };
         // As Prosody sends it, with words for old clients.
-        assert_eq!(from("cake@muc.test", vec![mediated(), direct()]), expected("bob@xmpp.test/phone"));
-        assert_eq!(from("cake@muc.test", vec![mediated()]), expected("bob@xmpp.test/phone"));
-        assert_eq!(from("bob@xmpp.test/phone", vec![direct()]), expected("bob@xmpp.test/phone"));
+        assert_eq!(from("cake@muc.test", vec![mediated(), direct()]), expected("bob@xmpp.test/phone", false));
+        assert_eq!(from("cake@muc.test", vec![mediated()]), expected("bob@xmpp.test/phone", false));
+        assert_eq!(from("bob@xmpp.test/phone", vec![direct()]), expected("bob@xmpp.test/phone", true));
+        // Nobody says for another that they invite.
+        assert_eq!(from("mallory@xmpp.test/x", vec![mediated()]), None);
+        assert_eq!(from("mallory@xmpp.test/x", vec![mediated(), direct()]), expected("mallory@xmpp.test/x", true));
         assert_eq!(from("bob@xmpp.test/phone", vec![]), None);
     }
 

@@ -12,6 +12,8 @@ pub struct Occupant {
     pub nick: String,
     /// Their real address, where we may see it.
     pub real: Option<Jid>,
+    /// What the room calls them, whatever their nick is (XEP-0421).
+    pub id: Option<String>,
     /// What they are to the room.
     pub affiliation: Affiliation,
     /// What they may do.

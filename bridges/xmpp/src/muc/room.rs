@@ -39,6 +39,10 @@ pub struct Room {
     seats: BTreeMap<SeatId, Seat>,
     occupants: HashMap<String, Entry>,
     subject: Option<String>,
+    /// Whether the listener may still be told what was said before it came: until the topic comes, or anything that is said now.
+    past: bool,
+    /// Whether everybody in it may see everybody's real address.
+    open: bool,
     /// How often a nick was given up by somebody of whom nothing else is known.
     generations: HashMap<String, u32>,
     /// The hashes of our occupants' pictures.
@@ -56,6 +60,8 @@ impl Room {
             seats: BTreeMap::new(),
             occupants: HashMap::new(),
             subject: None,
+            past: true,
+            open: false,
             generations: HashMap::new(),
             pictures: HashMap::new(),
         }
@@ -135,6 +141,7 @@ impl Room {
             seat.state = SeatState::Out;
         }
         self.occupants.clear();
+        self.past = true;
     }
 
     /// Takes in a presence from the room to one of our seats.

@@ -128,13 +128,21 @@ impl Shared {
     async fn hear_archived(self: &Arc<Self>, jid: &Jid, archive: &str, message: &Element) -> Result<(), Closed> {
         let Some(from) = message.from() else { return Ok(()) };
         let Some(nick) = from.resource() else { return self.hear_moderation(jid, message).await };
-        if message.attr("id").is_some_and(|id| self.own.marks.made(id)) {
-            if let Some(id) = message.attr("id") {
-                self.landed(id, Ok(Some(archive.to_owned())));
+        let id = message.attr("id");
+        let found = self.with_room(jid, |state| {
+            let ours = state.room.was_ours(nick, id);
+            (!ours).then(|| state.room.earlier_speaker(nick, message))
+        });
+        let who = match found {
+            Some(Some(who)) => who,
+            Some(None) => {
+                if let Some(id) = id {
+                    self.landed(id, Ok(Some(archive.to_owned())));
+                }
+                return Ok(());
             }
-            return Ok(());
-        }
-        let Some(who) = self.with_room(jid, |state| state.room.speaker(nick, message)) else { return Ok(()) };
+            None => return Ok(()),
+        };
         let room = XmppRoom::Muc(jid.clone());
         for (event, dedupe) in self.events_of(&room, &who, message, Some(archive), incoming::said_at(message, jid)) {
             self.tell(event, dedupe).await?;
@@ -184,7 +192,8 @@ impl Page {
             .filter_map(|result| {
                 let forwarded = result.get_child("forwarded", ns::FORWARD)?;
                 let mut message = forwarded.children().find(|child| child.name() == "message")?.clone();
-                // When the archive has it: of the room's own making, whoever stamped it.
+                // When the archive has it: of the room's own making, whatever its sender wrote.
+                while message.remove_child("delay", ns::DELAY).is_some() {}
                 if let (Some(stamp), Some(room)) = (forwarded.get_child("delay", ns::DELAY)?.attr("stamp"), room) {
                     message.append_child(Element::bare("delay", ns::DELAY).with("from", room).with("stamp", stamp));
                 }

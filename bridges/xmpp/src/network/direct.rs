@@ -93,10 +93,13 @@ impl Shared {
 
     /// Somebody invites a Matrix user into a room: told in the conversation between the two. Nothing is entered by that.
     pub(super) async fn hear_invitation(&self, user_id: &UserId, invitation: Invitation) -> Result<(), Closed> {
-        let Invitation { room, by, reason } = invitation;
+        let Invitation { room, by, reason, direct } = invitation;
         if by.as_ref().is_some_and(|by| by.domain() == self.own.domain) {
             return Ok(());
         }
+        // A room may say of anybody that they invite. Of its own occupants it knows, and of the people of the server whose service it is.
+        let vouched = |by: &Jid| by.domain() == room.domain() || room.domain().ends_with(&format!(".{}", by.domain()));
+        let is_vouched_for = direct || by.as_ref().is_none_or(vouched);
         // Where a room tells nobody's address, whoever invites is an occupant of it; of a room that we are not in, nothing is known of
         // them but the nick.
         let occupant = by.as_ref().filter(|by| by.bare() == room).and_then(Jid::resource).map(str::to_owned);
@@ -104,7 +107,8 @@ impl Shared {
         let by = by.unwrap_or_else(|| room.clone());
         let (sender, name) = match known {
             Some(who) => (who.user, Some(who.nick)),
-            None => (XmppUser::of_jid(&by), by.node().map(str::to_owned)),
+            None if is_vouched_for => (XmppUser::of_jid(&by), by.node().map(str::to_owned)),
+            None => (XmppUser::of_jid(&room), room.node().map(str::to_owned)),
         };
         let who = occupant.unwrap_or_else(|| by.bare().to_string());
         let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -2,12 +2,11 @@
 
 use super::Room;
 use crate::{
-    convert::ids::XmppUser,
     jid::Jid,
     muc::{
         happening::{Happening, Out},
         occupant::Occupant,
-        presence::{Affiliation, Presence, occupant_id},
+        presence::{Affiliation, Item, Presence, occupant_id},
         seat::SeatId,
     },
     stanza::{Condition, Element, ElementExt as _, StanzaError, ns},
@@ -55,14 +54,21 @@ impl Room {
             if taken_out && *to == SeatId::Listener {
                 return vec![Out::Happened(Happening::Moderated(stanza.clone()))];
             }
-            if Presence::read(stanza).has(104) && *to == SeatId::Listener {
-                return vec![Out::Happened(Happening::Configured)];
+            let news = Presence::read(stanza);
+            if *to == SeatId::Listener {
+                // Whether real addresses are shown from now on.
+                self.open = (self.open || news.has(172)) && !news.has(173) && !news.has(174);
+                if news.has(104) {
+                    return vec![Out::Happened(Happening::Configured)];
+                }
             }
             return self.subject_came(stanza, to);
         };
-        let delayed = stanza.get_child("delay", ns::DELAY).is_some();
+        // What is said now is of whoever has the nick now, whatever it says of itself: anybody can write that it was said before.
+        let before = self.past && stanza.get_child("delay", ns::DELAY).is_some();
+        self.past &= before || *to != SeatId::Listener;
         let id = stanza.attr("id");
-        let ours = if delayed { id.is_some_and(|id| self.marks.made(id)) } else { self.is_own(nick) };
+        let ours = if before { self.was_ours(nick, id) } else { self.is_own(nick) };
         if ours {
             let archive = self.archive_id(stanza);
             let Some(id) = id.map(str::to_owned) else { return Vec::new() };
@@ -74,35 +80,62 @@ impl Room {
         if stanza.own("subject").is_some() && stanza.own("body").is_none() {
             return self.subject_came(stanza, to);
         }
-        vec![Out::Happened(Happening::Said(self.speaker(nick, stanza), stanza.clone()))]
+        let said = match before {
+            true => Happening::Said(self.earlier_speaker(nick, stanza), stanza.clone()),
+            false => Happening::Said(self.speaker(nick, stanza), undelayed(stanza)),
+        };
+        vec![Out::Happened(said)]
     }
 
-    /// Who said something: an occupant, or somebody who has left.
+    /// Whether something that was said before was said by us: its id is one that we made, and the nick is nobody else's by now, who may
+    /// have written the id of ours that they saw.
+    pub fn was_ours(&self, nick: &str, id: Option<&str>) -> bool {
+        id.is_some_and(|id| self.marks.made(id)) && self.occupant(nick).is_none()
+    }
+
+    /// Who says something now: the occupant who has the nick. Whatever stands of its sender in a message besides is of their own making,
+    /// for rooms pass it on.
     pub fn speaker(&self, nick: &str, stanza: &Element) -> Occupant {
-        let id = occupant_id(stanza);
-        let delayed = stanza.get_child("delay", ns::DELAY).is_some();
-        let known = self.occupant(nick).filter(|known| {
-            // What was said before may be of another who had the nick.
-            !delayed || id.as_deref().is_some_and(|id| known.user == XmppUser::of_occupant(self.jid.as_str(), id))
-        });
-        if let Some(known) = known {
-            return known.clone();
+        match self.occupant(nick) {
+            Some(known) => known.clone(),
+            None => self.somebody(nick, None, occupant_id(stanza)),
         }
-        let presence = Presence::read(stanza);
-        let real = presence.item.jid.as_ref();
-        // An occupant whose real address we know by now said it, if the ids are the same.
-        let mut occupant = self.occupant_of(nick, &presence);
-        occupant.user = self.user(nick, real, id.as_deref());
-        if let (None, None) = (real, &id)
-            && let Some(known) = self.occupant(nick)
-        {
-            return known.clone();
+    }
+
+    /// Who said something before, as the room's history or its archive has it: an occupant, or somebody who has left.
+    pub fn earlier_speaker(&self, nick: &str, stanza: &Element) -> Occupant {
+        let (id, real) = (occupant_id(stanza), self.real_address(stanza));
+        let known = match (&id, &real) {
+            // Whose real address is known by now is the same as ever.
+            (Some(id), _) => self.others().find(|known| known.id.as_ref() == Some(id)),
+            (None, None) => self.occupant(nick),
+            (None, Some(_)) => None,
+        };
+        match known {
+            Some(known) => Occupant { nick: nick.to_owned(), ..known.clone() },
+            None => self.somebody(nick, real, id),
         }
-        occupant
+    }
+
+    fn somebody(&self, nick: &str, real: Option<Jid>, id: Option<String>) -> Occupant {
+        let item = Item { jid: real, ..Item::default() };
+        self.occupant_of(nick, &Presence { item, occupant_id: id, ..Presence::default() })
+    }
+
+    /// The real address that a room adds to what its archive holds, if all may see it. Where there are several, some are of the sender's
+    /// making; in rooms that show none all are.
+    fn real_address(&self, stanza: &Element) -> Option<Jid> {
+        let items = stanza.find_all("x", ns::MUC_USER).filter_map(|x| x.get_child("item", ns::MUC_USER));
+        let mut told = items.filter_map(|item| item.attr("jid"));
+        match (self.open, told.next(), told.next()) {
+            (true, Some(one), None) => Jid::parse(one),
+            _ => None,
+        }
     }
 
     fn subject_came(&mut self, stanza: &Element, to: &SeatId) -> Vec<Out> {
         let (Some(subject), true) = (stanza.own_text("subject"), *to == SeatId::Listener) else { return Vec::new() };
+        self.past = false;
         if stanza.own("body").is_some() || self.subject.as_deref() == Some(subject.as_str()) {
             return Vec::new();
         }
@@ -117,7 +150,7 @@ impl Room {
             return Vec::new();
         }
         let by = self.speaker(nick, stanza);
-        vec![Out::Happened(Happening::Whispered { by, to: user_id.clone(), stanza: stanza.clone() })]
+        vec![Out::Happened(Happening::Whispered { by, to: user_id.clone(), stanza: undelayed(stanza) })]
     }
 
     /// The id that the room itself gave a message; one that somebody else claims means nothing (XEP-0359 §4).
@@ -126,4 +159,11 @@ impl Room {
         let id = stanza.find_all("stanza-id", ns::SID).find(by_room)?.attr("id")?;
         (!id.is_empty() && id.len() <= 512).then(|| id.to_owned())
     }
+}
+
+/// A message without what it says of when it was said.
+fn undelayed(stanza: &Element) -> Element {
+    let mut stanza = stanza.clone();
+    while stanza.remove_child("delay", ns::DELAY).is_some() {}
+    stanza
 }

@@ -65,6 +65,7 @@ impl Room {
             user: self.user(nick, presence.item.jid.as_ref(), presence.occupant_id.as_deref()),
             nick: nick.to_owned(),
             real: presence.item.jid.as_ref().map(Jid::bare),
+            id: presence.occupant_id.clone(),
             affiliation: presence.item.affiliation,
             role: presence.item.role,
             avatar: presence.avatar.clone(),

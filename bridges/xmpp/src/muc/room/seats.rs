@@ -161,6 +161,7 @@ impl Room {
         let mut out = vec![Out::Settled(id.clone(), Ok(()))];
         out.extend(empowered);
         if *id == SeatId::Listener {
+            (self.past, self.open) = (true, presence.has(100));
             out.push(Out::Happened(Happening::Roster(self.roster())));
         }
         out

@@ -374,6 +374,67 @@ fn what_was_said_before_is_nobodys_who_has_the_nick_now() {
     assert_eq!(who.user, XmppUser::of_occupant(ROOM, "one"));
 }
 
+/// What mallory writes to be taken for bob, long ago.
+fn forged(message: Element) -> Element {
+    let item = Element::bare("item", ns::MUC_USER).with("jid", "bob@xmpp.test/phone");
+    let delay = Element::bare("delay", ns::DELAY).with("from", ROOM).with("stamp", "2001-01-01T00:00:00Z");
+    message.child(Element::bare("x", ns::MUC_USER).child(item)).child(delay)
+}
+
+#[test]
+fn nobody_speaks_for_another_or_at_another_time() {
+    let mut room = listening();
+    bob_here(&mut room);
+    let mallory = presence("mallory", "", &[item().with("jid", "mallory@xmpp.test/x")]);
+    room.presence_came(&mallory, &SeatId::Listener);
+    enter(&mut room, &ann(), ANN, "Ann");
+    // The room is through with what was said before when it tells the topic, or when somebody says something now.
+    room.message_came(&said("bob", "1", "hi"), &SeatId::Listener);
+    let out = happened(room.message_came(&forged(said("mallory", "2", "I am bob")), &SeatId::Listener));
+    let [Happening::Said(who, stanza)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(who.user, XmppUser::of_jid(&jid("mallory@xmpp.test")));
+    assert_eq!(stanza.get_child("delay", ns::DELAY), None);
+    // In private neither.
+    let whisper = Element::stanza("message", &format!("{ROOM}/mallory"), ANN, "chat").with("id", "3");
+    let out = happened(room.message_came(&forged(whisper), &ann()));
+    let [Happening::Whispered { by, stanza, .. }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((by.nick.as_str(), stanza.get_child("delay", ns::DELAY)), ("mallory", None));
+    // And nothing of hers counts as ours, whatever id she copies.
+    let ours = room.marks.message_id("$event", 0);
+    let out = happened(room.message_came(&forged(said("mallory", &ours, "unseen")), &SeatId::Listener));
+    assert!(matches!(&out[..], [Happening::Said(..)]), "{out:?}");
+    assert!(!room.was_ours("mallory", Some(&ours)));
+    assert!(room.was_ours("Ann", Some(&ours)) && !room.was_ours("Ann", Some("another")));
+}
+
+#[test]
+fn an_archive_tells_addresses_where_everybody_sees_them_and_they_are_its_own() {
+    let mut room = room();
+    room.join(&SeatId::Listener, &jid(LISTENER), "Matrix", None);
+    room.presence_came(&presence("Matrix", "", &[item(), status(110), status(100)]), &SeatId::Listener);
+    let own = |jid: &str| {
+        let item = Element::bare("item", ns::MUC_USER).with("jid", jid);
+        Element::bare("x", ns::MUC_USER).child(item)
+    };
+    let by_carol = said("carol", "1", "hi").child(own("carol@xmpp.test"));
+    assert_eq!(room.earlier_speaker("carol", &by_carol).user, XmppUser::of_jid(&jid("carol@xmpp.test")));
+    // Two addresses: one is of the sender's making.
+    let nobody = room.earlier_speaker("carol", &forged(by_carol.clone())).user;
+    assert_eq!(nobody, room.earlier_speaker("carol", &said("carol", "2", "hi")).user);
+    // Where the room shows none, all are.
+    let hidden = Element::stanza("message", ROOM, LISTENER, "groupchat");
+    room.message_came(&hidden.child(Element::bare("x", ns::MUC_USER).child(status(173))), &SeatId::Listener);
+    assert_eq!(room.earlier_speaker("carol", &by_carol).user, nobody);
+    // Who is there is known by what the room calls them, and is the same as when they speak now.
+    let called = || Element::bare("occupant-id", ns::OCCUPANT_ID).with("id", "one");
+    room.presence_came(
+        &presence("bob", "", &[item().with("jid", "bob@xmpp.test/p")]).child(called()),
+        &SeatId::Listener,
+    );
+    let before = room.earlier_speaker("bobby", &said("bobby", "3", "hi").child(called()));
+    assert_eq!((before.user, before.nick.as_str()), (XmppUser::of_jid(&jid("bob@xmpp.test")), "bobby"));
+}
+
 #[test]
 fn the_topic_is_told_once() {
     let mut room = listening();
