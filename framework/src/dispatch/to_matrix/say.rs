@@ -52,12 +52,12 @@ impl<N: Network> ToMatrix<N> {
                 let content = content::message(self.localised(body), reply_to.as_deref(), place.key);
                 self.send_as(op, "m.room.message", &content, place).await.map(Said::event)
             }
-            MatrixOpKind::Edit { target, body } => match self.event_of(room_id, target).await? {
+            MatrixOpKind::Edit { target, body } => match self.own_event_of(op, room_id, target).await? {
                 Some(target) => {
                     let content = content::edit(self.localised(body), &target, place.key);
                     self.send_as(op, "m.room.message", &content, place).await.map(Said::event)
                 }
-                // What it changes never crossed: then this is news.
+                // What it changes never crossed, or is another's: then this is news.
                 None => {
                     let content = content::message(self.localised(body), None, place.key);
                     self.send_as(op, "m.room.message", &content, place).await.map(Said::event)
@@ -236,6 +236,19 @@ impl<N: Network> ToMatrix<N> {
     ) -> Result<Option<OwnedEventId>, HomeserverError> {
         let rows = self.parts.store.message_by_remote(room_id.as_str(), &message.encode()).await.map_err(not_now)?;
         Ok(rows.first().and_then(|row| EventId::parse(row.event_id.as_str()).ok()))
+    }
+
+    /// The event that a message of whoever says this became.
+    async fn own_event_of(
+        &self,
+        op: &MatrixOp<N>,
+        room_id: &RoomId,
+        message: &N::Message,
+    ) -> Result<Option<OwnedEventId>, HomeserverError> {
+        let rows = self.parts.store.message_by_remote(room_id.as_str(), &message.encode()).await.map_err(not_now)?;
+        let author = op.sender.as_ref().map(RemoteId::encode);
+        let own = rows.iter().find(|row| row.memory.author == author);
+        Ok(own.and_then(|row| EventId::parse(row.event_id.as_str()).ok()))
     }
 
     pub(super) fn spokesman(&self, room_id: &RoomId) -> ruma::OwnedUserId {

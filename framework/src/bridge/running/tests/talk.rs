@@ -280,6 +280,21 @@ async fn what_is_corrected_or_taken_back_right_after_it_was_said_is_found() {
 }
 
 #[tokio::test]
+async fn nobody_corrects_what_another_said() {
+    let (stage, alice, room) = Stage::lobby().await;
+    alice.says(&room, "hi");
+    let said = stage.script.expects("#lobby", "alice: hi").await;
+    stage.settles().await;
+    for target in [said.id.clone(), "nothing".to_owned()] {
+        let body = Body::plain(format!("not {target}"));
+        let edit = Heard::Edit { room: "#lobby".into(), sender: "bob".into(), id: None, target: target.clone(), body };
+        stage.script.happens(edit, Dedupe::Never).await.unwrap();
+        let news = room.hears("@test_bob:localhost", &format!("not {target}")).await;
+        assert_eq!(news["content"]["m.relates_to"], serde_json::Value::Null);
+    }
+}
+
+#[tokio::test]
 async fn nothing_of_another_room_can_be_read_by_answering_to_it() {
     let (stage, alice, room) = Stage::lobby().await;
     let secret = alice.says(&room, "secret");
