@@ -113,6 +113,10 @@ impl<N: Network> Converter<N> {
         kept.context.puppets = self.parts.speakers.names();
         let mut change = Change::default();
         for row in rows {
+            if !change.outbox.is_empty() && may_refer(row) {
+                // What it is about may be among these.
+                commit_patiently(&self.parts.store, std::mem::take(&mut change), self.parts.options.first_wait).await?;
+            }
             kept.idle = change.outbox.is_empty() && !self.parts.lanes.to_remote.contains(lane);
             change.merge(self.one(row, kept).await);
             change.inbox_done.push(row.seq);
@@ -175,6 +179,11 @@ impl<N: Network> Converter<N> {
             kept.context.members = members;
         }
     }
+}
+
+/// Whether an event from Matrix may be about another.
+fn may_refer(row: &InboxRow) -> bool {
+    row.direction == Direction::ToRemote && (row.body.contains("m.relates_to") || row.body.contains("m.room.redaction"))
 }
 
 /// Runs a conversion; a panic in it is an error like any other.

@@ -1,5 +1,7 @@
 //! Matrix → network: what a homeserver told us becomes what the network is to be told, or something that we do ourselves.
 
+use std::time::Duration;
+
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -25,6 +27,9 @@ use crate::{
     },
     store::{Change, InboxRow, Memory, MessageRow, OutboxRow},
 };
+
+/// After how many milliseconds each it is looked again whether a message that another is about has crossed, before the room waits longer.
+const LOOKS: [u64; 7] = [2, 5, 10, 20, 50, 100, 200];
 
 /// An event as the homeserver sends it ([spec](https://spec.matrix.org/v1.19/client-server-api/#room-event-format)).
 #[derive(Debug, Deserialize)]
@@ -288,7 +293,7 @@ impl<N: Network> Converter<N> {
     async fn redaction(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
         let redacted = event.redacts.as_ref().map(|id| id.as_str()).or_else(|| event.content["redacts"].as_str());
         let Some(redacted) = redacted else { return Ok(None) };
-        let rows = self.parts.store.message_by_event(mapping.room_id.as_str(), redacted).await?;
+        let rows = self.crossed(redacted, mapping).await?;
         let reason = event.content["reason"].as_str().map(str::to_owned);
         let Some(first) = rows.first() else { return Ok(None) };
         if let (Some(key), Some(target)) = (&first.memory.reaction, &first.memory.target) {
@@ -306,8 +311,26 @@ impl<N: Network> Converter<N> {
         mapping: &RoomMapping<N::Room>,
     ) -> Result<Option<(Target<N::User, N::Message>, OwnedUserId)>, NotConverted> {
         let Some(event_id) = event_id else { return Ok(None) };
-        let rows = self.parts.store.message_by_event(mapping.room_id.as_str(), event_id).await?;
-        Ok(target::<N>(&rows))
+        Ok(target::<N>(&self.crossed(event_id, mapping).await?))
+    }
+
+    /// What an event became on the network. One that is on its way there is waited for, as everything behind it in the room waits, too: else
+    /// what is taken back before it crossed would cross all the same. What stands aside is not waited for, and not found.
+    async fn crossed(&self, event_id: &str, mapping: &RoomMapping<N::Room>) -> Result<Vec<MessageRow>, NotConverted> {
+        let lane = remote_lane(&mapping.remote);
+        let idem = key(&[&self.parts.bridge, "remote", event_id, "0"]).to_string();
+        for look in LOOKS {
+            let rows = self.parts.store.message_by_event(mapping.room_id.as_str(), event_id).await?;
+            if !rows.is_empty() {
+                return Ok(rows);
+            }
+            if self.parts.store.outbox_lane(&idem).await?.as_ref() != Some(&lane) {
+                // It may have crossed between the two looks.
+                return Ok(self.parts.store.message_by_event(mapping.room_id.as_str(), event_id).await?);
+            }
+            tokio::time::sleep(Duration::from_millis(look)).await;
+        }
+        Err(NotConverted::NotNow("what it is about has not crossed yet".to_owned()))
     }
 
     async fn member(

@@ -147,6 +147,12 @@ pub(super) fn read(row: &Row) -> Result<OutboxRow, SqlError> {
 }
 
 impl Store {
+    /// In which lane the row with this key waits, if it does.
+    pub(crate) async fn outbox_lane(&self, idem: &str) -> Result<Option<String>, SqlError> {
+        let row = self.db.fetch_optional("SELECT lane FROM outbox WHERE idem = $1", &[Value::from(idem)]).await?;
+        row.map(|row| row.text(0)).transpose()
+    }
+
     /// Reads on in a lane, behind `after`.
     pub(crate) async fn outbox_of(
         &self,

@@ -280,6 +280,34 @@ async fn what_is_corrected_or_taken_back_right_after_it_was_said_is_found() {
 }
 
 #[tokio::test]
+async fn what_is_changed_or_taken_back_before_it_crossed_is_so_when_it_has() {
+    let (stage, alice, room) = Stage::lobby().await;
+    // Right behind it, and while the network is away.
+    for away in [false, true] {
+        if away {
+            stage.script.goes_down();
+        }
+        let (first, second) = (alice.says(&room, &format!("one, {away}")), alice.says(&room, &format!("two, {away}")));
+        alice.edits(&room, &first, &format!("three, {away}"));
+        // The homeserver blanks what it did not send yet.
+        stage.homeserver.all_taken().await;
+        alice.redacts(&room, &second, None);
+        alice.says(&room, &format!("end, {away}"));
+        if away {
+            stage.homeserver.all_taken().await;
+        }
+        if away {
+            stage.script.comes_up();
+        }
+        stage.script.expects("#lobby", &format!("alice: one, {away}")).await;
+        let second = stage.script.expects("#lobby", &format!("alice: two, {away}")).await;
+        stage.script.expects("#lobby", &format!("alice: three, {away}*")).await;
+        stage.script.expects("#lobby", &format!("alice takes back {}", second.id)).await;
+        stage.script.expects("#lobby", &format!("alice: end, {away}")).await;
+    }
+}
+
+#[tokio::test]
 async fn nobody_corrects_what_another_said() {
     let (stage, alice, room) = Stage::lobby().await;
     alice.says(&room, "hi");
