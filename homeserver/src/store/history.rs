@@ -83,6 +83,18 @@ mod tests {
         (1..40_i64, log, history).prop_map(|(stands, log, history)| (stands, log.into_iter().chain(history).collect()))
     }
 
+    /// The places that are read for a page.
+    fn between(stands: i64, places: &[i64], after: i64, up_to: i64) -> Vec<i64> {
+        let mut found = Vec::new();
+        for stretch in stretches(Some(Position(stands)), Position(after), Position(up_to)) {
+            let inside = |place: &&i64| **place > stretch.after.0 && **place <= stretch.up_to.0;
+            let mut there: Vec<i64> = places.iter().filter(inside).copied().collect();
+            there.sort_unstable();
+            found.extend(there);
+        }
+        found
+    }
+
     proptest! {
         #[test]
         fn a_page_is_what_stands_between_its_ends(
@@ -94,30 +106,14 @@ mod tests {
             expected.sort_by_key(|place| rank(stands, *place));
             let end = if up_to < 0 { (stands, up_to) } else { (up_to, i64::MAX) };
             expected.retain(|place| rank(stands, *place) > rank(stands, after) && rank(stands, *place) <= end);
-            let mut found = Vec::new();
-            for stretch in stretches(Some(Position(stands)), Position(after), Position(up_to)) {
-                let mut there: Vec<i64> = places.clone();
-                there.retain(|place| *place > stretch.after.0 && *place <= stretch.up_to.0);
-                there.sort_unstable();
-                found.extend(there);
-            }
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(between(stands, &places, after, up_to), expected);
         }
 
         #[test]
         fn pages_one_after_another_are_the_whole_of_it((stands, places) in some_places(), limit in 1..6_usize) {
             let mut expected: Vec<i64> = places.clone();
             expected.sort_by_key(|place| rank(stands, *place));
-            let between = |after: i64, up_to: i64| {
-                let mut found = Vec::new();
-                for stretch in stretches(Some(Position(stands)), Position(after), Position(up_to)) {
-                    let mut there: Vec<i64> = places.clone();
-                    there.retain(|place| *place > stretch.after.0 && *place <= stretch.up_to.0);
-                    there.sort_unstable();
-                    found.extend(there);
-                }
-                found
-            };
+            let between = |after, up_to| between(stands, &places, after, up_to);
             let (mut forward, mut from) = (Vec::new(), 0);
             loop {
                 let mut page = between(from, 50);
