@@ -178,11 +178,11 @@ impl<N: Network> Backend<N> for Ingest<N> {
             };
             let (answer, receipt) = oneshot::channel();
             permit.send(Job { what: What::Heard(heard), answer });
-            return Ok(Receipt::new(async move { receipt.await.map_err(|_| Closed) }));
+            return Ok(Receipt::new(answered(self.pump.clone(), receipt)));
         };
         let (answer, receipt) = oneshot::channel();
         self.pump.send(Job { what, answer }).await.map_err(|_| Closed)?;
-        Ok(Receipt::new(async move { receipt.await.map_err(|_| Closed) }))
+        Ok(Receipt::new(answered(self.pump.clone(), receipt)))
     }
 
     fn state(&self, session: &SessionId, state: ConnectionState) {
@@ -223,6 +223,16 @@ impl<N: Network> Backend<N> for Ingest<N> {
     }
 }
 
+/// Waits for the pump's answer. A job whose place was had before the pump ended, and which came into it afterwards, lies there with its end of
+/// `receipt` for as long as somebody could still ask: no answer comes, and none is refused.
+async fn answered<J, A>(pump: mpsc::Sender<J>, mut receipt: oneshot::Receiver<A>) -> Result<A, Closed> {
+    tokio::select! {
+        biased;
+        answer = &mut receipt => answer.map_err(|_| Closed),
+        () = pump.closed() => receipt.try_recv().map_err(|_| Closed),
+    }
+}
+
 /// Commits what waits, batch after batch, in order. A batch that cannot be committed (the disk is full, the database is away) is
 /// tried again until it can, and nothing overtakes it.
 async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, kill: Kill) {
@@ -255,5 +265,25 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, kill: Kill) {
             // A session that does not wait for its receipt has dropped it.
             let _ = answer.send(ingested);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_in_as_the_pump_ends_is_refused() {
+        // Its place was had before, and it comes afterwards.
+        let (pump, jobs) = mpsc::channel(2);
+        let (answer, receipt) = oneshot::channel::<Ingested>();
+        let place = pump.reserve().await.unwrap();
+        drop(jobs);
+        place.send(answer);
+        assert!(answered(pump.clone(), receipt).await.is_err());
+        // What was answered before the end stays so.
+        let (answer, receipt) = oneshot::channel();
+        answer.send(Ingested::New).unwrap();
+        assert_eq!(answered(pump, receipt).await.unwrap(), Ingested::New);
     }
 }

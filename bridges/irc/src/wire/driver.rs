@@ -238,7 +238,8 @@ impl Driver {
         };
         // The connection may be gone already.
         let _ = timeout(FAREWELL, last_lines).await;
-        while let Ok(request) = self.ends.requests.try_recv() {
+        // Also what has its place in the queue and is just about to come: left there, it would never have an outcome.
+        while let Some(request) = self.ends.requests.recv().await {
             self.ask(request);
         }
         self.pass_on();
