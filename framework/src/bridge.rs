@@ -3,6 +3,7 @@
 pub(crate) mod commands;
 pub(crate) mod content;
 pub mod dead_letters;
+mod direct;
 mod entering;
 pub(crate) mod ephemeral;
 mod gate;

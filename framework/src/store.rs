@@ -66,6 +66,12 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../migrations/sqlite/0005_notes.sql"),
         postgres: include_str!("../migrations/postgres/0005_notes.sql"),
     },
+    Migration {
+        version: 6,
+        name: "deserted rooms",
+        sqlite: include_str!("../migrations/sqlite/0006_deserted_rooms.sql"),
+        postgres: include_str!("../migrations/postgres/0006_deserted_rooms.sql"),
+    },
 ];
 
 /// The bridge's database. Cheap to clone; the writing task ends when the last clone is gone.

@@ -1,6 +1,8 @@
 //! Who is there: joins, parts, quits, kicks and nicks, on both sides.
 
-use landbridge_tests::{Deployment, Inspircd, Irc, IrcUser, On, With, eventually};
+use std::time::Duration;
+
+use landbridge_tests::{Deployment, Inspircd, Irc, IrcUser, On, RoomEvent, With, eventually};
 
 use serde_json::json;
 
@@ -20,6 +22,7 @@ everywhere! {
     renaming_oneself_often_is_no_nick_flood_p16,
     private_messages_cross_both_ways,
     a_second_private_room_works_too_p17,
+    who_left_a_private_room_is_invited_by_the_next_word,
 }
 
 async fn who_is_on_irc_is_a_member(d: Deployment) {
@@ -272,6 +275,38 @@ async fn private_messages_cross_both_ways(d: Deployment) {
     assert_eq!(bob.heard(LOBBY), said([("carol", "I am carol")]));
     let secrets = ["psst", "yes?", "hello carol", "hello bob"];
     assert!(lobby.heard().iter().all(|(_, text)| !secrets.contains(&text.as_str())));
+}
+
+async fn who_left_a_private_room_is_invited_by_the_next_word(d: Deployment) {
+    let bob = d.irc_in(LOBBY, "bob").await;
+    let alice = d.matrix("alice").await;
+    let lobby = d.join(&alice, LOBBY).await;
+    lobby.says("I am alice").await;
+    bob.sees(LOBBY, "alice", "I am alice").await;
+    let ghost = d.ghost("bob");
+    bob.says("alice", "psst");
+    let private = alice.accepts_invitation(&ghost).await;
+    private.sees(&ghost, "psst").await;
+    private.leaves().await;
+    private.sees_membership(&alice.id, "leave").await;
+    let invited = |event: &&RoomEvent| event.part == "invite" && event.room == private.id && event.sender() == ghost;
+    let before = alice.events().iter().filter(invited).count();
+    // The bridge hears of it some time, and what bob says then is not for nobody.
+    eventually("the invitation", || async {
+        bob.says("alice", "are you there?");
+        for _ in 0..20 {
+            if alice.events().iter().filter(invited).count() > before {
+                return Some(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        None
+    })
+    .await;
+    let again = alice.joins(&private.id).await;
+    again.sees(&ghost, "are you there?").await;
+    again.says("now I am").await;
+    bob.sees("bob", "alice", "now I am").await;
 }
 
 async fn a_second_private_room_works_too_p17(d: Deployment) {

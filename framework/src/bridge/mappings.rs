@@ -34,6 +34,8 @@ pub struct RoomMapping<R> {
     pub kind: MappingKind,
     /// Whose private conversation it is.
     pub owner: Option<OwnedUserId>,
+    /// Whether the owner of a private conversation is not there any more: the next word of the other's invites them again.
+    pub deserted: bool,
 }
 
 /// All pairs. Cheap to clone.
@@ -99,6 +101,13 @@ impl<R: RemoteId> Mappings<R> {
         let mut pairs = self.0.write();
         pairs.by_remote.insert(mapping.remote.clone(), mapping.room_id.clone());
         pairs.by_room.insert(mapping.room_id.clone(), Arc::new(mapping));
+    }
+
+    /// The owner of a private conversation has left it, or is there again.
+    pub(crate) fn desert(&self, room_id: &RoomId, deserted: bool) {
+        if let Some(mapping) = self.0.write().by_room.get_mut(room_id) {
+            Arc::make_mut(mapping).deserted = deserted;
+        }
     }
 
     /// Remembers that a room is being followed. Says no where it is already.
@@ -173,6 +182,7 @@ pub(crate) fn remember<R: RemoteId>(mapping: &RoomMapping<R>, at: Millis) -> Cha
         kind: kind.to_owned(),
         owner: mapping.owner.as_ref().map(ToString::to_string),
         at: at.0,
+        deserted: mapping.deserted,
     };
     Change { mappings: vec![row], ..Change::default() }
 }
@@ -188,5 +198,6 @@ fn read<R: RemoteId>(row: &MappingRow) -> Option<RoomMapping<R>> {
             _ => return None,
         },
         owner: row.owner.as_ref().and_then(|owner| ruma::UserId::parse(owner).ok()),
+        deserted: row.deserted,
     })
 }

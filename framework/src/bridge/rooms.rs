@@ -8,7 +8,6 @@ use std::sync::Arc;
 use landbridge_sql::SqlError;
 use ruma::{OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
 use super::{
@@ -53,9 +52,21 @@ pub enum RoomError {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Job<R, U> {
-    Portal { room: R },
-    Upgrade { from: OwnedRoomId, to: OwnedRoomId },
-    Direct { room: R, owner: OwnedUserId, with: U },
+    Portal {
+        room: R,
+    },
+    Upgrade {
+        from: OwnedRoomId,
+        to: OwnedRoomId,
+    },
+    Direct {
+        room: R,
+        owner: OwnedUserId,
+        with: U,
+        /// The Matrix room that was theirs and cannot be used any more.
+        #[serde(default)]
+        instead_of: Option<OwnedRoomId>,
+    },
 }
 
 /// Joins and parts rooms.
@@ -104,62 +115,9 @@ impl<N: Network> Rooms<N> {
             Ok(room_id) => room_id,
             Err(error) => return Err(self.abandon(job, error).await),
         };
-        let mapping = RoomMapping { room_id, remote: room.clone(), kind: MappingKind::Portal, owner: None };
+        let mapping =
+            RoomMapping { room_id, remote: room.clone(), kind: MappingKind::Portal, owner: None, deserted: false };
         self.map(mapping, Some(job)).await
-    }
-
-    /// The Matrix room of a private conversation: makes it where there is none, and invites its owner.
-    pub(crate) async fn direct(
-        &self,
-        room: &N::Room,
-        owner: &UserId,
-        with: &N::User,
-        name: Option<&str>,
-    ) -> Result<Arc<RoomMapping<N::Room>>, RoomError> {
-        let _one_at_a_time = self.locks.lock(room).await;
-        if let Some(mapping) = self.parts.mappings.by_remote(room) {
-            return Ok(mapping);
-        }
-        let creator = self.users.ensure(with, name).await?;
-        let job = Job::Direct { room: room.clone(), owner: owner.to_owned(), with: with.clone() };
-        let job = self.begin(&job, room).await?;
-        let alias = self.direct_alias(room)?;
-        let new = NewRoom {
-            alias_localpart: alias.alias().to_owned(),
-            invite: vec![owner.to_owned()],
-            is_direct: true,
-            ..NewRoom::default()
-        };
-        let made = self.make(&creator, &alias, new).await;
-        let room_id = match made {
-            Ok(room_id) => room_id,
-            Err(error) => return Err(self.abandon(job, error).await),
-        };
-        self.members.joined(&room_id, with).await;
-        let kind = MappingKind::Direct;
-        let mapping = RoomMapping { room_id, remote: room.clone(), kind, owner: Some(owner.to_owned()) };
-        self.map(mapping, Some(job)).await
-    }
-
-    /// A Matrix user invited a virtual user: takes the invitation, and makes it their private conversation, where the network has
-    /// such. Theirs is the newest one: an older room keeps working towards the network.
-    pub(crate) async fn invited(&self, room_id: &RoomId, owner: &UserId, with: &N::User) -> Result<(), RoomError> {
-        let id = self.users.ensure(with, None).await?;
-        match self.parts.homeserver.join(&id, room_id).await {
-            Ok(()) => {}
-            // The invitation was taken back, or the room is gone.
-            Err(HomeserverError::Forbidden(_) | HomeserverError::NotFound(_) | HomeserverError::Refused(_)) => {
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.members.joined(room_id, with).await;
-        if let (None, Some(room)) = (self.parts.mappings.by_room(room_id), self.parts.network.direct_room(owner, with))
-        {
-            let (kind, owner) = (MappingKind::Direct, Some(owner.to_owned()));
-            self.map(RoomMapping { room_id: room_id.to_owned(), remote: room, kind, owner }, None).await?;
-        }
-        Ok(())
     }
 
     /// Joins a Matrix room that is there to a remote room. The bot must be in the Matrix room already.
@@ -176,7 +134,8 @@ impl<N: Network> Rooms<N> {
         }
         self.info(room).await?;
         let kind = MappingKind::Plumbed;
-        let mapping = RoomMapping { room_id: room_id.to_owned(), remote: room.clone(), kind, owner: None };
+        let mapping =
+            RoomMapping { room_id: room_id.to_owned(), remote: room.clone(), kind, owner: None, deserted: false };
         self.map(mapping, None).await.map(drop)
     }
 
@@ -245,7 +204,9 @@ impl<N: Network> Rooms<N> {
                 Job::Portal { room } => self.adopt(&room, &name).await,
                 // Taken up before.
                 Job::Upgrade { .. } => Ok(()),
-                Job::Direct { room, owner, with } => self.direct(&room, &owner, &with, None).await.map(drop),
+                Job::Direct { room, owner, with, instead_of } => {
+                    self.make_direct(&room, &owner, &with, None, instead_of).await.map(drop)
+                }
             };
             if let Err(error) = done {
                 tracing::warn!(job = name, %error, "a job that was begun before cannot be finished yet");
@@ -257,7 +218,8 @@ impl<N: Network> Rooms<N> {
     async fn adopt(&self, room: &N::Room, job: &str) -> Result<(), RoomError> {
         let alias = self.parts.names.alias(&*self.parts.network, room).ok_or(RoomError::NoAlias)?;
         if let Some(room_id) = self.parts.homeserver.resolve_alias(&alias).await? {
-            let mapping = RoomMapping { room_id, remote: room.clone(), kind: MappingKind::Portal, owner: None };
+            let mapping =
+                RoomMapping { room_id, remote: room.clone(), kind: MappingKind::Portal, owner: None, deserted: false };
             self.map(mapping, Some(job.to_owned())).await?;
         } else {
             let change = Change { jobs_done: vec![job.to_owned()], ..Change::default() };
@@ -277,7 +239,12 @@ impl<N: Network> Rooms<N> {
         }
     }
 
-    async fn make(&self, creator: &UserId, alias: &RoomAliasId, new: NewRoom) -> Result<OwnedRoomId, HomeserverError> {
+    pub(super) async fn make(
+        &self,
+        creator: &UserId,
+        alias: &RoomAliasId,
+        new: NewRoom,
+    ) -> Result<OwnedRoomId, HomeserverError> {
         match self.parts.homeserver.create_room(creator, &new).await {
             Err(HomeserverError::InUse) => {
                 let found = self.parts.homeserver.resolve_alias(alias).await?;
@@ -287,7 +254,7 @@ impl<N: Network> Rooms<N> {
         }
     }
 
-    async fn begin(&self, job: &Job<N::Room, N::User>, room: &N::Room) -> Result<String, RoomError> {
+    pub(super) async fn begin(&self, job: &Job<N::Room, N::User>, room: &N::Room) -> Result<String, RoomError> {
         let kind = match job {
             Job::Portal { .. } => "portal",
             Job::Direct { .. } => "direct",
@@ -302,7 +269,7 @@ impl<N: Network> Rooms<N> {
     }
 
     /// A room certainly was not made: nothing is left to finish. Where nobody can tell, the job stays.
-    async fn abandon(&self, job: String, error: HomeserverError) -> RoomError {
+    pub(super) async fn abandon(&self, job: String, error: HomeserverError) -> RoomError {
         if !matches!(error, HomeserverError::Unavailable(_)) {
             let change = Change { jobs_done: vec![job], ..Change::default() };
             if let Err(error) = self.parts.store.commit(change).await {
@@ -312,7 +279,7 @@ impl<N: Network> Rooms<N> {
         error.into()
     }
 
-    async fn map(
+    pub(super) async fn map(
         &self,
         mapping: RoomMapping<N::Room>,
         job: Option<String>,
@@ -330,16 +297,5 @@ impl<N: Network> Rooms<N> {
             }
         }
         Ok(mapping)
-    }
-
-    /// An alias that no remote room can have, because it is no escape of anything.
-    fn direct_alias(&self, room: &N::Room) -> Result<ruma::OwnedRoomAliasId, RoomError> {
-        use std::fmt::Write as _;
-        let mut alias = format!("#{}=dm_", self.parts.names.alias_prefix);
-        for byte in &Sha256::digest(room.encode().as_bytes())[..16] {
-            let _ = write!(alias, "{byte:02x}");
-        }
-        let _ = write!(alias, ":{}", self.parts.names.server_name);
-        RoomAliasId::parse(alias).map_err(|_| RoomError::NoAlias)
     }
 }

@@ -92,7 +92,7 @@ impl<N: Network> Rooms<N> {
             return self.stay(from).await;
         }
         let _one_at_a_time = self.locks.lock(&mapping.remote).await;
-        let moved = RoomMapping { room_id: to.to_owned(), ..(*mapping).clone() };
+        let moved = RoomMapping { room_id: to.to_owned(), deserted: false, ..(*mapping).clone() };
         let people = self.members.snapshot(from, None).map(|(_, people)| people).unwrap_or_default();
         let mut members: Vec<_> = self.members.want_nobody(from).into_iter().map(|(_, row)| row).collect();
         let joining = people.iter().filter_map(|(user, name, _)| self.members.want(to, user, Some(name), true, None));

@@ -121,8 +121,15 @@ impl<N: Network> Converter<N> {
         mapping: &RoomMapping<N::Room>,
         kept: &mut Kept<N>,
     ) -> Result<Change, NotConverted> {
-        let Some(kind) = self.kind(event, mapping).await? else { return Ok(Change::default()) };
         let mut change = Change::default();
+        if event.kind == "m.room.member"
+            && let Some(Ok(who)) = event.state_key.as_deref().map(UserId::parse)
+            && let Some(deserted) = self.rooms.deserts(mapping, &event.sender, &who, event.membership())
+        {
+            change.deserted.push((event.room_id.to_string(), deserted));
+            self.parts.mappings.desert(&event.room_id, deserted);
+        }
+        let Some(kind) = self.kind(event, mapping).await? else { return Ok(change) };
         if let (MatrixKind::Act { on, membership, .. }, Some(id)) = (&kind, event.state_key.as_deref()) {
             if *membership == Membership::Invite {
                 // Whoever is wanted is there already, or comes by themselves.

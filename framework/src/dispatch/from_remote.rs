@@ -40,17 +40,16 @@ impl<N: Network> Converter<N> {
         let event: RemoteEvent<N> = serde_json::from_str(&row.body)
             .map_err(|error| NotConverted::Park(format!("the stored event cannot be read: {error}"), Box::default()))?;
         let mapping = match self.parts.mappings.by_remote(event.room()) {
-            Some(mapping) => mapping,
-            None => match self.parts.network.room_kind(event.room()) {
-                RoomKind::Direct { owner, with } if matches!(event, event::RemoteEvent::Message { .. }) => {
-                    let name = match &event {
-                        event::RemoteEvent::Message { name, .. } => name.as_deref(),
-                        _ => None,
-                    };
-                    self.rooms.direct(event.room(), &owner, &with, name).await.map_err(not_made)?
+            Some(mapping) if !mapping.deserted => mapping,
+            known => match (&event, self.parts.network.room_kind(event.room())) {
+                (event::RemoteEvent::Message { name, .. }, RoomKind::Direct { owner, with }) => {
+                    self.rooms.direct(event.room(), &owner, &with, name.as_deref()).await.map_err(not_made)?
                 }
-                // It is mapped no longer, or is nothing that a conversation begins with.
-                RoomKind::Direct { .. } | RoomKind::Shared => return Ok(Change::default()),
+                _ => match known {
+                    Some(mapping) => mapping,
+                    // It is mapped no longer, or is nothing that a conversation begins with.
+                    None => return Ok(Change::default()),
+                },
             },
         };
         self.context(&mapping, &SessionId::Relay, kept).await;

@@ -143,6 +143,7 @@ impl Tables {
         members::insert(&gather(ops, |op| &op.members), to)?;
         members::delete(&gather(ops, |op| &op.members_gone), to)?;
         mappings::insert(&gather(ops, |op| &op.mappings), to)?;
+        mappings::desert(&gather(ops, |op| &op.deserted), to)?;
         mappings::delete(&texts(ops, |op| &op.unmap), to)?;
         jobs::insert(&gather(ops, |op| &op.jobs), to)?;
         jobs::delete(&texts(ops, |op| &op.jobs_done), to)?;

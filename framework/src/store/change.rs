@@ -55,6 +55,8 @@ pub(crate) struct Change {
     pub(crate) members_gone: Vec<(String, String)>,
     /// Room mappings to remember.
     pub(crate) mappings: Vec<MappingRow>,
+    /// Matrix rooms that the owner of the conversation has left, or is in again.
+    pub(crate) deserted: Vec<(String, bool)>,
     /// Matrix rooms that are mapped no longer.
     pub(crate) unmap: Vec<String>,
     /// Jobs to remember.
@@ -90,6 +92,7 @@ impl Change {
             members,
             members_gone,
             mappings,
+            deserted,
             unmap,
             jobs,
             jobs_done,
@@ -117,6 +120,7 @@ impl Change {
         self.members.extend(members);
         self.members_gone.extend(members_gone);
         self.mappings.extend(mappings);
+        self.deserted.extend(deserted);
         self.unmap.extend(unmap);
         self.jobs.extend(jobs);
         self.jobs_done.extend(jobs_done);

@@ -130,7 +130,14 @@ async fn story(address: &str) {
     assert_eq!(dead_letters::drop(&store.db, Some(99)).await.unwrap(), 0, "it is on its way back");
 
     // Rooms and people.
-    let mapping = MappingRow { room_id: "!r:b".into(), remote: "#a".into(), kind: "portal".into(), owner: None, at: 1 };
+    let mapping = MappingRow {
+        room_id: "!r:b".into(),
+        remote: "#a".into(),
+        kind: "portal".into(),
+        owner: None,
+        at: 1,
+        deserted: false,
+    };
     let member = MemberRow { room_id: "!r:b".into(), remote: "bob".into(), wanted: true, ..MemberRow::default() };
     let user = UserRow { remote: "bob".into(), name: Some("Bob".into()), avatar: None };
     let job = JobRow { name: "j".into(), data: "{}".into(), at: 1 };
@@ -142,7 +149,10 @@ async fn story(address: &str) {
         ..Change::default()
     };
     store.commit(change).await.unwrap();
-    assert_eq!(store.mappings().await.unwrap(), [mapping]);
+    assert_eq!(store.mappings().await.unwrap(), std::slice::from_ref(&mapping));
+    let deserted = vec![("!r:b".into(), false), ("!r:b".into(), true), ("!other:b".into(), true)];
+    store.commit(Change { deserted, ..Change::default() }).await.unwrap();
+    assert_eq!(store.mappings().await.unwrap(), [MappingRow { deserted: true, ..mapping }]);
     assert_eq!(store.members().await.unwrap(), [member]);
     assert_eq!(store.user("bob").await.unwrap(), Some(user));
     assert_eq!(store.jobs().await.unwrap(), [job]);

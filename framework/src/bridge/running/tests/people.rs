@@ -3,8 +3,9 @@
 use super::stage::{SERVER, Stage};
 use crate::{
     bridge::mappings::remote_lane,
+    dispatch::Kill,
     network::{Dedupe, Direction, IdentityMode, Membership, SessionId},
-    testing::Heard,
+    testing::{Heard, SimRoom, SimUser},
 };
 
 #[tokio::test]
@@ -68,6 +69,75 @@ async fn a_private_message_makes_a_private_room_and_its_owner_can_answer() {
     stage.script.expects("=@alice:localhost=bob", "alice: yes?").await;
     stage.script.hears("=@alice:localhost=bob", "bob", "hi").await.unwrap();
     room.hears("@test_bob:localhost", "hi").await;
+}
+
+const PRIVATE: &str = "=@alice:localhost=bob";
+
+/// Waits until somebody is invited, elsewhere than there.
+async fn invited(stage: &Stage, who: &SimUser, elsewhere_than: Option<&SimRoom>) -> SimRoom {
+    loop {
+        let rooms = stage.homeserver.rooms().into_iter();
+        let mut rooms = rooms.filter(|room| elsewhere_than.is_none_or(|other| other.id != room.id));
+        if let Some(room) = rooms.find(|room| room.membership(&who.id) == "invite") {
+            return room;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_declined_or_left_a_private_conversation_is_invited_to_what_is_said_next() {
+    let mut stage = Stage::lit().await;
+    let alice = stage.homeserver.user("alice");
+    stage.script.hears(PRIVATE, "bob", "psst").await.unwrap();
+    let room = invited(&stage, &alice, None).await;
+    alice.leaves(&room);
+    stage.homeserver.all_taken().await;
+    stage.settles().await;
+    stage.script.hears(PRIVATE, "bob", "hello?").await.unwrap();
+    assert_eq!(invited(&stage, &alice, None).await.id, room.id);
+    room.hears("@test_bob:localhost", "hello?").await;
+    alice.joins(&room.id).await.unwrap();
+    // What is not said to her invites nobody: she is there.
+    stage.script.hears(PRIVATE, "bob", "there you are").await.unwrap();
+    room.hears("@test_bob:localhost", "there you are").await;
+    // She leaves, and the next life knows it.
+    alice.leaves(&room);
+    stage.homeserver.all_taken().await;
+    stage.settles().await;
+    stage.crashes().await;
+    stage.starts(Kill::default()).await;
+    assert_eq!(room.membership(&alice.id), "leave");
+    stage.script.hears(PRIVATE, "bob", "one more thing").await.unwrap();
+    room.hears("@test_bob:localhost", "one more thing").await;
+    room.has(&alice.id, "invite").await;
+    assert_eq!(stage.homeserver.rooms().len(), 1);
+}
+
+#[tokio::test]
+async fn who_put_out_whom_they_talked_with_is_invited_to_another_room() {
+    let mut stage = Stage::lit().await;
+    let alice = stage.homeserver.user("alice");
+    stage.script.hears(PRIVATE, "bob", "psst").await.unwrap();
+    let old = invited(&stage, &alice, None).await;
+    alice.joins(&old.id).await.unwrap();
+    alice.kicks(&old, "@test_bob:localhost", None);
+    stage.homeserver.all_taken().await;
+    stage.settles().await;
+    // The room is made, and the bridge dies before it hears of it.
+    stage.homeserver.fail("createRoom", crate::testing::Fault::AnswerLost);
+    stage.script.hears(PRIVATE, "bob", "sorry").await.unwrap();
+    let new = invited(&stage, &alice, Some(&old)).await;
+    stage.crashes().await;
+    stage.starts(Kill::default()).await;
+    new.hears("@test_bob:localhost", "sorry").await;
+    alice.joins(&new.id).await.unwrap();
+    alice.says(&new, "well");
+    stage.script.expects(PRIVATE, "alice: well").await;
+    stage.script.hears(PRIVATE, "bob", "thanks").await.unwrap();
+    new.hears("@test_bob:localhost", "thanks").await;
+    assert_eq!(stage.homeserver.rooms().len(), 2);
+    assert_eq!(old.membership("@test_bob:localhost"), "leave");
 }
 
 #[tokio::test]
