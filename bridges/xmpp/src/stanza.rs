@@ -4,6 +4,7 @@ mod element;
 pub mod error;
 #[cfg(test)]
 mod hostile;
+mod names;
 pub mod ns;
 mod reader;
 mod writer;

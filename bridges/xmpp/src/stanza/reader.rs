@@ -1,8 +1,8 @@
 //! Bytes → stanzas, with bounds on everything. What is out of bounds is skipped and counted: it ends nothing.
 
-use rxml::{AttrMap, Event, Namespace, Options, Parse, Parser, QName, WithOptions as _};
+use rxml::{AttrMap, Event, Namespace, Options, QName, RawParser, WithOptions as _};
 
-use super::Element;
+use super::{Element, names::Parser};
 
 /// What one stanza may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +64,6 @@ pub struct Reader {
     bounds: Bounds,
     depth: usize,
     state: State,
-    /// How much was read of what is not whole yet.
-    unfinished: usize,
     kinds: Kinds,
 }
 
@@ -94,14 +92,9 @@ impl Reader {
     /// At the beginning of a stream.
     pub fn new(bounds: Bounds) -> Self {
         let options = Options { max_token_length: LONGEST_TOKEN, ..Options::default() };
-        Self {
-            parser: Parser::with_options(options),
-            bounds,
-            depth: 0,
-            state: State::Between,
-            unfinished: 0,
-            kinds: Kinds::default(),
-        }
+        // The first that is too deep is seen: the stream itself is one, too.
+        let parser = Parser::new(RawParser::with_options(options), bounds.depth.saturating_add(2));
+        Self { parser, bounds, depth: 0, state: State::Between, kinds: Kinds::default() }
     }
 
     /// Reads what has come, up to the end of the next piece; `bytes` is left with what is behind it. A stanza whose head `wanted` says no
@@ -111,22 +104,18 @@ impl Reader {
     /// [`ReadError`] for what is no XML.
     pub fn read(&mut self, bytes: &mut &[u8], wanted: &dyn Fn(&Element) -> bool) -> Result<Option<Piece>, ReadError> {
         loop {
-            let before = bytes.len();
-            let parsed = self.parser.parse(bytes, false);
-            self.unfinished += before - bytes.len();
-            match parsed {
+            match self.parser.parse(bytes) {
                 Ok(Some(event)) => {
-                    self.unfinished = 0;
                     let piece = self.take(event, wanted);
                     if piece.is_some() {
                         return Ok(piece);
                     }
                 }
-                Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) if self.unfinished > LONGEST_TAG => {
+                Ok(None) if self.parser.unfinished() > LONGEST_TAG => {
                     return Err(ReadError(format!("a tag of more than {LONGEST_TAG} bytes")));
                 }
-                Ok(None) | Err(rxml::error::EndOrError::NeedMoreData) => return Ok(None),
-                Err(rxml::error::EndOrError::Error(error)) => return Err(ReadError(error.to_string())),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(ReadError(error.to_string())),
             }
         }
     }
