@@ -84,6 +84,27 @@ async fn people_talk_in_private(d: XmppDeployment) {
     bob.messages(&her, "chat", Some("psst!"), replace).await;
     room.sees_event("the correction", |event| event.content()["m.new_content"]["body"] == "psst!").await;
 
+    // A client that makes two ids of its own: he corrects it by the stanza's, and reacts to it and takes it back by the other.
+    bob.sends(&format!(
+        "<message to='{her}' type='chat' id='m2'><body>teh</body><origin-id xmlns='urn:xmpp:sid:0' id='o2'/></message>"
+    ))
+    .await;
+    let said = room.sees(&ghost, "teh").await;
+    let replace = "<replace xmlns='urn:xmpp:message-correct:0' id='m2'/>";
+    bob.messages(&her, "chat", Some("tea"), replace).await;
+    let edit = room.sees_event("its correction", |event| event.content()["m.new_content"]["body"] == "tea").await;
+    assert_eq!(edit.content()["m.relates_to"]["event_id"], said.id());
+    for (named, key) in [("o2", "☕"), ("m2", "👍")] {
+        let reaction =
+            format!("<reactions xmlns='urn:xmpp:reactions:0' id='{named}'><reaction>{key}</reaction></reactions>");
+        bob.messages(&her, "chat", None, &reaction).await;
+        let reacted = |event: &landbridge_tests::RoomEvent| event.content()["m.relates_to"]["key"] == key;
+        let reaction = room.sees_event("a reaction", reacted).await;
+        assert_eq!(reaction.content()["m.relates_to"]["event_id"], said.id(), "{named}");
+    }
+    bob.messages(&her, "chat", Some("(taken back)"), "<retract xmlns='urn:xmpp:message-retract:1' id='o2'/>").await;
+    room.sees_redaction(said.id()).await;
+
     // From the other side, to somebody new.
     let carol = d.xmpp("carol").await;
     let chat = alice.chats_with(&d.ghost("carol")).await;

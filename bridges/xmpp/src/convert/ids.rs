@@ -141,7 +141,7 @@ impl RemoteId for XmppRoom {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct XmppMessage {
     name: String,
-    /// The id that its sender gave it, by which corrections name it.
+    /// Another id that its sender gave it: of a message of a room the one by which corrections name it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     also: Option<String>,
 }
@@ -166,6 +166,13 @@ impl XmppMessage {
     #[must_use]
     pub fn also_by(mut self, sender: &XmppUser, id: &str) -> Self {
         self.also = Some(by(sender, id));
+        self
+    }
+
+    /// Also known by another id that the sender of a private message gave it.
+    #[must_use]
+    pub fn also_direct(mut self, id: &str) -> Self {
+        self.also = Some(format!("d:{id}"));
         self
     }
 
@@ -279,6 +286,8 @@ mod tests {
         assert_eq!(message.also(), Some(XmppMessage::by(&bob, "a1").encode()));
         assert_eq!(XmppMessage::by(&bob, "a1").id(), "a1");
         assert_ne!(XmppMessage::archived("1"), XmppMessage::direct("1"));
+        let private = XmppMessage::direct("o1").also_direct("m1");
+        assert_eq!((private.id(), private.also()), ("o1", Some(XmppMessage::direct("m1").encode())));
     }
 
     proptest! {

@@ -133,9 +133,7 @@ impl Shared {
         if let Some(read) = incoming::displayed(stanza) {
             self.host.read(session, room.clone(), sender.clone(), XmppMessage::direct(&read));
         }
-        let id = stanza.attr("id").filter(|id| !id.is_empty() && id.len() <= 1023);
-        let origin = stanza.get_child("origin-id", ns::SID).and_then(|origin| origin.attr("id"));
-        let named = origin.or(id).map(XmppMessage::direct);
+        let named = named(stanza);
         // Kept by their server while ours was away.
         let server = stanza.from().and_then(|from| Jid::parse(from.domain()));
         let at = server.and_then(|server| incoming::said_at(stanza, &server));
@@ -157,7 +155,7 @@ impl Shared {
         };
         // Only what is durable may be called received.
         self.host.ingest(session, event, Dedupe::Never).await?;
-        if let (Some(id), Some(_)) = (id, stanza.get_child("request", ns::RECEIPTS)) {
+        if let (Some(id), Some(_)) = (sent_id(stanza), stanza.get_child("request", ns::RECEIPTS)) {
             let received = Element::bare("received", ns::RECEIPTS).with("id", id);
             if let (Some(from), Some(to)) = (stanza.attr("to"), stanza.attr("from")) {
                 let kind = if stanza.get_child("x", ns::MUC_USER).is_some() { "chat" } else { "" };
@@ -194,6 +192,21 @@ impl Shared {
         };
         let text = format!("your message was not delivered: {error}");
         self.host.offer(&SessionId::Relay, Event::Notice { room, text }, Dedupe::Never).await.map(drop)
+    }
+}
+
+/// The id of a stanza, as its sender wrote it there.
+fn sent_id(stanza: &Element) -> Option<&str> {
+    stanza.attr("id").filter(|id| !id.is_empty() && id.len() <= 1023)
+}
+
+/// What a private message is called: by its origin id ([XEP-0359](https://xmpp.org/extensions/xep-0359.html)), by which others answer it
+/// and react to it, and by its stanza's, by which its sender corrects it and others mark it as read. Most senders make one of the two.
+fn named(stanza: &Element) -> Option<XmppMessage> {
+    let origin = stanza.get_child("origin-id", ns::SID).and_then(sent_id);
+    match (origin, sent_id(stanza)) {
+        (Some(origin), Some(id)) if origin != id => Some(XmppMessage::direct(origin).also_direct(id)),
+        (origin, id) => origin.or(id).map(XmppMessage::direct),
     }
 }
 

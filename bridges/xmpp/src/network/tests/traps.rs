@@ -245,6 +245,30 @@ async fn what_an_earlier_life_said_in_private_and_was_refused_is_told() {
     assert_eq!(*room, XmppRoom::direct(user_id!("@alice:here"), bob));
 }
 
+/// Clients make one of the two ids, but need not: who corrects it names one, and who reacts to it the other.
+#[tokio::test]
+async fn a_private_message_is_known_by_its_origin_id_and_by_that_of_its_stanza() {
+    let scene = Scene::start().await;
+    let origin = |id: &str| Element::bare("origin-id", ns::SID).with("id", id);
+    let said = || from("message", "bob@xmpp.test/phone", ALICE, "chat");
+    let long = "o".repeat(1024);
+    scene.server.sends(said().with("id", "m1").child(body("both")).child(origin("o1")));
+    scene.server.sends(said().with("id", "m2").child(body("the same")).child(origin("m2")));
+    scene.server.sends(said().with("id", "m3").child(body("one")));
+    scene.server.sends(said().child(body("the other")).child(origin("o4")));
+    scene.server.sends(said().with("id", "m5").child(body("none that is any")).child(origin("")));
+    scene.server.sends(said().with("id", "m6").child(body("nor this")).child(origin(&long)));
+    scene.hears("nor this").await;
+    let ids = scene.events().into_iter().filter_map(|event| match event {
+        RemoteEvent::<XmppNetwork>::Message { id, .. } => id,
+        _ => None,
+    });
+    let ids: Vec<_> = ids.map(|id| (id.id().to_owned(), id.also())).collect();
+    let alone = |id: &str| (id.to_owned(), None);
+    let both = ("o1".to_owned(), Some(XmppMessage::direct("m1").encode()));
+    assert_eq!(ids, [both, alone("m2"), alone("m3"), alone("o4"), alone("m5"), alone("m6")]);
+}
+
 /// A private message counts as said once the server has it.
 #[tokio::test]
 async fn a_private_message_that_the_server_may_not_have_is_not_called_said() {
