@@ -15,6 +15,7 @@ mod govern;
 mod hear;
 mod landing;
 mod link;
+mod outside;
 mod portraits;
 mod presence;
 mod session;

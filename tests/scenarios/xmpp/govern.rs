@@ -7,6 +7,7 @@ use super::everywhere::everywhere;
 everywhere! {
     a_room_is_governed_from_matrix,
     a_room_is_governed_from_xmpp,
+    a_bridge_that_is_put_out_stays_out_until_it_is_wanted_again,
     what_moderators_take_out_is_out_on_both_sides,
     what_a_room_refuses_is_told_to_who_said_it,
 }
@@ -122,6 +123,38 @@ async fn a_room_is_governed_from_xmpp(d: XmppDeployment) {
     }
     room.says("sorry").await;
     bob.sees(&tea, "alice", "sorry").await;
+}
+
+async fn a_bridge_that_is_put_out_stays_out_until_it_is_wanted_again(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
+    bob.sees_join(&tea, "Matrix").await;
+
+    bob.gives_role(&tea, "Matrix", "none").await;
+    bob.sees_leave(&tea, "Matrix").await;
+    room.sees_event("that it is out", |event| event.body().contains("the bridge was kicked")).await;
+    room.says("anybody?").await;
+    room.sees_event("that nobody heard her", |event| event.body().starts_with("Not delivered")).await;
+    let invite = format!("<x xmlns='http://jabber.org/protocol/muc#user'><invite to='{}'/></x>", d.bot_jid());
+    bob.sends(&format!("<message to='{tea}'>{invite}</message>")).await;
+    bob.sees_join(&tea, "Matrix").await;
+    room.says("back again").await;
+    bob.sees(&tea, "alice", "back again").await;
+
+    bob.affiliates(&tea, &d.bot_jid(), "outcast").await;
+    bob.sees_leave(&tea, "Matrix").await;
+    room.sees_event("that it is banned", |event| event.body().contains("the bridge was banned")).await;
+    room.says("and now?").await;
+    let refused = |event: &landbridge_tests::RoomEvent| {
+        event.body().starts_with("Not delivered") && event.body().contains("banned from the room")
+    };
+    room.sees_event("that nobody heard that", refused).await;
+    bob.affiliates(&tea, &d.bot_jid(), "none").await;
+    room.says("and again").await;
+    bob.sees(&tea, "alice", "and again").await;
+    assert!(!bob.heard(&tea).iter().any(|(_, body)| body == "anybody?" || body == "and now?"));
 }
 
 async fn what_moderators_take_out_is_out_on_both_sides(d: XmppDeployment) {

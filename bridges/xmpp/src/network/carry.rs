@@ -4,9 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use landbridge::network::{Dedupe, Membership, RemoteEvent, RoomInfo, SessionId, Whom, host::Closed};
 use sha1::{Digest as _, Sha1};
+use tokio::time::Instant;
 
 use super::{
     XmppNetwork,
+    outside::in_words,
     shared::{RoomState, Shared},
 };
 use crate::{
@@ -270,24 +272,12 @@ impl Shared {
             // It is taken again when its user speaks.
             SeatId::Puppet(_) => Ok(()),
             SeatId::Listener => {
+                let wait = self.with_room(jid, |state| state.outside.put_out(gone.why, Instant::now())).flatten();
                 if by_somebody || gone.why == Why::Destroyed {
-                    let reason = gone.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-                    let what = if gone.why == Why::Destroyed {
-                        "the room is no more"
-                    } else {
-                        "the bridge was put out of the room"
-                    };
-                    let text = format!("{what}{reason}; what is said there does not cross until it is let in again");
-                    self.tell(Event::Notice { room, text }, Dedupe::Never).await?;
-                    return Ok(());
+                    return self.tell(Event::Notice { room, text: put_out(gone, wait) }, Dedupe::Never).await;
                 }
-                let (shared, jid) = (Arc::clone(self), jid.clone());
-                tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(500 + u64::from(rand::random::<u8>()) * 4)).await;
-                    if let Err(error) = shared.be_in(&jid, &SeatId::Listener).await {
-                        tracing::info!(remote.room = %jid, %error, "the room cannot be entered again yet");
-                    }
-                });
+                let soon = Duration::from_millis(500 + u64::from(rand::random::<u8>()) * 4);
+                self.return_soon(jid.clone(), soon);
                 Ok(())
             }
         }
@@ -309,6 +299,22 @@ impl Shared {
             self.host.read(&SessionId::Relay, room, who.user.clone(), XmppMessage::archived(&read));
         }
     }
+}
+
+/// What is told of the listener that was put out, and stays away for so long.
+fn put_out(gone: Gone, wait: Option<Duration>) -> String {
+    let what = match gone.why {
+        Why::Destroyed => "the room is no more",
+        Why::Banned => "the bridge was banned from the room",
+        Why::Kicked => "the bridge was kicked out of the room",
+        _ => "the bridge was put out of the room",
+    };
+    let reason = gone.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let until = match wait {
+        Some(wait) => format!("it comes back, in {} at the earliest, or is invited there", in_words(wait)),
+        None => "it is let in again".to_owned(),
+    };
+    format!("{what}{reason}; what is said does not cross until {until}")
 }
 
 /// What was said, in short.

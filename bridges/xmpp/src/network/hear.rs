@@ -1,12 +1,16 @@
 //! What the link brings, in its order.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use landbridge::network::host::Closed;
+use tokio::time::Instant;
 
 use super::shared::Shared;
 use crate::{
-    convert::{ids::XmppRoom, incoming},
+    convert::{
+        ids::XmppRoom,
+        incoming::{self, Invitation},
+    },
     jid::Jid,
     muc::{Out, SeatId, SeatState},
     stanza::{Element, ElementExt as _, ns},
@@ -84,8 +88,13 @@ impl Shared {
             return Ok(());
         }
         let Some(seat) = self.seat_of(to) else { return Ok(()) };
-        if let (SeatId::Puppet(user_id), Some(invitation)) = (&seat, incoming::invitation(&stanza)) {
-            return self.hear_invitation(user_id, invitation).await;
+        match (&seat, incoming::invitation(&stanza)) {
+            (SeatId::Puppet(user_id), Some(invitation)) => return self.hear_invitation(user_id, invitation).await,
+            (SeatId::Listener, Some(invitation)) => {
+                self.is_called_back(invitation);
+                return Ok(());
+            }
+            (_, None) => {}
         }
         let room = from.bare();
         let came = self.with_room(&room, |state| {
@@ -113,6 +122,32 @@ impl Shared {
             }
             None => self.hear_direct(stanza, from, &seat).await,
         }
+    }
+
+    /// Somebody wants the bridge back in a room that it was put out of. Only the room can say that they may invite.
+    fn is_called_back(self: &Arc<Self>, invitation: Invitation) {
+        let Invitation { room, direct: false, .. } = invitation else { return };
+        let called = self.with_room(&room, |state| {
+            let is_out = state.wanted && state.room.state_of(&SeatId::Listener) == SeatState::Out;
+            if is_out {
+                state.outside.is_called_back(Instant::now());
+            }
+            is_out
+        });
+        if called == Some(true) {
+            self.return_soon(room, Duration::ZERO);
+        }
+    }
+
+    /// Has the listener in a room again, after a while.
+    pub(super) fn return_soon(self: &Arc<Self>, room: Jid, wait: Duration) {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Err(error) = shared.be_in(&room, &SeatId::Listener).await {
+                tracing::info!(remote.room = %room, %error, "the room cannot be entered again yet");
+            }
+        });
     }
 
     /// A room that is not bridged tells a Matrix user what is said in it: an earlier life of the bridge left them there.

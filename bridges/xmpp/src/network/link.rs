@@ -6,9 +6,11 @@ use landbridge::{
     Millis,
     network::{ConnectionError, ConnectionState, Reject, RoomInfo, SendError, host::Closed},
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    outside::in_words,
     session::XmppSession,
     shared::{Held, Shared},
 };
@@ -175,6 +177,9 @@ impl Shared {
 
     /// Has one of our seats in a room.
     pub(super) async fn be_in(&self, jid: &Jid, seat: &SeatId) -> Result<(), SendError> {
+        if *seat == SeatId::Listener {
+            self.need_not_stay_away(jid)?;
+        }
         let Some(address) = self.seat_jid(seat) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
         let name = self.name_of(seat);
         let since = match seat {
@@ -204,12 +209,31 @@ impl Shared {
         }
         self.send_all(out).await;
         match tokio::time::timeout(JOINING, waiting).await {
-            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Ok(()))) => {
+                if *seat == SeatId::Listener {
+                    self.with_room(jid, |state| state.outside.came_in());
+                }
+                Ok(())
+            }
             Ok(Ok(Err(error))) => Err(not_joined(&error)),
             Ok(Err(_)) => Err(SendError::Disconnected),
             Err(_) => {
                 self.with_room(jid, |state| state.room.lost(seat));
                 Err(SendError::RetryAfter(Duration::from_secs(30)))
+            }
+        }
+    }
+
+    /// Refuses for as long as the listener stays away from a room because it was kicked.
+    fn need_not_stay_away(&self, jid: &Jid) -> Result<(), SendError> {
+        match self.with_room(jid, |state| state.outside.stays_away(Instant::now())).flatten() {
+            None => Ok(()),
+            Some(wait) => {
+                let why = format!(
+                    "the bridge was kicked out of the room, and comes back in {} at the earliest",
+                    in_words(wait)
+                );
+                Err(SendError::Rejected(Reject::NotInRoom(why)))
             }
         }
     }
@@ -279,9 +303,10 @@ impl Shared {
     }
 
     /// Tries to have the listener in a room again; seldomer, the more often that failed.
-    async fn come_back(&self, jid: &Jid, turn: u32) {
-        let failures = self.with_room(jid, |state| state.failures).unwrap_or_default();
-        if !turn.is_multiple_of(1 << failures.min(5)) {
+    pub(super) async fn come_back(&self, jid: &Jid, turn: u32) {
+        let known = self.with_room(jid, |state| (state.failures, state.outside.may_try(Instant::now())));
+        let (failures, may_try) = known.unwrap_or((0, true));
+        if !may_try || !turn.is_multiple_of(1 << failures.min(5)) {
             return;
         }
         let result = match self.ask_room(jid).await {
@@ -290,6 +315,7 @@ impl Shared {
         };
         self.with_room(jid, |state| state.failures = if result.is_ok() { 0 } else { failures + 1 });
         if let Err(error) = result {
+            self.with_room(jid, |state| state.outside.still_kept_out(Instant::now()));
             tracing::info!(remote.room = %jid, %error, "the room cannot be entered again yet");
         }
     }

@@ -10,6 +10,7 @@ use landbridge::{
         Identity, Landed, Level, Profile, Reject, RemoteId as _, RemoteOp, RoomInfo, SendError, Session, SessionId,
     },
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{XmppNetwork, among::say_all, shared::Shared};
@@ -174,6 +175,8 @@ impl Session<XmppNetwork> for XmppSession {
         }
         self.soon_linked().await?;
         let info = self.ask_room(jid).await?;
+        // Somebody wants the room anew, whatever was.
+        self.shared.with_room(jid, |state| state.outside.is_called_back(Instant::now()));
         self.listen_in(jid).await?;
         Ok(info)
     }

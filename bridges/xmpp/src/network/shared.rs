@@ -15,7 +15,7 @@ use rand::RngExt as _;
 use ruma::{OwnedUserId, UserId};
 use tokio::sync::{oneshot, watch};
 
-use super::XmppNetwork;
+use super::{XmppNetwork, outside::Outside};
 use crate::{
     config::XmppConfig,
     convert::to_xmpp::Own,
@@ -84,6 +84,8 @@ pub(super) struct RoomState {
     pub(super) held: Option<Held>,
     /// How often in a row the listener could not return.
     pub(super) failures: u32,
+    /// Whether the listener was put out of it.
+    pub(super) outside: Outside,
 }
 
 /// What is held back while an archive is read.
@@ -250,6 +252,7 @@ impl Shared {
             archive: false,
             held: None,
             failures: 0,
+            outside: Outside::default(),
         });
         change(state)
     }

@@ -114,6 +114,75 @@ async fn whoever_is_put_out_by_a_fault_of_the_service_comes_back_and_nobody_is_t
     assert_eq!(scene.events(), [], "nobody is put out in Matrix, and the room is not told");
 }
 
+impl Scene {
+    /// How often somebody of ours asked for a seat.
+    fn joins(&self, who: &str) -> usize {
+        let came = self.server.came().into_iter();
+        let asked = |stanza: &Element| stanza.name() == "presence" && stanza.kind().is_empty();
+        came.filter(|stanza| asked(stanza) && stanza.attr("from") == Some(who)).count()
+    }
+
+    /// The listener is put out; what is told of it.
+    async fn is_put_out(&self, code: &str) -> String {
+        self.server.sends(gone("Matrix", LISTENER, &[code, "110"]));
+        self.settles().await;
+        let told = self.told.events.lock().pop();
+        let Some((_, RemoteEvent::<XmppNetwork>::Notice { text, .. }, _)) = told else { panic!("{told:?}") };
+        text
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_is_kicked_stays_away_until_it_is_called_back() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    let room = Jid::parse(TEA).unwrap();
+    for wait in ["5 minutes", "10 minutes"] {
+        let told = scene.is_put_out("307").await;
+        assert!(told.contains("kicked") && told.contains(wait), "{told}");
+        let before = scene.joins(LISTENER);
+        scene.listener.shared.come_back(&room, 0).await;
+        let said = scene.alice_says("may we?").await;
+        let Err(SendError::Rejected(reject @ Reject::NotInRoom(_))) = said else { panic!("{said:?}") };
+        assert!(reject.to_string().contains(wait), "{reject}");
+        assert!(scene.listener.enter(&tea()).await.is_err());
+        // Nobody in a room said this.
+        let invite = Element::bare("invite", ns::MUC_USER).with("from", "bob@xmpp.test");
+        let invite = |who: &str| {
+            from("message", who, LISTENER, "").child(Element::bare("x", ns::MUC_USER).child(invite.clone()))
+        };
+        let direct = Element::bare("x", ns::CONFERENCE).with("jid", TEA);
+        scene.server.sends(from("message", "bob@xmpp.test/phone", LISTENER, "").child(direct));
+        scene.server.sends(invite("cake@muc.test"));
+        scene.settles().await;
+        assert_eq!(scene.joins(LISTENER), before);
+        scene.server.sends(invite(TEA));
+        scene.server.until("that it comes back", &scene.told, |_| scene.joins(LISTENER) > before).await;
+        scene.alice_says("here we are").await.unwrap();
+        assert_eq!(scene.joins(LISTENER), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_is_kept_out_is_back_when_the_room_lets_it_in() {
+    for (code, word) in [("301", "banned"), ("321", "put out"), ("322", "put out")] {
+        let scene = Scene::start().await;
+        scene.alice_says("hello").await.unwrap();
+        let room = Jid::parse(TEA).unwrap();
+        scene.server.refuses_entry(Some(("auth", "forbidden")));
+        let told = scene.is_put_out(code).await;
+        assert!(told.contains(word) && told.contains("let in again"), "{told}");
+        let before = scene.joins(LISTENER);
+        scene.listener.shared.come_back(&room, 0).await;
+        assert_eq!(scene.joins(LISTENER), before, "not by itself");
+        let said = scene.alice_says("may we?").await;
+        assert!(matches!(said, Err(SendError::Rejected(Reject::NotInRoom(_)))), "{said:?}");
+        assert_eq!(scene.joins(LISTENER), before + 1, "whoever speaks has the room asked");
+        scene.server.refuses_entry(None);
+        scene.alice_says("here we are").await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_room_that_says_later_is_asked_later_and_one_that_says_no_is_not() {
     let scene = Scene::start().await;
