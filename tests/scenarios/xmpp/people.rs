@@ -249,6 +249,12 @@ async fn others_find_out_who_we_are(d: XmppDeployment) {
     let items =
         bob.asks(&component, "<query xmlns='http://jabber.org/protocol/disco#items'/>").await.expect("an answer");
     assert!(items.contains(&d.room("tea")) && items.contains(&d.puppet("alice")), "{items}");
+    bob.configures(&d.room("tea"), "publicroom", "0").await;
+    eventually("the room is not listed any more", || async {
+        let items = bob.asks(&component, "<query xmlns='http://jabber.org/protocol/disco#items'/>").await;
+        (!items.expect("an answer").contains(&d.room("tea"))).then_some(())
+    })
+    .await;
     let card = bob.asks(&d.puppet("alice"), "<vCard xmlns='vcard-temp'/>").await.expect("a card");
     assert!(card.contains("alice"), "{card}");
     bob.asks(&d.puppet("alice"), "<ping xmlns='urn:xmpp:ping'/>").await.expect("a pong");

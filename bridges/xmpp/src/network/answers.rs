@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use sha1::{Digest as _, Sha1};
 
-use super::shared::Shared;
+use super::shared::{RoomState, Shared};
 use crate::{
     jid::Jid,
     muc::SeatId,
@@ -165,7 +165,7 @@ impl Shared {
         Some(query.with_children(FEATURES.map(feature)))
     }
 
-    /// Of the component: the bridged rooms, and the Matrix users who have been seen.
+    /// Of the component: the bridged rooms that their own services list, too, and the Matrix users who have been seen.
     fn items(&self, to: &Jid) -> Element {
         let mut query = Element::bare("query", ns::DISCO_ITEMS);
         if to.node().is_some() {
@@ -174,8 +174,9 @@ impl Shared {
         let mut add = |jid: &str, name: &str| {
             query.append_child(Element::bare("item", ns::DISCO_ITEMS).with("jid", jid).with("name", name));
         };
+        let listed = |state: &RoomState| state.wanted && state.public;
         let mut rooms: Vec<Jid> =
-            self.rooms.lock().iter().filter(|(_, state)| state.wanted).map(|(jid, _)| jid.clone()).collect();
+            self.rooms.lock().iter().filter(|(_, state)| listed(state)).map(|(jid, _)| jid.clone()).collect();
         rooms.sort();
         rooms.iter().take(MOST_ITEMS).for_each(|jid| add(jid.as_str(), jid.node().unwrap_or_default()));
         for (user_id, name) in self.known_users(MOST_ITEMS) {

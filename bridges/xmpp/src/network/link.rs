@@ -148,6 +148,7 @@ impl Shared {
         let name = Some(name.map_or_else(|| jid.node().unwrap_or(jid.as_str()).to_owned(), str::to_owned));
         self.know_room(jid, |state| {
             state.archive = has(ns::MAM);
+            state.public = has("muc_public");
             state.name.clone_from(&name);
         });
         Ok(RoomInfo {
@@ -158,6 +159,9 @@ impl Shared {
     }
 
     fn no_info(&self, jid: &Jid, error: &crate::stanza::StanzaError) -> Result<RoomInfo, SendError> {
+        if !error.is_temporary() {
+            self.with_room(jid, |state| state.public = false);
+        }
         match error.condition {
             Condition::ItemNotFound if self.config.rooms.create => {
                 Ok(RoomInfo { name: jid.node().map(str::to_owned), topic: None, public: Some(false) })

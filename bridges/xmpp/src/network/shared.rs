@@ -76,6 +76,8 @@ pub(super) struct RoomState {
     pub(super) wanted: bool,
     /// What it was called when it was asked last.
     pub(super) name: Option<String>,
+    /// Whether its own service lists it, as of when it was asked last.
+    pub(super) public: bool,
     /// Whether it was read how often its nicks were given up.
     pub(super) nicks_known: bool,
     /// Whether it has an archive (XEP-0313).
@@ -248,6 +250,7 @@ impl Shared {
             room: Room::new(jid.clone(), &self.own.domain, self.own.marks.clone(), self.config.rooms.create),
             wanted: false,
             name: None,
+            public: false,
             nicks_known: false,
             archive: false,
             held: None,

@@ -47,6 +47,8 @@ struct State {
     ping: Option<&'static str>,
     /// The error with which nobody is let in, and its type.
     entry: Option<(&'static str, &'static str)>,
+    /// Whether the room is listed.
+    is_public: bool,
     /// What came.
     came: Vec<Element>,
     /// Whether it answers nothing any more.
@@ -68,6 +70,7 @@ impl Server {
             nick: None,
             ping: None,
             entry: None,
+            is_public: false,
             came: Vec::new(),
             silent: false,
         }));
@@ -122,6 +125,11 @@ impl Server {
     /// Who asks whether they are in the room is answered with this error.
     pub(super) fn answers_pings_with(&self, error: Option<&'static str>) {
         self.state.lock().ping = error;
+    }
+
+    /// Whether the room is listed for everybody.
+    pub(super) fn lists_the_room(&self, is_public: bool) {
+        self.state.lock().is_public = is_public;
     }
 
     /// From now on it answers nothing.
@@ -288,7 +296,9 @@ impl State {
         };
         if iq.get_child("query", ns::DISCO_INFO).is_some() {
             let feature = |var| Element::bare("feature", ns::DISCO_INFO).with("var", var);
+            let public = self.is_public.then(|| feature("muc_public"));
             let info = Element::bare("query", ns::DISCO_INFO).child(feature(ns::MUC)).child(feature(ns::MAM));
+            let info = info.child_some(public);
             return vec![answer("result").child(info)];
         }
         if let (Some(error), Some(_)) = (self.ping, iq.get_child("ping", ns::PING)) {

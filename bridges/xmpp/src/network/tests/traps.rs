@@ -338,6 +338,31 @@ async fn a_private_message_is_known_by_its_origin_id_and_by_that_of_its_stanza()
     assert_eq!(ids, [both, alone("m2"), alone("m3"), alone("o4"), alone("m5"), alone("m6")]);
 }
 
+#[tokio::test]
+async fn only_rooms_that_their_service_lists_are_listed() {
+    let scene = Scene::start().await;
+    let room = Jid::parse(TEA).unwrap();
+    let listed = async || {
+        let id = format!("list{}", scene.server.came().len());
+        let ask = from("iq", "bob@xmpp.test/phone", "matrix.test", "get").with("id", id.clone());
+        scene.server.sends(ask.child(Element::bare("query", ns::DISCO_ITEMS)));
+        let answer = scene.server.until("the list", &scene.told, |stanza| stanza.attr("id") == Some(&id)).await;
+        let list = answer.get_child("query", ns::DISCO_ITEMS).unwrap().clone();
+        list.children().any(|item| item.attr("jid") == Some(TEA))
+    };
+    assert!(!listed().await);
+    scene.server.lists_the_room(true);
+    scene.listener.ask_room(&room).await.unwrap();
+    assert!(listed().await);
+    scene.server.lists_the_room(false);
+    // As the room says when it is configured.
+    let code = Element::bare("status", ns::MUC_USER).with("code", "104");
+    let configured = from("message", TEA, LISTENER, "groupchat").child(Element::bare("x", ns::MUC_USER).child(code));
+    scene.server.sends(configured);
+    let hidden = async { while listed().await {} };
+    tokio::time::timeout(Duration::from_secs(20), hidden).await.expect("the room is asked again");
+}
+
 /// A private message counts as said once the server has it.
 #[tokio::test]
 async fn a_private_message_that_the_server_may_not_have_is_not_called_said() {
