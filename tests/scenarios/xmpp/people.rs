@@ -265,6 +265,13 @@ async fn others_find_out_who_we_are(d: XmppDeployment) {
     bob.asks(&there, "<query xmlns='jabber:iq:version'/>").await.expect("a version");
     bob.asks(&there, "<ping xmlns='urn:xmpp:ping'/>").await.expect("a pong");
     bob.asks(&d.puppet("alice"), "<query xmlns='urn:nobody:knows'/>").await.expect_err("an error, and nothing else");
+    // What is said to nobody comes back.
+    let nobody = format!("nobody@{component}");
+    let id = bob.messages(&nobody, "chat", Some("anybody there?"), "").await;
+    let refusal = |stanza: &landbridge_tests::Stanza| stanza.kind() == "error" && stanza.id() == id;
+    let refused = bob.sees_stanza("that nobody is there", refusal).await;
+    assert!(refused.from() == nobody && refused.xml().contains("service-unavailable"), "{}", refused.xml());
+    bob.asks(&nobody, "<ping xmlns='urn:xmpp:ping'/>").await.expect_err("nobody answers");
     // Subscriptions are granted, and returned.
     bob.sends(&format!("<presence to='{}' type='subscribe'/>", d.puppet("alice"))).await;
     let her = d.puppet("alice");

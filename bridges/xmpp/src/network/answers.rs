@@ -132,7 +132,8 @@ impl Shared {
 
     /// What an answer holds; `None` for what we do not know.
     fn payload(&self, kind: &str, query: &Element, to: &Jid) -> Option<Option<Element>> {
-        if kind != "get" {
+        let is_nobody = to.node().is_some() && self.seat_of(to).is_none();
+        if kind != "get" || is_nobody {
             return None;
         }
         match (query.name(), query.ns().as_str()) {

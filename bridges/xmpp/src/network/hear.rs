@@ -87,7 +87,10 @@ impl Shared {
             }
             return Ok(());
         }
-        let Some(seat) = self.seat_of(to) else { return Ok(()) };
+        let Some(seat) = self.seat_of(to) else {
+            self.refuse_for_nobody(&stanza, from, to);
+            return Ok(());
+        };
         match (&seat, incoming::invitation(&stanza)) {
             (SeatId::Puppet(user_id), Some(invitation)) => return self.hear_invitation(user_id, invitation).await,
             (SeatId::Listener, Some(invitation)) => {

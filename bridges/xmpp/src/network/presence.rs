@@ -70,12 +70,18 @@ impl Presences {
 impl Shared {
     /// Presence between people: subscriptions are granted and returned, probes answered.
     pub(super) async fn hear_person(self: &Arc<Self>, stanza: &Element, from: &Jid, to: &Jid) {
-        let Some(seat) = self.seat_of(to) else { return };
         if from.domain() == self.own.domain {
             return;
         }
         let (ours, theirs) = (to.bare(), from.bare());
         let reply = |kind: &str| self.send_lossy(&Element::stanza("presence", ours.as_str(), theirs.as_str(), kind));
+        let Some(seat) = self.seat_of(to) else {
+            // Nobody is there: their server may forget it. Anything else is passed over (RFC 6121 §4.3.2, §8.5.1).
+            if stanza.kind() == "probe" && to.node().is_some() && self.is_person(stanza, from) {
+                reply("unsubscribed");
+            }
+            return;
+        };
         match stanza.kind() {
             "subscribe" => {
                 // Their server remembers what it is told: so do we, before.

@@ -95,7 +95,7 @@ impl StanzaError {
         }
     }
 
-    /// The answer to an IQ that is not answered otherwise.
+    /// The error in answer to an IQ or a message.
     pub fn reply(to: &Element, kind: ErrorKind, condition: Condition) -> Option<Element> {
         let (from, to_whom) = (to.attr("to")?, to.attr("from")?);
         let kind = match kind {
@@ -106,7 +106,8 @@ impl StanzaError {
             ErrorKind::Wait => "wait",
         };
         let error = Element::bare("error", ns::COMPONENT).with("type", kind);
-        let reply = Element::stanza("iq", from, to_whom, "error").with_some("id", to.attr("id"));
+        let name = if to.name() == "message" { "message" } else { "iq" };
+        let reply = Element::stanza(name, from, to_whom, "error").with_some("id", to.attr("id"));
         Some(reply.child(error.child(Element::bare(condition.name(), ns::STANZA_ERROR))))
     }
 

@@ -339,6 +339,42 @@ async fn a_private_message_is_known_by_its_origin_id_and_by_that_of_its_stanza()
 }
 
 #[tokio::test]
+async fn an_address_that_is_nobodys_is_answered_as_nobodys() {
+    let scene = Scene::start().await;
+    let bob = "bob@xmpp.test/phone";
+    for nobody in ["nobody@matrix.test", "nobody@matrix.test/x", "alice%@matrix.test", "Bridge2@matrix.test"] {
+        let before = scene.server.came().len();
+        for kind in ["", "normal", "chat", "headline", "groupchat", "error"] {
+            scene.server.sends(from("message", bob, nobody, kind).with("id", "m").child(body("hello")));
+        }
+        for kind in ["", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"] {
+            scene.server.sends(from("presence", "bob@xmpp.test", nobody, kind));
+        }
+        for (name, about) in [
+            ("ping", ns::PING),
+            ("query", ns::VERSION),
+            ("query", ns::DISCO_INFO),
+            ("query", ns::DISCO_ITEMS),
+            ("vCard", ns::VCARD),
+        ] {
+            scene.server.sends(from("iq", bob, nobody, "get").with("id", "q").child(Element::bare(name, about)));
+        }
+        scene.settles().await;
+        let sent = scene.server.came().split_off(before);
+        let refused = |stanza: &&Element| {
+            let why = stanza.get_child("error", ns::COMPONENT);
+            stanza.kind() == "error"
+                && why.is_some_and(|why| why.get_child("service-unavailable", ns::STANZA_ERROR).is_some())
+        };
+        let refused: Vec<_> = sent.iter().filter(refused).map(|stanza| stanza.attr("id").unwrap()).collect();
+        assert_eq!(refused, ["m", "m", "m", "q", "q", "q", "q", "q"], "{sent:#?}");
+        let presences: Vec<_> = sent.iter().filter(|stanza| stanza.name() == "presence").map(Element::kind).collect();
+        assert_eq!(presences, ["unsubscribed"], "{nobody}");
+    }
+    assert_eq!(scene.events(), []);
+}
+
+#[tokio::test]
 async fn only_rooms_that_their_service_lists_are_listed() {
     let scene = Scene::start().await;
     let room = Jid::parse(TEA).unwrap();
