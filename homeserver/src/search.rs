@@ -7,7 +7,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use landbridge_sql::SqlError;
 use ruma::OwnedEventId;
 use tokio::{
     sync::{Notify, watch},
@@ -149,7 +148,7 @@ async fn round(store: &Store, stream: &Stream, after: Position, head: Position) 
     let events = stream.read(after, head, ROUND).await?;
     let next = events.last().filter(|_| events.len() == ROUND).map_or(head, |event| event.position());
     let kept = events.iter().filter(|event| event.redacted_by().is_none());
-    let added = table::insert(local.db(), kept.map(|event| &**event)).map_err(SqlError::Encode)?;
+    let added = table::insert(local.db(), kept.map(|event| &**event))?;
     let mut statements: Vec<_> = added.into_iter().collect();
     let taken_back: Vec<OwnedEventId> = events.iter().filter_map(|event| event.redacts.clone()).collect();
     let taken_back = store.events_by_id(&taken_back).await?;

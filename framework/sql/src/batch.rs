@@ -78,8 +78,11 @@ impl Statements {
     }
 }
 
-/// Writes rows as JSON. A NUL, which PostgreSQL keeps in no text, becomes U+FFFD.
-pub(crate) fn encode<T: Serialize + ?Sized>(rows: &T) -> Result<String, SqlError> {
+/// Writes rows as JSON, as [`Step::Rows`] takes them. A NUL, which PostgreSQL keeps in no text, becomes U+FFFD.
+///
+/// # Errors
+/// [`SqlError::Encode`] where they have no JSON form.
+pub fn encode<T: Serialize + ?Sized>(rows: &T) -> Result<String, SqlError> {
     let text = serde_json::to_string(rows).map_err(SqlError::Encode)?;
     Ok(if text.contains("\\u0000") { without_nul(&text) } else { text })
 }

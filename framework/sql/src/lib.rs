@@ -19,7 +19,7 @@ mod tx;
 mod value;
 mod writer;
 
-pub use batch::{BatchSql, Statements};
+pub use batch::{BatchSql, Statements, encode};
 pub use db::{Db, DbOptions, Durability};
 pub use error::SqlError;
 pub use migrate::Migration;

@@ -61,6 +61,11 @@ impl Row {
     );
 }
 
+/// A text as every engine keeps it: a NUL, which PostgreSQL takes in no text, becomes U+FFFD, whether it is written or looked for.
+fn storable(text: &str) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.to_owned() }
+}
+
 macro_rules! bind {
     ($name:ident, $engine:ty, $arguments:ty) => {
         pub(crate) fn $name<'q>(
@@ -70,7 +75,7 @@ macro_rules! bind {
             for value in values {
                 query = match value {
                     Value::Int(value) => query.bind(*value),
-                    Value::Text(value) => query.bind(value.map(str::to_owned)),
+                    Value::Text(value) => query.bind(value.map(storable)),
                     Value::Bytes(value) => query.bind(value.map(<[u8]>::to_vec)),
                 };
             }

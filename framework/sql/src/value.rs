@@ -5,7 +5,7 @@
 pub enum Value<'a> {
     /// A `BIGINT` or null.
     Int(Option<i64>),
-    /// A `TEXT` or null.
+    /// A `TEXT` or null. A NUL in it becomes U+FFFD, for PostgreSQL keeps none.
     Text(Option<&'a str>),
     /// A `BLOB`/`BYTEA` or null.
     Bytes(Option<&'a [u8]>),

@@ -261,7 +261,8 @@ async fn upload_cross_signing(
     for (kind, key) in given {
         let Some(key) = key else { continue };
         let key = value(key)?;
-        let Some((_, public)) = public_key(&key).filter(|_| key["user_id"] == caller.user_id.as_str()) else {
+        let is_own = |(_, public): &(&str, &str)| key["user_id"] == caller.user_id.as_str() && !public.contains('\0');
+        let Some((_, public)) = public_key(&key).filter(is_own) else {
             return Err(MatrixError::invalid_param("Not a cross-signing key of this user").into());
         };
         if devices.exists(&caller.user_id, public.into()).await? {

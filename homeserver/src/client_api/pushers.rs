@@ -73,12 +73,9 @@ async fn set(
     };
     let bad = |message: &str| Err(MatrixError::invalid_param(message).into());
     let ids = &data.pusher.ids;
-    if ids.pushkey.len() > MAX_PUSHKEY
-        || ids.app_id.len() > MAX_APP_ID
-        || ids.pushkey.is_empty()
-        || ids.app_id.is_empty()
-    {
-        return bad("pushkey or app_id is too long or empty");
+    let is_id = |id: &str, most: usize| !id.is_empty() && id.len() <= most && !id.contains('\0');
+    if !is_id(&ids.pushkey, MAX_PUSHKEY) || !is_id(&ids.app_id, MAX_APP_ID) {
+        return bad("pushkey or app_id is too long, empty or holds a NUL");
     }
     let PusherKind::Http(http) = &data.pusher.kind else {
         return bad("This server sends notifications to push gateways alone");

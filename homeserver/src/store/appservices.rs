@@ -139,12 +139,12 @@ static REMOVE_MEMBERS: LazyLock<BatchSql> = LazyLock::new(|| {
 });
 
 /// Rooms with users in them, as triples that begin with the application service's id.
-pub(crate) fn add_members(rows: &[(&str, &str, &str)]) -> Result<Statement, serde_json::Error> {
+pub(crate) fn add_members(rows: &[(&str, &str, &str)]) -> Result<Statement, SqlError> {
     Statement::rows(&ADD_MEMBERS, rows)
 }
 
 /// The same, no longer there.
-pub(crate) fn remove_members(rows: &[(&str, &str, &str)]) -> Result<Statement, serde_json::Error> {
+pub(crate) fn remove_members(rows: &[(&str, &str, &str)]) -> Result<Statement, SqlError> {
     Statement::rows(&REMOVE_MEMBERS, rows)
 }
 

@@ -124,6 +124,6 @@ static PUT_UNREAD: LazyLock<BatchSql> = LazyLock::new(|| {
     )
 });
 
-pub(crate) fn put_unread(rows: &[UnreadRow]) -> Result<Statement, serde_json::Error> {
+pub(crate) fn put_unread(rows: &[UnreadRow]) -> Result<Statement, SqlError> {
     Statement::rows(&PUT_UNREAD, rows)
 }

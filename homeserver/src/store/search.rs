@@ -44,16 +44,12 @@ static INSERT_POSTGRES: LazyLock<BatchSql> = LazyLock::new(|| {
 ///
 /// # Errors
 /// Where there is no JSON form of a text.
-pub(crate) fn insert<'a>(
-    db: &Db,
-    events: impl Iterator<Item = &'a Event>,
-) -> Result<Option<Statement>, serde_json::Error> {
+pub(crate) fn insert<'a>(db: &Db, events: impl Iterator<Item = &'a Event>) -> Result<Option<Statement>, SqlError> {
     let sql = match db {
         Db::Sqlite { .. } => &INSERT_SQLITE,
         Db::Postgres(_) => &INSERT_POSTGRES,
     };
-    let rows: Vec<(i64, String)> =
-        events.filter_map(|event| Some((event.nid.0, text_of(event)?.replace('\0', "\u{fffd}")))).collect();
+    let rows: Vec<(i64, String)> = events.filter_map(|event| Some((event.nid.0, text_of(event)?))).collect();
     if rows.is_empty() { Ok(None) } else { Statement::rows(sql, &rows).map(Some) }
 }
 

@@ -1,6 +1,6 @@
 //! Statements with their values, to be run later.
 
-use landbridge_sql::{BatchSql, Row, SqlError, Step, Tx, Value};
+use landbridge_sql::{BatchSql, Row, SqlError, Step, Tx, Value, encode};
 use serde::Serialize;
 
 use super::lately::Topic;
@@ -32,19 +32,14 @@ impl From<Option<i64>> for Cell {
 
 impl From<&str> for Cell {
     fn from(value: &str) -> Self {
-        Self::Text(Some(storable(value)))
+        Self::Text(Some(value.to_owned()))
     }
 }
 
 impl From<Option<&str>> for Cell {
     fn from(value: Option<&str>) -> Self {
-        Self::Text(value.map(storable))
+        Self::Text(value.map(str::to_owned))
     }
-}
-
-/// PostgreSQL's texts hold no NUL. JSON escapes it, so only words of clients, such as names of devices, change.
-fn storable(value: &str) -> String {
-    value.replace('\0', "\u{fffd}")
 }
 
 impl From<Vec<u8>> for Cell {
@@ -68,8 +63,8 @@ impl Statement {
     }
 
     /// A statement over many rows.
-    pub(crate) fn rows<T: Serialize>(sql: &'static BatchSql, rows: &[T]) -> Result<Self, serde_json::Error> {
-        Ok(Self::Rows(sql, serde_json::to_string(rows)?))
+    pub(crate) fn rows<T: Serialize>(sql: &'static BatchSql, rows: &[T]) -> Result<Self, SqlError> {
+        Ok(Self::Rows(sql, encode(rows)?))
     }
 
     /// Says what it writes: the cell with this number is the key, or there is one key for all.

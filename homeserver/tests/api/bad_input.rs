@@ -148,6 +148,60 @@ async fn odd_ids_and_control_characters_break_nothing() {
     assert!(!members.to_string().contains("\\u0000"), "{members}");
 }
 
+/// PostgreSQL keeps no NUL in a text: what holds one is refused, or kept as U+FFFD, and nobody finds anything by it.
+async fn a_nul_is_no_fault_of_the_server(server: Server) {
+    let alice = server.person("alice").await;
+    let me = &alice.user_id;
+    let key = json!({ "user_id": me, "usage": ["master"], "keys": { "ed25519:a\u{0}b": "a\u{0}b" } });
+    alice.post("keys/device_signing/upload", json!({ "master_key": key })).await.refused(400, "M_INVALID_PARAM");
+    let pusher = json!({ "kind": "http", "app_id": "app", "pushkey": "a\u{0}b", "app_display_name": "a",
+        "device_display_name": "d", "lang": "en", "data": { "url": "https://push.example.org/_matrix/push/v1/notify" } });
+    alice.post("pushers/set", pusher).await.refused(400, "M_INVALID_PARAM");
+    alice.post("pushers/set", json!({ "kind": null, "app_id": "a\u{0}b", "pushkey": "a\u{0}b" })).await.ok();
+    assert_eq!(alice.get("pushers").await.ok()["pushers"], json!([]));
+    let listed = alice.post("publicRooms", json!({ "third_party_instance_id": "a\u{0}b|c" })).await.ok();
+    assert_eq!(listed["chunk"], json!([]));
+    alice.post("keys/query", json!({ "device_keys": { me: ["a\u{0}b"] } })).await.ok();
+    alice.post("keys/claim", json!({ "one_time_keys": { me: { "a\u{0}b": "a\u{0}b" } } })).await.ok();
+    let message = json!({ "messages": { me: { "a\u{0}b": { "a": "\u{0}" }, "*": { "a": "\u{0}" } } } });
+    alice.put("sendToDevice/x.y/1", message).await.ok();
+    assert_eq!(alice.syncs(None, "").await["to_device"]["events"][0]["content"]["a"], "\u{0}");
+    alice
+        .post(
+            "search",
+            json!({ "search_categories": { "room_events": { "search_term": "a\u{0}b",
+        "filter": { "rooms": ["!a\u{0}b:localhost"] } } } }),
+        )
+        .await;
+    alice.post("user_directory/search", json!({ "search_term": "a\u{0}b" })).await.refused(400, "M_INVALID_PARAM");
+    let device = alice.get("account/whoami").await.ok()["device_id"].as_str().unwrap().to_owned();
+    alice.put(&format!("devices/{device}"), json!({ "display_name": "a\u{0}b" })).await.ok();
+    assert_eq!(alice.get(&format!("devices/{device}")).await.ok()["display_name"], "a\u{fffd}b");
+    for (path, body) in [
+        ("refresh", json!({ "refresh_token": "a\u{0}b" })),
+        ("login", json!({ "type": "m.login.token", "token": "a\u{0}b" })),
+        ("login", json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "a\u{0}b" } })),
+        ("createRoom", json!({ "room_alias_name": "a\u{0}b" })),
+        ("createRoom", json!({ "room_version": "a\u{0}b" })),
+        ("createRoom", json!({ "name": "a\u{0}b", "topic": "a\u{0}b" })),
+        ("room_keys/version", json!({ "algorithm": "a\u{0}b", "auth_data": { "a\u{0}b": "a\u{0}b" } })),
+    ] {
+        let answer = alice.post(path, body).await;
+        assert!(answer.status.as_u16() < 500, "{path}: {} {}", answer.status, answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_nul_is_no_fault_of_the_server_on_sqlite() {
+    a_nul_is_no_fault_of_the_server(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn a_nul_is_no_fault_of_the_server_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    a_nul_is_no_fault_of_the_server(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
 #[tokio::test]
 async fn health_and_metrics_answer() {
     let server = Server::start().await;

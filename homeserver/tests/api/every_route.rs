@@ -112,7 +112,10 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let server = Server::start().await;
+        Self::on(Server::start().await).await
+    }
+
+    async fn on(server: Server) -> Self {
         server.appservice(irc_registration(), &Service::default()).await;
         let (alice, bob) = (server.person("alice").await, server.person("bob").await);
         let room = bob.creates_room(json!({ "room_alias_name": "private" })).await;
@@ -351,6 +354,7 @@ fn wrong_bodies() -> Vec<String> {
         "search_term",
         "sessions",
         "tags",
+        "third_party_instance_id",
         "third_party_signed",
         "timeout",
         "token",
@@ -377,7 +381,17 @@ fn wrong_bodies() -> Vec<String> {
 
 #[tokio::test]
 async fn no_body_and_no_query_breaks_a_route() {
-    let world = World::new().await;
+    nothing_breaks_a_route(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn no_body_and_no_query_breaks_a_route_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    nothing_breaks_a_route(Server::start_on(Some(postgres.url.clone())).await).await;
+}
+
+async fn nothing_breaks_a_route(server: Server) {
+    let world = World::on(server).await;
     let (mut faults, mut alice) = (Vec::new(), world.alice.clone());
     for (method, path) in world.routes().await {
         alice = world.again(alice).await;

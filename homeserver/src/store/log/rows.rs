@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
-use landbridge_sql::{BatchSql, SqlError, Step};
+use landbridge_sql::{BatchSql, SqlError, Step, encode};
 use serde::Serialize;
 
 use super::op::{NewEvent, RoomWrite};
@@ -164,7 +164,7 @@ impl<'a> Rows<'a> {
 
 fn add<T: Serialize>(steps: &mut Vec<Step<'static>>, sql: &'static BatchSql, rows: &[T]) -> Result<(), SqlError> {
     if !rows.is_empty() {
-        steps.push(Step::Rows(sql, serde_json::to_string(rows).map_err(SqlError::Encode)?));
+        steps.push(Step::Rows(sql, encode(rows)?));
     }
     Ok(())
 }
