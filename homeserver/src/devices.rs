@@ -43,6 +43,12 @@ use crate::{
 /// service, which makes devices without a login, makes no more.
 pub const MAX_DEVICES: i64 = 500;
 
+/// The longest id of a device, in bytes.
+pub const MAX_DEVICE_ID_BYTES: usize = 255;
+
+/// The longest name that its owner gives a device, in bytes.
+pub const MAX_DEVICE_NAME_BYTES: usize = 1024;
+
 /// How old the time may be at which a device was last seen, in milliseconds, before it is noted anew.
 const SEEN_EVERY: i64 = 5 * 60 * 1000;
 

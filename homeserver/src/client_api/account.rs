@@ -22,7 +22,7 @@ use ruma::{
 };
 use serde_json::{Map, Value, json};
 
-use super::reply::empty;
+use super::{devices::is_device, reply::empty};
 use crate::{
     appservice::{Appservice, Appservices},
     departure::Departure,
@@ -86,6 +86,7 @@ async fn register(
     if !matches!(body.kind, RegistrationKind::Guest | RegistrationKind::User) {
         return Err(MatrixError::invalid_param("There is no such kind of account").into());
     }
+    is_device(body.device_id.as_deref(), body.initial_device_display_name.as_deref())?;
     if body.kind == RegistrationKind::Guest {
         if !registrar.config.guests {
             return Err(no_guests("This server admits no guests").into());

@@ -18,7 +18,10 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::keys::{by_id, is_no_key, keys_of};
+use super::{
+    devices::{is_device_id, is_device_name},
+    keys::{by_id, is_no_key, keys_of},
+};
 use crate::{
     devices::{Devices, Keys, NewDehydrated, ToDevice},
     http::{ApiState, auth::Caller, error::ApiResult, path::PathArgs},
@@ -64,6 +67,7 @@ async fn upload(
     if data.len() > MAX_DATA_BYTES {
         return Err(MatrixError::too_large().into());
     }
+    is_device_name(new.initial_device_display_name.as_deref())?;
     may_be_dehydrated(&devices, &keys, user_id, &new.device_id).await?;
     let device_keys = keys_of(&new.device_keys, user_id, &new.device_id)?;
     let device = NewDehydrated {
@@ -85,9 +89,7 @@ async fn may_be_dehydrated(
     user_id: &UserId,
     device_id: &OwnedDeviceId,
 ) -> ApiResult<()> {
-    if device_id.as_str().is_empty() || device_id.as_str().len() > 255 {
-        return Err(MatrixError::invalid_param("The device id is not allowed").into());
-    }
+    is_device_id(device_id)?;
     is_no_key(keys, user_id, device_id).await?;
     let is_new = devices.dehydrated(user_id).await?.is_none_or(|(known, _)| known != *device_id);
     if is_new && devices.exists(user_id, device_id).await? {

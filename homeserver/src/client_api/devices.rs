@@ -10,15 +10,18 @@ use axum::{
 };
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, mount};
-use ruma::api::client::device::{
-    delete_device::v3 as delete_device, delete_devices::v3 as delete_devices, get_device::v3 as get_device,
-    get_devices::v3 as get_devices, update_device::v3 as update_device,
+use ruma::{
+    DeviceId,
+    api::client::device::{
+        delete_device::v3 as delete_device, delete_devices::v3 as delete_devices, get_device::v3 as get_device,
+        get_devices::v3 as get_devices, update_device::v3 as update_device,
+    },
 };
 use serde_json::{Value, json};
 
 use super::{keys::may_be_called, reply::empty};
 use crate::{
-    devices::{Device, Devices, Keys},
+    devices::{Device, Devices, Keys, MAX_DEVICE_ID_BYTES, MAX_DEVICE_NAME_BYTES},
     http::{
         ApiState,
         auth::Authed,
@@ -33,6 +36,31 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     let router = mount::<update_device::Request, _, _, _>(router, update);
     let router = mount::<delete_device::Request, _, _, _>(router, delete);
     mount::<delete_devices::Request, _, _, _>(router, delete_many)
+}
+
+/// What a device may be called by clients. Ids are otherwise opaque; what no one can type or see makes none.
+pub(super) fn is_device_id(device_id: &DeviceId) -> Result<(), MatrixError> {
+    let id = device_id.as_str();
+    if id.is_empty() || id.len() > MAX_DEVICE_ID_BYTES || id.contains(char::is_control) {
+        return Err(MatrixError::invalid_param("The device id is not allowed"));
+    }
+    Ok(())
+}
+
+/// What an owner may call a device: anything that is not endless.
+pub(super) fn is_device_name(name: Option<&str>) -> Result<(), MatrixError> {
+    if name.is_some_and(|name| name.len() > MAX_DEVICE_NAME_BYTES) {
+        return Err(MatrixError::invalid_param("The device's name is too long"));
+    }
+    Ok(())
+}
+
+/// The device that somebody asks to enter on, and its name. An empty id asks for a new one, as none does.
+pub(super) fn is_device(device_id: Option<&DeviceId>, name: Option<&str>) -> Result<(), MatrixError> {
+    if let Some(device_id) = device_id.filter(|id| !id.as_str().is_empty()) {
+        is_device_id(device_id)?;
+    }
+    is_device_name(name)
 }
 
 fn shown(device: &Device) -> Value {
@@ -74,9 +102,8 @@ async fn update(
     Authed { caller, body }: Authed<update_device::Request>,
 ) -> ApiResult<Response> {
     let name = body.display_name.as_deref();
-    if body.device_id.as_str().is_empty() || body.device_id.as_str().len() > 255 {
-        return Err(MatrixError::invalid_param("The device id is not allowed").into());
-    }
+    is_device_id(&body.device_id)?;
+    is_device_name(name)?;
     if caller.appservice.is_some() {
         may_be_called(&devices, &keys, &caller.user_id, &body.device_id).await?;
         let new = devices.create(&caller.user_id, &body.device_id, name).await?;

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use super::{
     account::{entered, exclusive, login_unsupported, shown_tokens},
+    devices::is_device,
     keys::may_be_called,
     reply::empty,
 };
@@ -221,6 +222,7 @@ async fn login(
     uri: Uri,
     JsonBody(login): JsonBody<Login>,
 ) -> ApiResult<Json<Value>> {
+    is_device(login.device_id.as_deref(), login.initial_device_display_name.as_deref())?;
     let user_id = match login.kind.as_str() {
         "m.login.password" => entrance.by_password(&login, peer).await?,
         "m.login.token" => entrance.by_token(&login, peer).await?,

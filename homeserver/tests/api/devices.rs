@@ -1,12 +1,67 @@
 use std::sync::Arc;
 
-use landbridge_homeserver::clock::ManualClock;
+use landbridge_homeserver::{
+    clock::ManualClock,
+    devices::{MAX_DEVICE_ID_BYTES, MAX_DEVICE_NAME_BYTES},
+};
 use serde_json::{Value, json};
 
 use crate::support::{AS_TOKEN, Person, Server, Service, irc_registration, registers};
 
 async fn device_of(person: &Person) -> String {
     person.get("account/whoami").await.ok()["device_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn there_is_one_rule_for_what_a_device_is_called() {
+    let server = Server::start().await;
+    server.appservice(irc_registration(), &Service::default()).await;
+    let alice = server.person("alice").await;
+    let bot = registers(&server, "irc_bob").await;
+    let long = "d".repeat(MAX_DEVICE_ID_BYTES);
+    let (too_long, name) = (format!("{long}d"), "n".repeat(MAX_DEVICE_NAME_BYTES + 1));
+    for wrong in [
+        json!({ "device_id": too_long }),
+        json!({ "device_id": "a\u{0}b" }),
+        json!({ "device_id": "a\nb" }),
+        json!({ "initial_device_display_name": name }),
+    ] {
+        let asked = |body: Value| {
+            let mut body = body;
+            body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+            body
+        };
+        let login = asked(json!({ "type": "m.login.password", "password": "secret",
+            "identifier": { "type": "m.id.user", "user": "alice" } }));
+        alice.post("login", login).await.refused(400, "M_INVALID_PARAM");
+        let person = asked(json!({ "username": "carol", "password": "secret", "auth": { "type": "m.login.dummy" } }));
+        alice.post("register", person).await.refused(400, "M_INVALID_PARAM");
+        let ghost = asked(json!({ "type": "m.login.application_service", "username": "irc_carol" }));
+        let path = "/_matrix/client/v3/register";
+        server.call("POST", path, Some(AS_TOKEN), Some(ghost)).await.refused(400, "M_INVALID_PARAM");
+        let dehydrated = asked(json!({ "device_id": "DRY", "device_data": { "algorithm": "a" },
+            "device_keys": { "user_id": alice.user_id, "device_id": wrong["device_id"] } }));
+        alice
+            .put("../unstable/org.matrix.msc3814.v1/dehydrated_device", dehydrated)
+            .await
+            .refused(400, "M_INVALID_PARAM");
+    }
+    // Nobody was made on the way.
+    for free in ["carol", "irc_carol"] {
+        let path = format!("/_matrix/client/v3/profile/@{free}:localhost");
+        server.call("GET", &path, None, None).await.refused(404, "M_NOT_FOUND");
+    }
+    bot.call("PUT", &format!("devices/{too_long}"), Some(json!({}))).await.refused(400, "M_INVALID_PARAM");
+    bot.call("PUT", "devices/a%0Ab", Some(json!({}))).await.refused(400, "M_INVALID_PARAM");
+    bot.call("PUT", "devices/NEW", Some(json!({ "display_name": name }))).await.refused(400, "M_INVALID_PARAM");
+    bot.call("PUT", &format!("devices/{long}"), Some(json!({}))).await.ok();
+    // At the bound it is taken, and an empty id asks for a new one.
+    for (device, named) in [(long.as_str(), true), ("", false)] {
+        let login = json!({ "type": "m.login.password", "password": "secret", "device_id": device,
+            "identifier": { "type": "m.id.user", "user": "alice" },
+            "initial_device_display_name": "n".repeat(MAX_DEVICE_NAME_BYTES) });
+        assert_eq!(alice.post("login", login).await.ok()["device_id"] == device, named);
+    }
 }
 
 #[tokio::test]

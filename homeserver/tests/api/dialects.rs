@@ -48,10 +48,13 @@ async fn story(server: Server) {
     *request.body_mut() = upload;
     let uri = server.send(request).await.ok()["content_uri"].as_str().unwrap().to_owned();
 
-    // Nothing that clients send is too odd to store.
-    let odd = json!({ "type": "m.login.password", "user": "bob", "password": "secret", "device_id": "a\u{0}b",
+    // Nothing that clients send is too odd to store, or it is refused.
+    let odd = json!({ "type": "m.login.password", "user": "bob", "password": "secret", "device_id": "a\u{0}b" });
+    server.call("POST", "/_matrix/client/v3/login", None, Some(odd)).await.refused(400, "M_INVALID_PARAM");
+    let odd = json!({ "type": "m.login.password", "user": "bob", "password": "secret", "device_id": "ODD",
                       "initial_device_display_name": "c\u{0}d" });
     server.call("POST", "/_matrix/client/v3/login", None, Some(odd)).await.ok();
+    assert_eq!(bob.get("devices/ODD").await.ok()["display_name"], "c\u{fffd}d");
     let odd = json!({ "type": "m.login.password", "user": "b\u{0}b", "password": "secret" });
     server.call("POST", "/_matrix/client/v3/login", None, Some(odd)).await.refused(403, "M_FORBIDDEN");
     let odd = json!({ "messages": { &alice.user_id: { "a\u{0}b": { "n": 2 } } } });
