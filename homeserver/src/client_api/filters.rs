@@ -4,7 +4,9 @@
 
 use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
-use ruma::api::client::filter::{create_filter::v3 as create_filter, get_filter::v3 as get_filter};
+use ruma::api::client::filter::{
+    EventFormat, FilterDefinition, create_filter::v3 as create_filter, get_filter::v3 as get_filter,
+};
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
@@ -17,12 +19,21 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     mount::<get_filter::Request, _, _, _>(router, read)
 }
 
+/// Refuses a filter that asks for what there is not.
+pub(super) fn is_filter(filter: &FilterDefinition) -> Result<(), MatrixError> {
+    if matches!(filter.event_format, EventFormat::Client | EventFormat::Federation) {
+        return Ok(());
+    }
+    Err(MatrixError::invalid_param("event_format is neither client nor federation"))
+}
+
 /// `POST /_matrix/client/v3/user/{userId}/filter`
 async fn create(
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<create_filter::Request>,
 ) -> ApiResult<Json<Value>> {
     caller.must_be(&body.user_id)?;
+    is_filter(&body.filter)?;
     let filter = serde_json::to_string(&body.filter).map_err(|_| MatrixError::bad_json("Not a filter"))?;
     if filter.len() > MAX_FILTER_BYTES {
         return Err(MatrixError::too_large().into());

@@ -72,6 +72,23 @@ pub(super) async fn change(
     Ok(empty())
 }
 
+/// The actions that a client sets. Two that older versions of the specification had mean nothing and are left out, others that nobody knows
+/// are refused ([spec](https://spec.matrix.org/v1.19/client-server-api/#actions)).
+fn taken(actions: Vec<Action>) -> Result<Vec<Action>, MatrixError> {
+    let mut taken = Vec::with_capacity(actions.len());
+    for action in actions {
+        if matches!(action, Action::Notify | Action::SetTweak(_)) {
+            taken.push(action);
+            continue;
+        }
+        let named = serde_json::to_value(&action).unwrap_or_default();
+        if !matches!(named.as_str(), Some("dont_notify" | "coalesce")) {
+            return Err(MatrixError::invalid_param("There is no such action"));
+        }
+    }
+    Ok(taken)
+}
+
 fn no_rule() -> MatrixError {
     MatrixError::not_found("No such push rule")
 }
@@ -121,7 +138,8 @@ struct NewRule {
 }
 
 impl NewRule {
-    fn named(self, kind: &RuleKind, id: String) -> ApiResult<NewPushRule> {
+    fn named(mut self, kind: &RuleKind, id: String) -> ApiResult<NewPushRule> {
+        self.actions = taken(self.actions)?;
         let invalid = |message: &str| MatrixError::invalid_param(message.to_owned());
         let conditional = |conditions: Option<_>, actions| {
             NewConditionalPushRule::new(id.clone(), conditions.unwrap_or_default(), actions)
@@ -224,8 +242,9 @@ async fn put_actions(
     State(account_data): State<AccountData>,
     Authed { caller, body }: Authed<set_pushrule_actions::Request>,
 ) -> ApiResult<Json<Value>> {
+    let actions = taken(body.actions)?;
     let set = move |rules: &mut Ruleset| {
-        rules.set_actions(body.kind.clone(), &body.rule_id, body.actions.clone()).map_err(|_| no_rule())
+        rules.set_actions(body.kind.clone(), &body.rule_id, actions.clone()).map_err(|_| no_rule())
     };
     change(&account_data, &caller.user_id, set).await
 }

@@ -21,6 +21,7 @@ use ruma::{
 
 use serde::Deserialize;
 
+use super::filters::is_filter;
 use crate::{
     http::{
         ApiState,
@@ -112,7 +113,10 @@ async fn filter(
 ) -> ApiResult<Arc<FilterDefinition>> {
     match filter {
         None => Ok(everything()),
-        Some(Filter::FilterDefinition(filter)) => Ok(Arc::new(filter)),
+        Some(Filter::FilterDefinition(filter)) => {
+            is_filter(&filter)?;
+            Ok(Arc::new(filter))
+        }
         Some(Filter::FilterId(id)) => {
             let stored = account_data.filter(user_id, &id).await?;
             let stored = stored.ok_or_else(|| MatrixError::invalid_param("No such filter"))?;

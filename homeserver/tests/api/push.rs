@@ -129,6 +129,25 @@ async fn rules_are_made_moved_switched_and_taken_away() {
 }
 
 #[tokio::test]
+async fn actions_that_there_were_mean_nothing_and_those_there_never_were_are_refused() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let path = "pushrules/global/override/one";
+    for nonsense in [json!("nope"), json!({ "nope": 1 }), json!("")] {
+        let actions = json!({ "actions": ["notify", nonsense] });
+        alice.put(path, actions.clone()).await.refused(400, "M_INVALID_PARAM");
+        alice.get(path).await.refused(404, "M_NOT_FOUND");
+        alice.put("pushrules/global/override/.m.rule.master/actions", actions).await.refused(400, "M_INVALID_PARAM");
+    }
+    alice.put(path, json!({ "actions": ["dont_notify"] })).await.ok();
+    assert_eq!(alice.get(path).await.ok()["actions"], json!([]));
+    let odd = json!({ "set_tweak": "x.light", "value": "red" });
+    let actions = json!({ "actions": ["coalesce", "notify", odd] });
+    alice.put(&format!("{path}/actions"), actions).await.ok();
+    assert_eq!(alice.get(path).await.ok()["actions"], json!(["notify", odd]));
+}
+
+#[tokio::test]
 async fn what_is_unread_is_counted_and_read_away() {
     let server = Server::start().await;
     let (alice, bob, room) = two(&server).await;

@@ -367,6 +367,27 @@ async fn who_comes_back_learns_what_changed_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_filter_asks_for_a_form_that_there_is() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let filters = format!("user/{}/filter", alice.user_id);
+    for (format, taken) in [("client", true), ("federation", true), ("nope", false), ("", false)] {
+        let filter = json!({ "event_format": format });
+        let kept = alice.post(&filters, filter.clone()).await;
+        let text =
+            percent_encoding::utf8_percent_encode(&filter.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string();
+        let asked = alice.get(&format!("sync?filter={text}")).await;
+        for answer in [kept, asked] {
+            if taken {
+                answer.ok();
+            } else {
+                answer.refused(400, "M_INVALID_PARAM");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_says_with_its_sync_whether_somebody_is_there() {
     let server = Server::start().await;
     let (alice, bob, _room) = two_in_a_room(&server).await;
