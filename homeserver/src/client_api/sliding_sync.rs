@@ -5,12 +5,14 @@
 use std::time::Duration;
 
 use axum::{Json, Router, extract::State, routing::post};
-use landbridge_axum_ruma::{JsonBody, MatrixError};
+use landbridge_axum_ruma::JsonBody;
 use ruma::presence::PresenceState;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::sync::note_presence;
 use crate::{
+    appservice::Appservices,
     http::{ApiState, auth::Caller, error::ApiResult, path::QueryArgs},
     sync::{Presences, SlidingRequest, SlidingSync, Sync},
 };
@@ -31,17 +33,13 @@ struct Query {
 async fn sync(
     State(sync): State<Sync>,
     State(presences): State<Presences>,
+    State(appservices): State<Appservices>,
     caller: Caller,
     QueryArgs(query): QueryArgs<Query>,
     JsonBody(request): JsonBody<SlidingRequest>,
 ) -> ApiResult<Json<Value>> {
     let device_id = caller.device()?.to_owned();
-    if let Some(presence) = query.set_presence.filter(|_| caller.appservice.is_none()) {
-        if !matches!(presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
-            return Err(MatrixError::invalid_param("set_presence is no presence").into());
-        }
-        presences.synced(&caller.user_id, presence.as_str()).await?;
-    }
+    note_presence(&presences, &appservices, &caller, query.set_presence).await?;
     let asked = SlidingSync {
         user_id: caller.user_id,
         device_id,

@@ -23,9 +23,10 @@ use serde::Deserialize;
 
 use super::filters::is_filter;
 use crate::{
+    appservice::Appservices,
     http::{
         ApiState,
-        auth::Authed,
+        auth::{Authed, Caller},
         error::{ApiError, ApiResult},
         path::QueryArgs,
     },
@@ -37,8 +38,7 @@ pub(super) fn routes(router: Router<ApiState>) -> Router<ApiState> {
     mount::<sync_events::Request, _, _, _>(router, sync)
 }
 
-/// The presence that a client asks for. Who asks for none changes nothing: a thousand clients that come back at once would wake
-/// each other a thousand times.
+/// The presence that a client asks for.
 #[derive(Deserialize)]
 struct SetPresence {
     set_presence: Option<PresenceState>,
@@ -67,12 +67,7 @@ async fn asked(request: Request, state: &ApiState) -> ApiResult<Box<SyncRequest>
     let QueryArgs(SetPresence { set_presence }) = QueryArgs::from_request_parts(&mut head, state).await?;
     let request = Request::from_parts(head, body);
     let Authed { caller, body } = Authed::<sync_events::Request>::from_request(request, state).await?;
-    if let Some(presence) = set_presence.filter(|_| caller.appservice.is_none()) {
-        if !matches!(presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
-            return Err(MatrixError::invalid_param("set_presence is no presence").into());
-        }
-        Presences::from_ref(state).synced(&caller.user_id, presence.as_str()).await?;
-    }
+    note_presence(&Presences::from_ref(state), &Appservices::from_ref(state), &caller, set_presence).await?;
     let since = body.since.as_deref().filter(|since| !since.is_empty()).map(str::parse).transpose();
     let since = since.map_err(|_| MatrixError::invalid_param("since is not a token of this server"))?;
     Ok(Box::new(SyncRequest {
@@ -84,6 +79,24 @@ async fn asked(request: Request, state: &ApiState) -> ApiResult<Box<SyncRequest>
         use_state_after: body.use_state_after,
         timeout: body.timeout.unwrap_or(Duration::ZERO),
     }))
+}
+
+/// Notes that somebody is there who syncs: online, unless the client asks for something else. Of users of application services, which may
+/// sync for them at any time, nothing is concluded.
+pub(super) async fn note_presence(
+    presences: &Presences,
+    appservices: &Appservices,
+    caller: &Caller,
+    asked: Option<PresenceState>,
+) -> ApiResult<()> {
+    if caller.appservice.is_some() || (asked.is_none() && appservices.is_user_exclusive(&caller.user_id, None)) {
+        return Ok(());
+    }
+    let presence = asked.unwrap_or(PresenceState::Online);
+    if !matches!(presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
+        return Err(MatrixError::invalid_param("set_presence is no presence").into());
+    }
+    Ok(presences.synced(&caller.user_id, presence.as_str()).await?)
 }
 
 /// Some clients read the `state` of a room that was left even where it is empty, which ruma leaves out.

@@ -366,7 +366,8 @@ async fn add_presence(
         // Who comes into a room sees who is there.
         let met = met_since(sources, request, memberships, since.position).await?;
         let known: HashSet<OwnedUserId> = changed.iter().map(|(user, _)| user.clone()).collect();
-        let others = met.difference(&known).filter_map(|user| Some((user.clone(), sources.presences.known(user)?)));
+        let others = met.difference(&known).filter(|user| **user != request.user_id);
+        let others = others.filter_map(|user| Some((user.clone(), sources.presences.known(user)?)));
         changed.extend(others);
     }
     changed.retain(|(user, _)| admits_sender(user));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Frozen, Person, Server, bodies};
+use crate::support::{AS_TOKEN, Frozen, Person, Server, Service, bodies, irc_registration, registers};
 
 fn next(sync: &Value) -> String {
     sync["next_batch"].as_str().unwrap().to_owned()
@@ -396,14 +396,52 @@ async fn a_client_says_with_its_sync_whether_somebody_is_there() {
         .put(&format!("presence/{}/status", alice.user_id), json!({ "presence": "unavailable", "status_msg": "tea" }))
         .await
         .ok();
-    alice.syncs(None, "").await;
-    assert_eq!(status().await["presence"], "unavailable");
+    for (asked, then) in
+        [("&set_presence=offline", "unavailable"), ("", "online"), ("&set_presence=unavailable", "unavailable")]
+    {
+        alice.syncs(None, asked).await;
+        assert_eq!(status().await["presence"], then, "{asked}");
+    }
     alice.syncs(None, "&set_presence=online").await;
     assert_eq!((&status().await["presence"], &status().await["status_msg"]), (&json!("online"), &json!("tea")));
     // One client in the background says nothing of the others.
     alice.syncs(None, "&set_presence=offline").await;
     assert_eq!(status().await["presence"], "online");
     alice.get("sync?set_presence=asleep").await.refused(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
+async fn who_syncs_is_there_unless_a_service_does_it_for_them() {
+    let server = Server::start().await;
+    server.appservice(irc_registration(), &Service::default()).await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let ghost = registers(&server, "irc_bob").await;
+    let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
+    bob.joins(&room).await;
+    ghost.call("POST", &format!("join/{room}"), Some(json!({}))).await.ok();
+    let presence = async |user: &str| {
+        let status = alice.get(&format!("presence/{user}/status")).await.ok();
+        status["presence"].as_str().unwrap().to_owned()
+    };
+    let sliding = "../unstable/org.matrix.simplified_msc3575/sync?timeout=0";
+    bob.post(&format!("{sliding}&set_presence=offline"), json!({})).await.ok();
+    assert_eq!(presence(&bob.user_id).await, "offline");
+    bob.post(sliding, json!({})).await.ok();
+    assert_eq!(presence(&bob.user_id).await, "online");
+    bob.post(&format!("{sliding}&set_presence=unavailable"), json!({})).await.ok();
+    assert_eq!(presence(&bob.user_id).await, "unavailable");
+
+    ghost.call("GET", "sync?timeout=0", None).await.ok();
+    let login =
+        json!({ "type": "m.login.application_service", "identifier": { "type": "m.id.user", "user": "irc_bob" } });
+    let entered = server.call("POST", "/_matrix/client/v3/login", Some(AS_TOKEN), Some(login)).await.ok();
+    let own = Person::of(&server, entered["access_token"].as_str().unwrap(), "@irc_bob:localhost");
+    own.syncs(None, "").await;
+    own.post(sliding, json!({})).await.ok();
+    assert_eq!(presence(&own.user_id).await, "offline");
+    // Its own client may still say so.
+    own.syncs(None, "&set_presence=online").await;
+    assert_eq!(presence(&own.user_id).await, "online");
 }
 
 #[tokio::test]
