@@ -86,6 +86,9 @@ async fn create(
         if appservices.is_alias_exclusive(&alias, caller.appservice.as_deref()) {
             return Err(exclusive().into());
         }
+        if caller.appservice.is_none() {
+            rooms.may_make_alias(&caller.user_id).await?;
+        }
     }
     for invited in &body.invite {
         may_invite(&config, &account_data, invited).await?;

@@ -13,7 +13,7 @@ use crate::store::{
     aliases::{AddAlias, RemoveAlias},
 };
 
-/// How many aliases somebody makes at most for rooms that are there.
+/// How many aliases somebody makes at most, with new rooms or for those that are there.
 pub const MAX_ALIASES: i64 = 500;
 
 impl Rooms {
@@ -42,13 +42,23 @@ impl Rooms {
             too_many: too_many.clone(),
         };
         match self.context.store.write(Box::new(add)).await {
-            Ok(_) if too_many.load(Ordering::Acquire) => {
-                Err(RoomError::InvalidParam("You have made too many aliases".into()))
-            }
+            Ok(_) if too_many.load(Ordering::Acquire) => Err(too_many_aliases()),
             Ok(_) => Ok(()),
             Err(StoreError::Conflict) => Err(RoomError::AliasTaken),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether one may make a room with an alias, as far as the number of aliases goes that one has made: those that are asked for at the
+    /// same time do not see each other.
+    ///
+    /// # Errors
+    /// [`RoomError::InvalidParam`] at [`MAX_ALIASES`], [`RoomError::Unavailable`] where the database fails.
+    pub async fn may_make_alias(&self, by: &UserId) -> Result<(), RoomError> {
+        if self.context.store.aliases_made_by(by).await? >= MAX_ALIASES {
+            return Err(too_many_aliases());
+        }
+        Ok(())
     }
 
     /// Removes a local alias. Its maker may, and who may send `m.room.canonical_alias` in the room; with `force` anyone (an
@@ -82,4 +92,8 @@ impl Rooms {
         let room = self.known_room(room_id).await?;
         Ok(self.context.store.aliases(room.nid).await?)
     }
+}
+
+fn too_many_aliases() -> RoomError {
+    RoomError::InvalidParam("You have made too many aliases".into())
 }

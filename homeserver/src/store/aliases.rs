@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use landbridge_sql::{BatchSql, SqlError, Tx, Value};
-use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId};
+use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, UserId};
 
 use super::{Store, Write};
 use crate::{rooms::RoomNid, stream::Position};
@@ -20,6 +20,8 @@ pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
          SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2 FROM {rows} WHERE true",
     )
 });
+
+const COUNT: &str = "SELECT COUNT(*) FROM room_alias WHERE creator = $1";
 
 /// Adds an alias; a conflict where there is one.
 pub(crate) struct AddAlias {
@@ -37,8 +39,7 @@ impl Write for AddAlias {
     async fn write(&self, tx: &mut Tx<'_>, _: Position) -> Result<(), SqlError> {
         let too_many = match self.most {
             Some(most) => {
-                let sql = "SELECT COUNT(*) FROM room_alias WHERE creator = $1";
-                let count = tx.fetch_optional(sql, &[Value::from(self.creator.as_str())]).await?;
+                let count = tx.fetch_optional(COUNT, &[Value::from(self.creator.as_str())]).await?;
                 count.map_or(Ok(0), |row| row.int(0))? >= most
             }
             None => false,
@@ -79,6 +80,12 @@ impl Store {
     /// Points the aliases of one room at another.
     pub(crate) async fn move_aliases(&self, from: RoomNid, to: RoomNid) -> Result<(), super::StoreError> {
         self.write(Box::new(MoveAliases { from, to })).await.map(drop)
+    }
+
+    /// How many aliases somebody has made that are there.
+    pub(crate) async fn aliases_made_by(&self, creator: &UserId) -> Result<i64, SqlError> {
+        let row = self.db().fetch_optional(COUNT, &[Value::from(creator.as_str())]).await?;
+        row.map_or(Ok(0), |row| row.int(0))
     }
 
     /// The room an alias points at, and who made the alias.

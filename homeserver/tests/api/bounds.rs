@@ -53,12 +53,20 @@ async fn people_make_so_many_aliases_and_services_any_number() {
         alice.put(&alias(number), body.clone()).await.ok();
     }
     alice.put(&alias(MAX_ALIASES), body.clone()).await.refused(400, "M_INVALID_PARAM");
+    let new_room = json!({ "room_alias_name": "late" });
+    alice.post("createRoom", new_room.clone()).await.refused(400, "M_INVALID_PARAM");
+    alice.post("createRoom", json!({})).await.ok();
     alice.call("DELETE", &alias(0), None).await.ok();
+    alice.post("createRoom", new_room).await.ok();
+    alice.put(&alias(MAX_ALIASES), body.clone()).await.refused(400, "M_INVALID_PARAM");
+    alice.call("DELETE", "directory/room/%23late:localhost", None).await.ok();
     alice.put(&alias(MAX_ALIASES), body.clone()).await.ok();
     for number in 0..=MAX_ALIASES {
         let path = format!("/_matrix/client/v3/directory/room/%23irc_{number}:localhost");
         server.call("PUT", &path, Some(AS_TOKEN), Some(body.clone())).await.ok();
     }
+    let room = json!({ "room_alias_name": "irc_new" });
+    server.call("POST", "/_matrix/client/v3/createRoom", Some(AS_TOKEN), Some(room)).await.ok();
 }
 
 #[tokio::test]
