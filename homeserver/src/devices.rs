@@ -23,7 +23,7 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 pub(crate) use self::keys::SignedKey;
 use self::token::{TokenHash, hash_token, new_device_id, new_token};
 pub use self::{
-    backups::{Backup, BackupSession, Backups, MAX_BACKUPS, Which},
+    backups::{Backup, BackupSession, Backups, MAX_BACKUP_KEYS, MAX_BACKUPS, Which},
     dehydrated::NewDehydrated,
     keys::{Keys, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS},
     to_device::{MAX_TO_DEVICE_RECIPIENTS, Message, TO_DEVICE_PER_SYNC, ToDevice},

@@ -19,6 +19,10 @@ use crate::{
 /// How many backups a user has at most.
 pub const MAX_BACKUPS: i64 = 100;
 
+/// How many keys a user has in all backups together before no more are taken. The request that passes it is taken as a whole, and so are
+/// those that are made at the same time.
+pub const MAX_BACKUP_KEYS: i64 = 500_000;
+
 /// What is known of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
@@ -124,8 +128,11 @@ impl Backups {
     /// Puts keys into a backup, each unless a better one is there.
     ///
     /// # Errors
-    /// When the store fails; then none is kept.
+    /// When the store fails, and where the user has too many; then none is kept.
     pub async fn put(&self, user_id: &UserId, version: i64, keys: Vec<BackupSession>) -> Result<(), DeviceError> {
+        if table::count_of_user(self.local.db(), user_id.as_str()).await? >= MAX_BACKUP_KEYS {
+            return Err(DeviceError::TooMany("There are too many keys in your backups"));
+        }
         let rows = keys.into_iter().map(|key| {
             let BackupSession { room_id, session_id, first_message_index, forwarded_count, is_verified, session_data } =
                 key;

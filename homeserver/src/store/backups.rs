@@ -123,6 +123,12 @@ pub(crate) async fn count(db: &Db, user_id: &str, version: i64) -> Result<i64, S
     db.fetch_optional(sql, &[Value::from(user_id), Value::from(version)]).await?.map_or(Ok(0), |row| row.int(0))
 }
 
+/// How many keys a user has in all backups.
+pub(crate) async fn count_of_user(db: &Db, user_id: &str) -> Result<i64, SqlError> {
+    let sql = "SELECT count(*) FROM key_backup_session WHERE user_id = $1";
+    db.fetch_optional(sql, &[Value::from(user_id)]).await?.map_or(Ok(0), |row| row.int(0))
+}
+
 /// The keys of a backup: all, those of a room, or one. An empty text stands for all.
 pub(crate) async fn sessions(
     db: &Db,

@@ -1,14 +1,15 @@
 //! What one user can pile up here has an end, and what is there can still be changed.
 
 use landbridge_homeserver::{
-    devices::{MAX_BACKUPS, MAX_DEVICES, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS},
+    devices::{MAX_BACKUP_KEYS, MAX_BACKUPS, MAX_DEVICES, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS},
     push::MAX_PUSHERS,
     rooms::MAX_ALIASES,
     users::{MAX_ACCOUNT_DATA_BYTES, MAX_ACCOUNT_DATA_TOTAL, MAX_FILTER_BYTES, MAX_FILTERS},
 };
+use landbridge_sql::{Db, DbOptions, Value as SqlValue};
 use serde_json::{Map, Value, json};
 
-use crate::support::{AS_TOKEN, Server, Service, irc_registration, registers};
+use crate::support::{AS_TOKEN, Person, Server, Service, irc_registration, registers};
 
 async fn nobody_has_more_pushers_than_some(server: Server) {
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
@@ -127,6 +128,33 @@ async fn keys_and_backups_have_a_bound() {
     alice.call("DELETE", "room_keys/version/1", None).await.ok();
     let next = alice.post("room_keys/version", backup).await.ok();
     assert_eq!(next["version"], json!((MAX_BACKUPS + 1).to_string()));
+}
+
+#[tokio::test]
+async fn backups_hold_so_many_keys() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let backup = json!({ "algorithm": "m.megolm_backup.v1", "auth_data": {} });
+    for version in ["1", "2"] {
+        assert_eq!(alice.post("room_keys/version", backup.clone()).await.ok()["version"], version);
+    }
+    bob.post("room_keys/version", backup).await.ok();
+    // As many as that, in the one before.
+    let address = format!("sqlite:{}", server.folder().join("homeserver.db").display());
+    let options = DbOptions { migrations_table: "_filled", ..DbOptions::default() };
+    let mut tx = Db::open(&address, &[], options).await.unwrap().begin().await.unwrap();
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) \
+                INSERT INTO key_backup_session SELECT $1, 1, '!r', i, 0, 0, 0, '{}' FROM n";
+    tx.execute(fill, &[SqlValue::from(&alice.user_id), SqlValue::from(MAX_BACKUP_KEYS)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let key = json!({ "first_message_index": 0, "forwarded_count": 0, "is_verified": false, "session_data": {} });
+    let one = async |who: &Person, version: &str| {
+        who.put(&format!("room_keys/keys/!r:localhost/one?version={version}"), key.clone()).await
+    };
+    one(&alice, "2").await.refused(400, "M_INVALID_PARAM");
+    one(&bob, "1").await.ok();
+    alice.call("DELETE", "room_keys/version/1", None).await.ok();
+    assert_eq!(one(&alice, "2").await.ok()["count"], 1);
 }
 
 #[tokio::test]
