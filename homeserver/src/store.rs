@@ -44,6 +44,7 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use landbridge_sql::{Db, DbOptions, SqlError, Step, Tx, WriteError, Writer, WriterOptions};
 use parking_lot::Mutex;
+use ruma::UserId;
 use tokio::{sync::watch, task::JoinHandle};
 
 use self::{
@@ -57,7 +58,10 @@ pub(crate) use self::{
     rooms::{CurrentState, RoomInfo},
     txns::TxnKey,
 };
-use crate::stream::{Position, Waiters};
+use crate::{
+    rooms::RoomNid,
+    stream::{Position, Waiters},
+};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -139,6 +143,11 @@ pub trait Write: Send + Sync + 'static {
     /// Whether the write has a place of its own in the log, and wakes the readers. Without, `position` is the log's end.
     fn wakes(&self) -> bool {
         true
+    }
+
+    /// Whom it concerns where it wakes: a user, and the members of these rooms. `None`, as by default: anybody, for all that can be told.
+    fn concerns(&self) -> Option<(&UserId, &[RoomNid])> {
+        None
     }
 }
 

@@ -9,13 +9,13 @@ mod waiters;
 
 use std::{fmt, num::ParseIntError, str::FromStr, sync::Arc};
 
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 use tokio::sync::watch;
 
 use self::waiters::Wait;
 pub(crate) use self::waiters::{Concern, Waiters};
 use crate::{
-    rooms::{Event, RoomNid},
+    rooms::{Event, Membership, RoomNid},
     store::{Store, StoreError, Write},
 };
 
@@ -110,6 +110,15 @@ impl Stream {
     /// Begins to wait for what happens in these rooms, or to this user, after `seen`.
     pub(crate) fn wait_for(&self, user: OwnedUserId, rooms: Box<[RoomNid]>, seen: Position) -> Wait {
         self.store.waiters().wait(user, rooms, seen)
+    }
+
+    /// The rooms that a user is in.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the database fails.
+    pub(crate) async fn rooms_of(&self, user: &UserId) -> Result<Box<[RoomNid]>, StoreError> {
+        let memberships = self.store.memberships_of(user).await?;
+        Ok(memberships.iter().filter(|room| room.membership == Membership::Join).map(|room| room.room).collect())
     }
 
     /// Reads room events after `after`, up to and including `up_to`, oldest first, at most `limit`.

@@ -340,6 +340,13 @@ fn concerns(op: &Op, end: Position) -> Vec<(Concern<'_>, Position)> {
                 .collect()
         }
         _ if before == end => Vec::new(),
-        Op::Other(_) | Op::Tick => vec![(Concern::Everyone, before)],
+        Op::Other(write) => match write.concerns() {
+            Some((user, rooms)) => {
+                let rooms = rooms.iter().map(|room| (Concern::Room(*room), before));
+                std::iter::once((Concern::User(user), before)).chain(rooms).collect()
+            }
+            None => vec![(Concern::Everyone, before)],
+        },
+        Op::Tick => vec![(Concern::Everyone, before)],
     }
 }

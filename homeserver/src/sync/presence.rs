@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::LONGEST_POLL;
 use crate::{
+    rooms::RoomNid,
     store::{StoreError, Write},
     stream::{Position, Stream},
 };
@@ -82,7 +83,8 @@ impl Presences {
         }
         let state: String = state.chars().take(32).collect();
         let presence = Presence { state, status, since: Instant::now(), synced, position: 0 };
-        let moved = Moved { users: self.users.clone(), user_id: user_id.to_owned(), presence };
+        let rooms = self.stream.rooms_of(user_id).await?;
+        let moved = Moved { users: self.users.clone(), user_id: user_id.to_owned(), rooms, presence };
         self.stream.write(Box::new(moved)).await.map(drop)
     }
 
@@ -162,6 +164,8 @@ fn content(presence: &Presence) -> Value {
 struct Moved {
     users: Arc<Mutex<HashMap<OwnedUserId, Presence>>>,
     user_id: OwnedUserId,
+    /// The rooms whose members see it.
+    rooms: Box<[RoomNid]>,
     presence: Presence,
 }
 
@@ -174,5 +178,9 @@ impl Write for Moved {
     fn committed(&self, position: Position) {
         let presence = Presence { position: position.0, ..self.presence.clone() };
         self.users.lock().insert(self.user_id.clone(), presence);
+    }
+
+    fn concerns(&self) -> Option<(&UserId, &[RoomNid])> {
+        Some((&self.user_id, &self.rooms))
     }
 }
