@@ -27,6 +27,7 @@ mod login_tokens;
 mod media;
 mod notices;
 mod people;
+mod presence;
 mod previews;
 mod push;
 mod relations;
