@@ -16,6 +16,7 @@ mod event_cache;
 pub(crate) mod events;
 pub(crate) mod grants;
 mod history;
+mod indices;
 mod keys;
 pub(crate) mod lately;
 pub(crate) mod local;
@@ -172,6 +173,7 @@ impl Store {
         let (writer, task) = Writer::start(db.clone(), log.clone(), WriterOptions::default());
         let store =
             Self { db, log, writer: Arc::new(Mutex::new(Some(writer))), task: Arc::new(Mutex::new(Some(task))) };
+        store.read_unindexed().await?;
         let filling = store.clone();
         tokio::spawn(async move {
             if let Err(error) = filling.fill_txn_filter().await {
@@ -226,6 +228,7 @@ impl Store {
     /// Queues what a room's task wants written, in order. The answer comes after the commit.
     pub(crate) async fn enqueue_room(&self, write: RoomWrite) -> Result<Writing, StoreError> {
         let writer = self.writer()?;
+        self.index_if_due();
         Ok(Writing(writer.enqueue(Op::Room(Box::new(write))).await?))
     }
 
@@ -240,6 +243,9 @@ impl Store {
 
     /// Waits for what is being written, then closes the database. Later writes answer [`StoreError::Closed`].
     pub async fn close(&self) {
+        if let Err(error) = self.index().await {
+            tracing::debug!(%error, "the indices of events are completed at the next start");
+        }
         drop(self.writer.lock().take());
         let task = self.task.lock().take();
         if let Some(task) = task {

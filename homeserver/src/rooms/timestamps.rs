@@ -7,8 +7,8 @@ use ruma::{MilliSecondsSinceUnixEpoch, RoomId, UserId};
 use super::{Direction, Event, RoomError, Rooms};
 
 /// How many events are looked through at once, and how many at most, for one that the reader may see.
-const AT_ONCE: i64 = 50;
-const AT_MOST: i64 = 1000;
+const AT_ONCE: usize = 50;
+const AT_MOST: usize = 1000;
 
 impl Rooms {
     /// The event closest to a time that the user may see: the first at or after it (forward), or the last at or before it.
@@ -29,7 +29,7 @@ impl Rooms {
         while skip < AT_MOST {
             let store = &self.context.store;
             let nids = store.event_by_time(room.nid, i64::from(ts.0), earlier, skip, AT_ONCE).await?;
-            let more = i64::try_from(nids.len()).is_ok_and(|found| found == AT_ONCE);
+            let more = nids.len() == AT_ONCE;
             let events = store.events(&nids).await?;
             if let Some(event) = self.filter_visible(room_id, user, events).await?.into_iter().next() {
                 return Ok(event);

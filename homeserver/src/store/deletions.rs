@@ -300,6 +300,7 @@ impl Store {
         }
         let events = self.events(&nids).await?;
         let steps = self.delete_states(roots).await?;
+        let _still = self.log.unindexed.stand_still().await;
         self.write(Box::new(DeleteEvents { steps, events: Purge::of(&self.db, &events) })).await?;
         self.log.forget(&events);
         Ok(true)

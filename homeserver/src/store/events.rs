@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use landbridge_sql::{BatchSql, Row, SqlError, Value};
 use ruma::{EventId, OwnedEventId};
 
-use super::{Store, text};
+use super::{Store, indices::prefix, text};
 use crate::{
     rooms::{Direction, Event, EventFlags, EventMeta, EventNid, EventTxn, KeyIndex, RoomNid, Root},
     stream::Position,
@@ -41,8 +41,12 @@ macro_rules! select {
 static BY_NIDS: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new(select!("WHERE e.nid IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})")));
 
-static BY_IDS: LazyLock<BatchSql> =
-    LazyLock::new(|| BatchSql::new(select!("WHERE e.event_id IN (SELECT value->>0 FROM {rows})")));
+static BY_IDS: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(select!(
+        "WHERE e.nid IN (SELECT x.nid FROM {rows} JOIN event_ref x ON x.prefix = value->>1) \
+             AND e.event_id IN (SELECT value->>0 FROM {rows})"
+    ))
+});
 
 /// What a row holds that is no event.
 const BAD: SqlError = SqlError::Refused("an event's row cannot be read");
@@ -104,9 +108,14 @@ impl Store {
         let mut found = Vec::with_capacity(ids.len());
         let mut missing = Vec::new();
         for id in ids {
-            match self.log.events.get_by_id(id) {
+            if let Some(event) = self.log.events.get_by_id(id) {
+                found.push(event);
+                continue;
+            }
+            let unindexed = self.events(&self.log.unindexed.by_id(id)).await?;
+            match unindexed.into_iter().find(|event| event.event_id == *id) {
                 Some(event) => found.push(event),
-                None => missing.push([id.as_str()]),
+                None => missing.push((id.as_str(), prefix(id))),
             }
         }
         if !missing.is_empty() {
@@ -134,6 +143,16 @@ impl Store {
         if let Some(events) = self.log.recent(after, up_to, limit) {
             return Ok(events);
         }
+        Ok(self.log_rows(after, up_to, limit).await?)
+    }
+
+    /// The same from the database.
+    pub(super) async fn log_rows(
+        &self,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, SqlError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = self
             .db
@@ -142,7 +161,7 @@ impl Store {
                 &[Value::from(after.0), Value::from(up_to.0), Value::from(limit)],
             )
             .await?;
-        Ok(self.read_events(&rows)?)
+        self.read_events(&rows)
     }
 
     /// A room's timeline after `after`, up to and including `up_to`, the first `limit` in a direction: of the log, or of the room's history

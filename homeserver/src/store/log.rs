@@ -27,6 +27,7 @@ use self::{
 use super::{
     cache::Cache,
     event_cache::EventCache,
+    indices::Unindexed,
     lately::{Lately, Topic},
     relations::RelatedEvents,
     room_cache::RoomCache,
@@ -69,6 +70,7 @@ pub(crate) struct Log {
     /// Places of pairs, each written as length of the type, type and state key, in the indices of rooms.
     pub(super) keys: Cache<(RoomNid, String), KeyIndex>,
     pub(super) txns: TxnFilter,
+    pub(super) unindexed: Unindexed,
     pub(super) related: RelatedEvents,
     pub(super) waiters: Arc<Waiters>,
     pub(super) lately: Arc<Lately>,
@@ -108,6 +110,7 @@ impl Log {
             }),
             // There are no more transaction ids than events.
             txns: TxnFilter::new(usize::try_from(next_event).unwrap_or(0)),
+            unindexed: Unindexed::new(),
             related: RelatedEvents::since(head),
         })
     }
@@ -140,6 +143,7 @@ impl Log {
     pub(super) fn forget(&self, events: &[Arc<Event>]) {
         let gone: HashSet<EventNid> = events.iter().map(|event| event.nid).collect();
         self.recent.write().forget(&gone);
+        self.unindexed.forget(events);
         events.iter().for_each(|event| self.events.forget(event));
     }
 
@@ -193,6 +197,8 @@ impl Log {
             recent.redact(target, *by);
         }
         drop(recent);
+        let news = write.events.iter().filter(|new| new.is_news()).map(|new| &*new.event);
+        self.unindexed.note(news, write.txn.filter(|(_, nid)| write.is_news(*nid)));
         for (id, node) in &write.states.made {
             self.nodes.insert(*id, node.clone());
         }

@@ -9,9 +9,14 @@ use async_trait::async_trait;
 use landbridge_sql::{BatchSql, Db, SqlError, Tx, Value};
 use ruma::OwnedEventId;
 
-use super::{RoomInfo, Store, StoreError, TxnKey, Write, search, statement::Statement};
+use super::{
+    RoomInfo, Store, StoreError, TxnKey, Write,
+    indices::{DELETE_IDS, DELETE_TIMES, prefix, time},
+    search,
+    statement::Statement,
+};
 use crate::{
-    rooms::{Event, EventNid, RoomNid, Txn},
+    rooms::{Event, EventNid},
     stream::Position,
 };
 
@@ -38,6 +43,8 @@ static TXNS: LazyLock<BatchSql> =
 /// One commit of it.
 pub(super) struct Purge {
     nids: Vec<[i64; 1]>,
+    ids: Vec<(String, i64)>,
+    times: Vec<(i64, i64, i64)>,
     relations: Vec<(i64, OwnedEventId, i64)>,
     txns: Vec<[String; 1]>,
     /// Take the words out of the index of the search.
@@ -46,16 +53,13 @@ pub(super) struct Purge {
 
 impl Purge {
     pub(super) fn of(db: &Db, events: &[Arc<Event>]) -> Self {
-        let key = |event: &Arc<Event>| {
-            let txn = event.txn.as_ref()?;
-            let txn = Txn { device: txn.device.clone(), id: txn.txn_id.clone() };
-            Some([TxnKey::new(&event.sender, &event.room_id, &event.kind.to_string(), &txn).hex()])
-        };
         let relation = |event: &Arc<Event>| Some((event.room.0, event.relation()?.event_id, event.position().0));
         Self {
             nids: events.iter().map(|event| [event.nid.0]).collect(),
+            ids: events.iter().map(|event| (prefix(&event.event_id).to_owned(), event.nid.0)).collect(),
+            times: events.iter().map(|event| (event.room.0, time(event), event.nid.0)).collect(),
             relations: events.iter().filter_map(relation).collect(),
-            txns: events.iter().filter_map(key).collect(),
+            txns: events.iter().filter_map(|event| Some([TxnKey::of(event)?.hex()])).collect(),
             words: events.iter().filter_map(|event| search::remove(db, event)).collect(),
         }
     }
@@ -69,6 +73,8 @@ impl Write for Purge {
         }
         tx.execute_rows(&RELATIONS, &self.relations).await?;
         tx.execute_rows(&TXNS, &self.txns).await?;
+        tx.execute_rows(&DELETE_IDS, &self.ids).await?;
+        tx.execute_rows(&DELETE_TIMES, &self.times).await?;
         tx.execute_rows(&EVENTS, &self.nids).await.map(drop)
     }
 
@@ -102,16 +108,10 @@ impl Store {
             if events.is_empty() {
                 continue;
             }
+            let _still = self.log.unindexed.stand_still().await;
             self.write(Box::new(Purge::of(&self.db, &events))).await?;
             self.log.forget(&events);
             purged += events.len() as u64;
         }
-    }
-
-    /// The place in the log of the first event of a room that was sent at a time or later; `None`: there is none.
-    pub(crate) async fn first_since(&self, room: RoomNid, ts: i64) -> Result<Option<Position>, SqlError> {
-        let sql = "SELECT min(position) FROM event WHERE room = $1 AND ts >= $2 AND position IS NOT NULL";
-        let row = self.db.fetch_optional(sql, &[Value::from(room.0), Value::from(ts)]).await?;
-        Ok(row.map(|row| row.opt_int(0)).transpose()?.flatten().map(Position))
     }
 }

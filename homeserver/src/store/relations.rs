@@ -223,34 +223,4 @@ impl Store {
             .await?;
         rows.iter().map(|row| Ok((row.text(0)?.try_into().map_err(|_| BAD)?, row.int(1)?))).collect()
     }
-
-    /// The event of a room's timeline whose time is closest to `ts`: the last at or before it, or the first at or after it.
-    pub(crate) async fn event_by_time(
-        &self,
-        room: RoomNid,
-        ts: i64,
-        earlier: bool,
-        skip: i64,
-        limit: i64,
-    ) -> Result<Vec<EventNid>, SqlError> {
-        let values = [Value::from(room.0), Value::from(ts), Value::from(limit), Value::from(skip)];
-        let rows = if earlier {
-            self.db
-                .fetch_all(
-                    "SELECT nid FROM event WHERE room = $1 AND position IS NOT NULL AND ts <= $2 \
-                     ORDER BY ts DESC, position DESC LIMIT $3 OFFSET $4",
-                    &values,
-                )
-                .await?
-        } else {
-            self.db
-                .fetch_all(
-                    "SELECT nid FROM event WHERE room = $1 AND position IS NOT NULL AND ts >= $2 \
-                     ORDER BY ts, position LIMIT $3 OFFSET $4",
-                    &values,
-                )
-                .await?
-        };
-        rows.iter().map(|row| Ok(EventNid(row.int(0)?))).collect()
-    }
 }

@@ -13,7 +13,7 @@ use super::Store;
 use crate::rooms::{EventNid, Txn};
 
 /// What names a request, hashed: sender, device, room, kind and transaction id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TxnKey([u8; 16]);
 
 impl TxnKey {
@@ -35,7 +35,9 @@ impl TxnKey {
 }
 
 pub(super) static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
-    BatchSql::new("INSERT INTO txn (key, event) SELECT {bytes:0}, CAST(value->>1 AS BIGINT) FROM {rows} WHERE true")
+    BatchSql::new(
+        "INSERT INTO txn (key, event) SELECT {bytes:0}, CAST(value->>1 AS BIGINT) FROM {rows} WHERE true ON CONFLICT DO NOTHING",
+    )
 });
 
 /// Which keys may be in the table: a Bloom filter, so that a request that was never made is not looked for.
@@ -106,6 +108,9 @@ impl Store {
 
     /// The event that a request made, if it was answered before.
     pub(crate) async fn txn(&self, key: &TxnKey) -> Result<Option<EventNid>, SqlError> {
+        if let Some(nid) = self.log.unindexed.txn(key) {
+            return Ok(Some(nid));
+        }
         if !self.log.txns.may_hold(key) {
             return Ok(None);
         }

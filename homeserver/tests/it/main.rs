@@ -6,5 +6,6 @@ mod support;
 
 mod durability;
 mod forks;
+mod indices;
 mod reading;
 mod rooms;

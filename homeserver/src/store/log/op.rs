@@ -48,6 +48,13 @@ pub(crate) struct RoomWrite {
     pub(crate) current: CurrentState,
 }
 
+impl RoomWrite {
+    /// Whether the event with this number is one that goes to the end of the log.
+    pub(crate) fn is_news(&self, nid: EventNid) -> bool {
+        self.events.iter().any(|new| new.event.nid == nid && new.is_news())
+    }
+}
+
 /// An event to be written.
 #[derive(Debug)]
 pub(crate) struct NewEvent {

@@ -9,7 +9,9 @@ use super::op::{NewEvent, RoomWrite};
 use crate::{
     rooms::{EventNid, Root, state_tree::StateStep},
     store::{
-        MembershipRow, aliases, directory, events, keys, memberships, names,
+        MembershipRow, aliases, directory, events,
+        indices::{self, prefix, time},
+        keys, memberships, names,
         nodes::{self, hex},
         relations, rooms, text, txns,
     },
@@ -33,6 +35,9 @@ pub(super) struct Rows<'a> {
     /// What made each state; a state that is made in several ways, the shortest.
     states: HashMap<Root, &'a StateStep>,
     events: Vec<EventRow<'a>>,
+    /// What goes into the indices at once: what is not at the end of the log.
+    ids: Vec<(&'a str, i64)>,
+    times: Vec<(i64, i64, i64)>,
     relations: Vec<relations::Row<'a>>,
     memberships: HashMap<(i64, &'a str), (&'a MembershipRow, i64)>,
     redactions: HashMap<i64, i64>,
@@ -80,7 +85,12 @@ impl<'a> Rows<'a> {
         }
         self.nodes.extend(write.states.nodes.iter().map(|(id, node)| (hex(&id.0), hex(&node.encode()))));
         let mut positions: HashMap<EventNid, i64> = HashMap::new();
-        for NewEvent { event, resolved, place } in &write.events {
+        for new in &write.events {
+            let NewEvent { event, resolved, place } = new;
+            if !new.is_news() {
+                self.ids.push((prefix(&event.event_id), event.nid.0));
+                self.times.extend(place.map(|_| (room, time(event), event.nid.0)));
+            }
             let place = place.map(|place| place.0).or_else(|| {
                 event.flags.in_timeline().then(|| {
                     position.0 += 1;
@@ -101,7 +111,7 @@ impl<'a> Rows<'a> {
                 event.txn.as_ref().map(|txn| text::encode(&txn.device)),
                 event.txn.as_ref().map(|txn| text::encode(&txn.txn_id)),
                 &event.json,
-                i64::from(event.origin_server_ts.0),
+                time(event),
             ));
             self.relations.extend(place.and_then(|place| relations::row(event, place)));
         }
@@ -110,7 +120,8 @@ impl<'a> Rows<'a> {
             self.memberships.insert((room, row.user.as_str()), (row, place));
         }
         self.redactions.extend(write.redactions.iter().map(|(target, by)| (target.nid.0, by.0)));
-        self.txns.extend(write.txn.iter().map(|(key, nid)| (key.hex(), nid.0)));
+        let not_news = write.txn.iter().filter(|(_, nid)| !write.is_news(*nid));
+        self.txns.extend(not_news.map(|(key, nid)| (key.hex(), nid.0)));
         self.names.extend(write.names.iter().map(|named| {
             (named.appservice.as_str(), named.name.as_str(), named.event_id.as_str(), room, named.number)
         }));
@@ -149,6 +160,8 @@ impl<'a> Rows<'a> {
         add(&mut steps, &nodes::INSERT, &self.nodes)?;
         add(&mut steps, &nodes::INSERT_STEP, &states)?;
         add(&mut steps, &events::INSERT, &self.events)?;
+        add(&mut steps, &indices::INSERT_IDS, &self.ids)?;
+        add(&mut steps, &indices::INSERT_TIMES, &self.times)?;
         add(&mut steps, &relations::INSERT, &self.relations)?;
         add(&mut steps, &memberships::UPSERT, &memberships)?;
         add(&mut steps, &events::REDACT, &redactions)?;
