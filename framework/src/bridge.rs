@@ -6,6 +6,7 @@ pub mod dead_letters;
 mod direct;
 mod entering;
 pub(crate) mod ephemeral;
+mod existence;
 mod gate;
 mod greeting;
 pub mod homeserver;

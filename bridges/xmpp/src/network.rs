@@ -10,6 +10,7 @@ mod avatars;
 mod carry;
 mod deliver;
 mod direct;
+mod doors;
 pub(crate) mod files;
 mod govern;
 mod hear;

@@ -143,6 +143,12 @@ pub trait Homeserver: Send + Sync + 'static {
     async fn set_display_name(&self, user: &UserId, name: &str) -> Result<(), HomeserverError>;
     /// Sets a picture, or takes it away.
     async fn set_avatar(&self, user: &UserId, avatar: Option<&ruma::MxcUri>) -> Result<(), HomeserverError>;
+    /// Whether there is a user of this id; of users of other servers, whether theirs tells. [`HomeserverError::Forbidden`] says that it
+    /// is not told.
+    async fn has_profile(&self, user: &UserId) -> Result<bool, HomeserverError> {
+        let _ = user;
+        Ok(true)
+    }
     /// The picture of a user, where they have one.
     async fn avatar_of(&self, user: &UserId) -> Result<Option<OwnedMxcUri>, HomeserverError> {
         let _ = user;

@@ -13,6 +13,7 @@ use super::{
     commands::Commands,
     entering::Entering,
     ephemeral::{self, Teller},
+    existence::Existence,
     gate::Gate,
     greeting::greet,
     mappings::{Mappings, RoomMapping},
@@ -91,7 +92,9 @@ impl<N: Network> Bridge<N> {
             Arc::clone(&later),
         );
         tasks.spawn(pump);
-        let shelf = Shelf { store: store.clone(), homeserver: Arc::clone(&homeserver), clock: Arc::clone(&clock) };
+        let existence = Existence::new(Arc::clone(&homeserver), names.clone(), Arc::clone(&clock));
+        let shelf =
+            Shelf { store: store.clone(), homeserver: Arc::clone(&homeserver), clock: Arc::clone(&clock), existence };
         let host = Host::new(Arc::new(ingest)).with_library(Arc::new(shelf));
         let network = N::start(config, host).await.map_err(StartError::Config)?;
         let sessions = Sessions::new(sessions, Arc::clone(&clock), chance);

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ruma::UserId;
 
-use super::{Homeserver, HomeserverError};
+use super::{Homeserver, HomeserverError, existence::Existence};
 use crate::{
     clock::Clock,
-    network::{Library, PictureContent, host::Closed},
+    network::{
+        Library, PictureContent,
+        host::{Busy, Closed},
+    },
     store::{Change, NoteRow, Store},
 };
 
@@ -17,6 +20,7 @@ pub(crate) struct Shelf {
     pub(crate) store: Store,
     pub(crate) homeserver: Arc<dyn Homeserver>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) existence: Arc<Existence>,
 }
 
 #[async_trait]
@@ -40,6 +44,10 @@ impl Library for Shelf {
                 Err(Closed)
             }
         }
+    }
+
+    async fn exists(&self, user_id: &UserId) -> Result<bool, Busy> {
+        self.existence.of(user_id).await
     }
 
     async fn picture_of(&self, user_id: &UserId, most: usize) -> Result<Option<PictureContent>, Closed> {

@@ -199,6 +199,10 @@ impl Homeserver for ClientHomeserver {
         Ok(self.client.set_avatar(user, avatar).await?)
     }
 
+    async fn has_profile(&self, user: &UserId) -> Result<bool, HomeserverError> {
+        Ok(self.client.has_profile(user).await?)
+    }
+
     async fn avatar_of(&self, user: &UserId) -> Result<Option<OwnedMxcUri>, HomeserverError> {
         Ok(self.client.profile(user).await?.avatar)
     }

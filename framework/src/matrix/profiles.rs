@@ -4,7 +4,7 @@ use ruma::{
     MxcUri, UserId,
     api::client::{
         presence::set_presence,
-        profile::{get_profile, set_avatar_url, set_display_name},
+        profile::{get_display_name, get_profile, set_avatar_url, set_display_name},
     },
     presence::PresenceState,
 };
@@ -24,6 +24,24 @@ impl Client {
         };
         let text = |name: &str| response.get(name).and_then(|value| value.as_str()).filter(|text| !text.is_empty());
         Ok(Profile { name: text("displayname").map(str::to_owned), avatar: text("avatar_url").map(Into::into) })
+    }
+
+    /// Whether a user has a profile ([spec]), which everybody has whom the homeserver knows. Of a user of another server the answer is as
+    /// that server gave it, or did not.
+    ///
+    /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3profileuserid
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Forbidden`] where we are not told.
+    #[expect(deprecated, reason = "the successor needs a homeserver of v1.16; this one works everywhere")]
+    pub async fn has_profile(&self, user_id: &UserId) -> Result<bool, ClientError> {
+        let whole = get_profile::v3::Request::new(user_id.to_owned());
+        if found(self.send(&Assertion::BOT, whole, Repeat::Safe).await)?.is_some() {
+            return Ok(true);
+        }
+        // Synapse answers so of those, too, who have neither name nor picture. When asked for the name alone, it tells them apart.
+        let name = get_display_name::v3::Request::new(user_id.to_owned());
+        Ok(found(self.send(&Assertion::BOT, name, Repeat::Safe).await)?.is_some())
     }
 
     /// Gives one of our users a display name, or takes it away.

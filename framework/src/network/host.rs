@@ -194,6 +194,23 @@ impl<N: Network> Host<N> {
         }
     }
 
+    /// Whether there may be a Matrix user of this id. Says no only where that is certain: of users of our own homeserver that it does not
+    /// know, and of the bridge's own users, who stand for somebody on the network and are nobody to it. Whoever cannot be told from
+    /// somebody is somebody: users of other servers, those of whom the homeserver may not speak, and everybody while it does not answer.
+    ///
+    /// Answers are remembered (an hour for who is there, a minute otherwise, some thousand of each), and a question that is open is asked
+    /// once. May take as long as a request: call it beside the reading of the connection, keeping in order what waits for the answer.
+    /// What is known already is answered when the future is first polled, and a question goes on when its future is dropped.
+    ///
+    /// # Errors
+    /// [`Busy`] where too much is being asked: nothing was found out.
+    pub async fn exists(&self, user_id: &UserId) -> Result<bool, Busy> {
+        match &self.1 {
+            Some(library) => library.exists(user_id).await,
+            None => Ok(true),
+        }
+    }
+
     /// The picture of a Matrix user, made smaller where it has more than `most` bytes; `None` where they have none, or none so small.
     ///
     /// # Errors
@@ -293,6 +310,11 @@ pub enum Ingested {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bridge is stopping")]
 pub struct Closed;
+
+/// Too much is asked at once: ask again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too much is asked at once")]
+pub struct Busy;
 
 /// How a connection is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ everywhere! {
     who_is_put_out_is_out_on_both_sides,
     a_topic_crosses_both_ways,
     people_talk_in_private,
+    who_does_not_exist_is_answered_as_nobody_and_who_does_is_written_to_in_order,
     people_talk_in_private_through_a_room,
     another_name_in_matrix_is_another_nick,
     an_invitation_comes_once,
@@ -118,6 +119,37 @@ async fn people_talk_in_private(d: XmppDeployment) {
     nobody.sees_membership(&d.ghost("nobody"), "join").await;
     nobody.says("anybody there?").await;
     nobody.sees_event("that it did not arrive", |event| event.body().contains("not delivered")).await;
+}
+
+/// Addresses that read as Matrix ids, of which the homeserver has to say whether there is such a user.
+async fn who_does_not_exist_is_answered_as_nobody_and_who_does_is_written_to_in_order(d: XmppDeployment) {
+    let bob = d.xmpp("bob").await;
+    let (her, nobody) = (d.puppet("alice"), d.puppet("nobody"));
+    let alice = d.matrix("alice").await;
+    let refused = |id: String| {
+        move |stanza: &landbridge_tests::Stanza| {
+            stanza.id() == id && stanza.kind() == "error" && stanza.xml().contains("service-unavailable")
+        }
+    };
+
+    let hello = bob.tells(&nobody, "hello?").await;
+    bob.sees_stanza("that there is nobody", refused(hello)).await;
+    let card = bob.asks(&nobody, "<vCard xmlns='vcard-temp'/>").await.expect_err("nobody has no card");
+    assert!(card.contains("service-unavailable"), "{card}");
+    bob.sends(&format!("<presence to='{nobody}' type='subscribe'/>")).await;
+    // All at once, the first of it while nobody knows yet whether she is there.
+    for n in 0..20 {
+        bob.tells(&her, &n.to_string()).await;
+    }
+    let room = alice.accepts_invitation(&d.ghost("bob")).await;
+    room.sees(&d.ghost("bob"), "19").await;
+    let past = room.past().await;
+    let said: Vec<_> = past.iter().filter_map(|event| event["content"]["body"].as_str()).collect();
+    assert_eq!(said, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+    bob.asks(&her, "<vCard xmlns='vcard-temp'/>").await.expect("she has one");
+    let here = |stanza: &landbridge_tests::Stanza| stanza.is("presence") && stanza.from().starts_with(&nobody);
+    let shown = bob.stanzas().into_iter().find(|stanza| here(stanza) && stanza.kind().is_empty());
+    assert!(shown.is_none(), "{shown:?}");
 }
 
 /// In a room that tells nobody's address.

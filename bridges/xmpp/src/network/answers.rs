@@ -112,7 +112,7 @@ impl Shared {
     }
 
     /// Sends an answer; an error where there is none.
-    fn reply(&self, iq: &Element, from: &Jid, to: &Jid, answered: Option<Option<Element>>) {
+    pub(super) fn reply(&self, iq: &Element, from: &Jid, to: &Jid, answered: Option<Option<Element>>) {
         let reply = match answered {
             Some(payload) => Some(
                 Element::stanza("iq", to.as_str(), from.as_str(), "result")

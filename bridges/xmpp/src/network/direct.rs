@@ -25,7 +25,7 @@ use crate::{
     jid::Jid,
     link::IqError,
     muc::SeatId,
-    stanza::{Condition, Element, ElementExt as _, ErrorKind, StanzaError, ns},
+    stanza::{Element, ElementExt as _, StanzaError, ns},
 };
 
 /// How many private messages are remembered until they are refused or received.
@@ -89,15 +89,6 @@ impl Shared {
         let name = name.or_else(|| from.node().map(str::to_owned)).map(|name| name.chars().take(100).collect());
         let session = SessionId::User(user_id.clone());
         self.hear_private(room, user, name, &stanza, &session).await
-    }
-
-    /// Refuses what is said to an address that is nobody's ([RFC 6121 §8.5.1](https://www.rfc-editor.org/rfc/rfc6121#section-8.5.1)).
-    pub(super) fn refuse_for_nobody(&self, stanza: &Element, from: &Jid, to: &Jid) {
-        let is_said = matches!(stanza.kind(), "" | "normal" | "chat");
-        if is_said && to.node().is_some() && self.is_person(stanza, from) {
-            let refusal = StanzaError::reply(stanza, ErrorKind::Cancel, Condition::ServiceUnavailable);
-            refusal.iter().for_each(|refusal| self.send_lossy(refusal));
-        }
     }
 
     /// Whether a stanza comes from somebody elsewhere, as far as that can be seen. A room takes an error for the end of whoever it comes

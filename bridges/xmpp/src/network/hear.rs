@@ -41,19 +41,18 @@ impl Shared {
         }
     }
 
-    /// Takes in one stanza.
+    /// Takes in one stanza, whoever it is for.
     ///
     /// # Errors
     /// [`Closed`] when the framework is stopping: what was heard was not kept.
-    pub(super) async fn hear(self: &Arc<Self>, stanza: Element) -> Result<(), Closed> {
-        let (Some(from), Some(to)) = (stanza.from(), stanza.to()) else { return Ok(()) };
+    pub(super) async fn take_in(self: &Arc<Self>, stanza: Element, from: &Jid, to: &Jid) -> Result<(), Closed> {
         match stanza.name() {
             "iq" => {
-                self.hear_iq(&stanza, &from, &to);
+                self.hear_iq(&stanza, from, to);
                 Ok(())
             }
-            "presence" => self.hear_presence(stanza, &from, &to).await,
-            "message" => self.hear_message(stanza, &from, &to).await,
+            "presence" => self.hear_presence(stanza, from, to).await,
+            "message" => self.hear_message(stanza, from, to).await,
             _ => Ok(()),
         }
     }

@@ -64,7 +64,10 @@ impl XmppSession {
         loop {
             let next = tokio::select! {
                 // Nothing is said: our seats stay ours over a restart.
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => {
+                    self.shared.doors.emptied().await;
+                    return Ok(());
+                }
                 next = connection.next(&wanted, &skipped) => next,
             };
             match next {

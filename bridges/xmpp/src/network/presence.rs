@@ -76,10 +76,7 @@ impl Shared {
         let (ours, theirs) = (to.bare(), from.bare());
         let reply = |kind: &str| self.send_lossy(&Element::stanza("presence", ours.as_str(), theirs.as_str(), kind));
         let Some(seat) = self.seat_of(to) else {
-            // Nobody is there: their server may forget it. Anything else is passed over (RFC 6121 §4.3.2, §8.5.1).
-            if stanza.kind() == "probe" && to.node().is_some() && self.is_person(stanza, from) {
-                reply("unsubscribed");
-            }
+            self.refuse_for_nobody(stanza, from, to);
             return;
         };
         match stanza.kind() {

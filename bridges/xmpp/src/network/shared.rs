@@ -59,6 +59,7 @@ pub(super) struct Shared {
     names: Mutex<HashMap<OwnedUserId, String>>,
     /// Cancelled when the bridge as a whole stops, as the relay session hears it.
     pub(super) stopping: Mutex<tokio_util::sync::CancellationToken>,
+    pub(super) doors: super::doors::Doors,
     pub(super) people: super::direct::People,
     pub(super) presences: super::presence::Presences,
     pub(super) uploads: super::files::Uploads,
@@ -138,6 +139,7 @@ impl Shared {
             heard: Mutex::default(),
             names: Mutex::default(),
             stopping: Mutex::default(),
+            doors: super::doors::Doors::default(),
             people: super::direct::People::default(),
             presences: super::presence::Presences::default(),
             uploads: super::files::Uploads::default(),

@@ -1,21 +1,24 @@
 //! The network against a recorder in place of the framework and a small server in place of XMPP.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use landbridge::{
     Millis,
     network::{
         Body, IdempotencyKey, Landed, Library, MatrixKind, PictureContent, SendError, Sender, Session as _,
-        event::MatrixEvent as Said, host::Closed,
+        event::MatrixEvent as Said,
+        host::{Busy, Closed},
     },
     testing::Recorder,
 };
-use ruma::{event_id, user_id};
+use ruma::{OwnedUserId, event_id, user_id};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
 use crate::jid::Jid;
 
+mod doors;
 mod server;
 mod traps;
 
@@ -24,18 +27,37 @@ use server::{Server, TEA};
 const KEY: IdempotencyKey = IdempotencyKey([7; 16]);
 const NOON: Millis = Millis(1_767_268_800_000);
 
-/// Keeps notes, as the framework does.
+/// Keeps notes and knows who is there, as the framework does.
 #[derive(Default)]
-struct Notes(parking_lot::Mutex<std::collections::BTreeMap<(String, String), String>>);
+struct Shelf {
+    notes: parking_lot::Mutex<BTreeMap<(String, String), String>>,
+    /// Matrix users of whom something else is known than that they are there; nothing, where the homeserver has not answered yet.
+    people: watch::Sender<BTreeMap<OwnedUserId, Option<Result<bool, Busy>>>>,
+}
+
+impl Shelf {
+    /// What the homeserver says of a user, if anything.
+    fn says(&self, user_id: &UserId, found: Option<Result<bool, Busy>>) {
+        self.people.send_modify(|people| {
+            people.insert(user_id.to_owned(), found);
+        });
+    }
+}
 
 #[async_trait]
-impl Library for Notes {
+impl Library for Shelf {
+    async fn exists(&self, user_id: &UserId) -> Result<bool, Busy> {
+        let mut people = self.people.subscribe();
+        let people = people.wait_for(|people| people.get(user_id) != Some(&None)).await.unwrap();
+        people.get(user_id).copied().flatten().unwrap_or(Ok(true))
+    }
+
     async fn note(&self, topic: &str, name: &str) -> Result<Option<String>, Closed> {
-        Ok(self.0.lock().get(&(topic.to_owned(), name.to_owned())).cloned())
+        Ok(self.notes.lock().get(&(topic.to_owned(), name.to_owned())).cloned())
     }
 
     async fn notes(&self, topic: &str) -> Result<Vec<(String, String)>, Closed> {
-        let all = self.0.lock();
+        let all = self.notes.lock();
         let under = all.iter().filter(|((known, _), _)| known == topic);
         Ok(under.map(|((_, name), text)| (name.clone(), text.clone())).collect())
     }
@@ -43,8 +65,8 @@ impl Library for Notes {
     async fn set_note(&self, topic: &str, name: &str, text: &str) -> Result<(), Closed> {
         let key = (topic.to_owned(), name.to_owned());
         match text {
-            "" => self.0.lock().remove(&key),
-            _ => self.0.lock().insert(key, text.to_owned()),
+            "" => self.notes.lock().remove(&key),
+            _ => self.notes.lock().insert(key, text.to_owned()),
         };
         Ok(())
     }
@@ -59,6 +81,7 @@ struct Scene {
     server: Server,
     network: XmppNetwork,
     told: Arc<Recorder<XmppNetwork>>,
+    shelf: Arc<Shelf>,
     listener: Arc<XmppSession>,
     alice: Arc<XmppSession>,
     running: Option<AbortOnDropHandle<()>>,
@@ -69,14 +92,15 @@ impl Scene {
     async fn start() -> Self {
         let server = Server::start(NOON).await;
         let (told, host) = Recorder::new();
-        let host = host.with_library(Arc::new(Notes::default()));
+        let shelf = Arc::new(Shelf::default());
+        let host = host.with_library(Arc::clone(&shelf) as _);
         *told.heard_until.lock() = Some(NOON);
         let network = XmppNetwork::start(server.config(), host).await.unwrap();
         let listener = Arc::new(network.session(SessionId::Relay, Identity::Relay));
         let user_id = user_id!("@alice:here").to_owned();
         let identity = Identity::AutoPuppet { user_id: user_id.clone(), display_name: "alice".to_owned() };
         let alice = Arc::new(network.session(SessionId::User(user_id), identity));
-        let mut scene = Self { server, network, told, listener, alice, running: None };
+        let mut scene = Self { server, network, told, shelf, listener, alice, running: None };
         scene.links().await;
         scene
     }

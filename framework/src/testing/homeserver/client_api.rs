@@ -200,7 +200,12 @@ fn client(world: &mut World, user: &str, call: &Call, path: &[&str]) -> Result<R
         ("GET", ["account", "whoami"]) => ok(json!({ "user_id": user, "is_guest": false })),
         ("POST", ["register"]) => register(world, call),
         ("GET", ["profile", of]) => match world.profiles.get(*of) {
-            Some(profile) => ok(profile.clone()),
+            // As Synapse answers, also of who is there and shows nothing.
+            Some(profile) if profile.as_object().is_some_and(|profile| !profile.is_empty()) => ok(profile.clone()),
+            Some(_) | None => not_found("no such user"),
+        },
+        ("GET", ["profile", of, "displayname"]) => match world.profiles.get(*of) {
+            Some(profile) => ok(json!({ "displayname": profile.get("displayname") })),
             None => not_found("no such user"),
         },
         ("PUT", ["profile", of, key]) => {

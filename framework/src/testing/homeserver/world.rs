@@ -261,10 +261,13 @@ impl World {
         Ok(())
     }
 
-    /// Changes a profile, and the member events with it.
+    /// Changes a profile, and the member events with it; an empty name is none.
     pub(super) fn set_profile(&mut self, user_id: &str, key: &str, value: Value) {
         let profile = self.profiles.entry(user_id.to_owned()).or_insert_with(|| json!({}));
-        profile[key] = value;
+        match profile.as_object_mut() {
+            Some(profile) if key == "displayname" && value == "" => drop(profile.remove(key)),
+            _ => profile[key] = value,
+        }
         let joined: Vec<_> = self
             .rooms
             .iter()
