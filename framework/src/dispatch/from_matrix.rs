@@ -450,12 +450,18 @@ pub(super) fn target<N: Network>(rows: &[MessageRow]) -> Option<(TargetOf<N>, Ow
     let sender = UserId::parse(&first.memory.sender).ok()?;
     let target = Target {
         event_id: OwnedEventId::try_from(first.event_id.as_str()).ok()?,
-        messages: rows.iter().filter_map(|row| N::Message::decode(row.memory.remote_id.as_deref()?)).collect(),
+        messages: rows.iter().filter_map(named::<N>).collect(),
         author: first.memory.author.as_deref().and_then(N::User::decode),
         author_name: first.memory.author_name.clone(),
         excerpt: first.memory.excerpt.clone(),
     };
     Some((target, sender))
+}
+
+/// What the network calls a part of an event.
+fn named<N: Network>(row: &MessageRow) -> Option<N::Message> {
+    let id = N::Message::decode(row.memory.remote_id.as_deref()?)?;
+    Some(id.with_also(row.memory.also.clone()))
 }
 
 impl Event {

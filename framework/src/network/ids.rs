@@ -20,6 +20,12 @@ pub trait RemoteId:
     fn also(&self) -> Option<String> {
         None
     }
+    /// With another id of the same thing, as [`RemoteId::also`] told it.
+    #[must_use]
+    fn with_also(self, also: Option<String>) -> Self {
+        let _ = also;
+        self
+    }
 }
 
 impl RemoteId for String {

@@ -112,7 +112,7 @@ fn read(row: &Row) -> Result<MessageRow, SqlError> {
         memory: Memory {
             part: row.int(1)?,
             remote_id: row.opt_text(3)?,
-            also: None,
+            also: row.opt_text(12)?,
             author: row.opt_text(4)?,
             author_name: row.text(5)?,
             sender: row.text(6)?,
@@ -131,7 +131,7 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
-                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at, also \
                  FROM message WHERE event_id = $1 AND room_id = $2 ORDER BY part",
                 &[Value::from(event_id), Value::from(room_id)],
             )
@@ -144,7 +144,7 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
-                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at, also \
                  FROM message WHERE room_id = $1 AND (remote_id = $2 OR also = $2) ORDER BY at, part",
                 &[Value::from(room_id), Value::from(remote_id)],
             )
@@ -174,7 +174,7 @@ impl Store {
         let rows = self
             .db
             .fetch_all(
-                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at, also \
                  FROM message WHERE target = $1 AND author = $2 AND reaction IS NOT NULL ORDER BY at, event_id",
                 &[Value::from(target), Value::from(author)],
             )
@@ -192,7 +192,7 @@ impl Store {
         let row = self
             .db
             .fetch_optional(
-                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at \
+                "SELECT event_id, part, room_id, remote_id, author, author_name, sender, excerpt, reaction, target, media, at, also \
                  FROM message WHERE target = $1 AND author = $2 AND reaction = $3 ORDER BY at DESC LIMIT 1",
                 &[Value::from(target), Value::from(author), Value::from(reaction)],
             )

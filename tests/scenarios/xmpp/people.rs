@@ -91,6 +91,10 @@ async fn people_talk_in_private(d: XmppDeployment) {
     ))
     .await;
     let said = room.sees(&ghost, "teh").await;
+    room.has_read(said.id()).await;
+    let read = |stanza: &landbridge_tests::Stanza| stanza.xml().contains("displayed");
+    let read = bob.sees_stanza("that she has read it", read).await;
+    assert!(read.xml().contains("id=\"m2\""), "a marker names the id of the stanza: {}", read.xml());
     let replace = "<replace xmlns='urn:xmpp:message-correct:0' id='m2'/>";
     bob.messages(&her, "chat", Some("tea"), replace).await;
     let edit = room.sees_event("its correction", |event| event.content()["m.new_content"]["body"] == "tea").await;

@@ -184,6 +184,13 @@ impl XmppMessage {
             None => &self.name,
         }
     }
+
+    /// The id by which it is marked as read ([XEP-0333 §4](https://xmpp.org/extensions/xep-0333.html)): the one that the room gave it, and
+    /// between two that of its stanza, even where it has an origin id, too.
+    pub fn marked(&self) -> &str {
+        let also = self.also.as_deref().filter(|_| self.name.starts_with("d:"));
+        also.and_then(|also| also.strip_prefix("d:")).unwrap_or_else(|| self.id())
+    }
 }
 
 fn by(sender: &XmppUser, id: &str) -> String {
@@ -203,6 +210,10 @@ impl RemoteId for XmppMessage {
 
     fn also(&self) -> Option<String> {
         self.also.clone()
+    }
+
+    fn with_also(self, also: Option<String>) -> Self {
+        Self { also, ..self }
     }
 }
 
@@ -288,6 +299,9 @@ mod tests {
         assert_ne!(XmppMessage::archived("1"), XmppMessage::direct("1"));
         let private = XmppMessage::direct("o1").also_direct("m1");
         assert_eq!((private.id(), private.also()), ("o1", Some(XmppMessage::direct("m1").encode())));
+        let stored = XmppMessage::decode(&private.encode()).unwrap();
+        assert_eq!((stored.clone().marked(), stored.with_also(private.also()).marked()), ("o1", "m1"));
+        assert_eq!(message.marked(), "2024-1");
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     XmppNetwork,
+    direct::{origin_id, sent_id},
     outside::in_words,
     shared::{RoomState, Shared},
 };
@@ -196,7 +197,9 @@ impl Shared {
         archive: Option<&str>,
         at: Option<landbridge::Millis>,
     ) -> Vec<(Event, Dedupe<XmppMessage>)> {
-        let sent = stanza.attr("id").filter(|id| !id.is_empty() && id.len() <= 1023);
+        let sent = self.sent_as(room, who, stanza);
+        let sent = sent.as_deref();
+        let known_as = |id: String| self.known_as(room, who, &id).unwrap_or(id);
         let id = match (archive, sent) {
             (Some(archive), Some(sent)) => Some(XmppMessage::archived(archive).also_by(&who.user, sent)),
             (Some(archive), None) => Some(XmppMessage::archived(archive)),
@@ -215,7 +218,7 @@ impl Shared {
         let event = match incoming::meaning(stanza) {
             Meaning::Nothing => return Vec::new(),
             Meaning::Said { body, corrects: Some(corrects), .. } => {
-                let target = XmppMessage::by(&sender, &corrects);
+                let target = XmppMessage::by(&sender, &known_as(corrects));
                 Event::Edit { room, sender, id, target, body }
             }
             Meaning::Said { body, corrects: None, answers } => {
@@ -227,14 +230,35 @@ impl Shared {
                 Event::Reactions { room, by: sender, target: XmppMessage::archived(&target), keys }
             }
             Meaning::Retracted { target, by_sender_id } => {
-                let target =
-                    if by_sender_id { XmppMessage::by(&sender, &target) } else { XmppMessage::archived(&target) };
+                // By the room's id, where it gives one; their own is for rooms that do not, and of old (XEP-0424 §5).
+                let own = self.known_as(&room, who, &target);
+                let target = match own.or((by_sender_id || archive.is_none()).then(|| target.clone())) {
+                    Some(own) => XmppMessage::by(&sender, &own),
+                    None => XmppMessage::archived(&target),
+                };
                 Event::Retract { room, by: sender, target }
             }
             // Only the room itself can say so; see `Shared::moderated`.
             Meaning::Moderated { .. } => return Vec::new(),
         };
         vec![(event, dedupe)]
+    }
+
+    /// The id that somebody gave what they say in a room: that of the stanza, else the origin id; where it has both, either leads to it.
+    fn sent_as(&self, room: &XmppRoom, who: &Occupant, stanza: &Element) -> Option<String> {
+        let (origin, id) = (origin_id(stanza), sent_id(stanza));
+        if let (XmppRoom::Muc(jid), Some(origin), Some(id)) = (room, origin, id)
+            && origin != id
+        {
+            self.with_room(jid, |state| state.origins.note(&who.user, origin, id));
+        }
+        id.or(origin).map(str::to_owned)
+    }
+
+    /// Under which id a message is known that its sender names by another of theirs.
+    fn known_as(&self, room: &XmppRoom, who: &Occupant, named: &str) -> Option<String> {
+        let XmppRoom::Muc(jid) = room else { return None };
+        self.with_room(jid, |state| state.origins.id(&who.user, named))?
     }
 
     /// A moderator took out a message: the room itself says so.

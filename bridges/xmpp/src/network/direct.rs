@@ -206,15 +206,19 @@ impl Shared {
 }
 
 /// The id of a stanza, as its sender wrote it there.
-fn sent_id(stanza: &Element) -> Option<&str> {
+pub(super) fn sent_id(stanza: &Element) -> Option<&str> {
     stanza.attr("id").filter(|id| !id.is_empty() && id.len() <= 1023)
+}
+
+/// The id that its sender means for everybody ([XEP-0359](https://xmpp.org/extensions/xep-0359.html)).
+pub(super) fn origin_id(stanza: &Element) -> Option<&str> {
+    stanza.get_child("origin-id", ns::SID).and_then(sent_id)
 }
 
 /// What a private message is called: by its origin id ([XEP-0359](https://xmpp.org/extensions/xep-0359.html)), by which others answer it
 /// and react to it, and by its stanza's, by which its sender corrects it and others mark it as read. Most senders make one of the two.
 fn named(stanza: &Element) -> Option<XmppMessage> {
-    let origin = stanza.get_child("origin-id", ns::SID).and_then(sent_id);
-    match (origin, sent_id(stanza)) {
+    match (origin_id(stanza), sent_id(stanza)) {
         (Some(origin), Some(id)) if origin != id => Some(XmppMessage::direct(origin).also_direct(id)),
         (origin, id) => origin.or(id).map(XmppMessage::direct),
     }
@@ -322,7 +326,7 @@ impl XmppSession {
             }
             EphemeralKind::Read { room, target, .. } => {
                 let Some(message) = target.messages.last() else { return };
-                (room, Element::bare("displayed", ns::MARKERS).with("id", message.id()))
+                (room, Element::bare("displayed", ns::MARKERS).with("id", message.marked()))
             }
             EphemeralKind::Presence { .. } => return self.shared.present(event).await,
         };

@@ -15,7 +15,7 @@ use rand::RngExt as _;
 use ruma::{OwnedUserId, UserId};
 use tokio::sync::{oneshot, watch};
 
-use super::{XmppNetwork, outside::Outside};
+use super::{XmppNetwork, origins::Origins, outside::Outside};
 use crate::{
     config::XmppConfig,
     convert::to_xmpp::Own,
@@ -89,6 +89,8 @@ pub(super) struct RoomState {
     pub(super) failures: u32,
     /// Whether the listener was put out of it.
     pub(super) outside: Outside,
+    /// What was said under another origin id.
+    pub(super) origins: Origins,
 }
 
 /// What is held back while an archive is read.
@@ -258,6 +260,7 @@ impl Shared {
             held: None,
             failures: 0,
             outside: Outside::default(),
+            origins: Origins::default(),
         });
         change(state)
     }

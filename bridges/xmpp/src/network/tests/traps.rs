@@ -339,6 +339,39 @@ async fn a_private_message_is_known_by_its_origin_id_and_by_that_of_its_stanza()
 }
 
 #[tokio::test]
+async fn a_message_of_a_room_is_found_by_every_id_that_it_has() {
+    let scene = Scene::start().await;
+    scene.server.sends(occupant("bob", "", "b"));
+    let said = |id: &str| from("message", &format!("{TEA}/bob"), LISTENER, "groupchat").with("id", id);
+    let given = |id: &str| Element::bare("stanza-id", ns::SID).with("by", TEA).with("id", id);
+    let origin = |id: &str| Element::bare("origin-id", ns::SID).with("id", id);
+    let corrects = |id: &str| Element::bare("replace", ns::CORRECT).with("id", id);
+    let retracts = |id: &str| Element::bare("retract", ns::RETRACT_1).with("id", id);
+    scene.server.sends(said("m1").child(body("teh")).child(origin("o1")).child(given("s1")));
+    for id in ["o1", "m1"] {
+        scene
+            .server
+            .sends(said(&format!("c{id}")).child(body("tea")).child(corrects(id)).child(given(&format!("c{id}"))));
+    }
+    for id in ["o1", "s1"] {
+        scene.server.sends(said(&format!("r{id}")).child(retracts(id)).child(given(&format!("r{id}"))));
+    }
+    // Where the room gives no ids, there are only the senders'.
+    scene.server.sends(said("r").child(retracts("m1")));
+    scene.settles().await;
+    let targets = scene.events().into_iter().filter_map(|event| match event {
+        RemoteEvent::<XmppNetwork>::Edit { target, .. } | RemoteEvent::<XmppNetwork>::Retract { target, .. } => {
+            Some(target.encode())
+        }
+        _ => None,
+    });
+    let targets: Vec<_> = targets.collect();
+    let his = XmppMessage::by(&Person::of_occupant(TEA, "b"), "m1").encode();
+    let the_rooms = XmppMessage::archived("s1").encode();
+    assert_eq!(targets, [his.clone(), his.clone(), his.clone(), the_rooms, his]);
+}
+
+#[tokio::test]
 async fn an_address_that_is_nobodys_is_answered_as_nobodys() {
     let scene = Scene::start().await;
     let bob = "bob@xmpp.test/phone";
