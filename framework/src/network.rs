@@ -226,6 +226,14 @@ pub trait Session<N: Network>: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Somebody who may say so wants us in a mapped room now, whatever keeps us out of it: a waiting time after we were put out, say.
+    ///
+    /// # Errors
+    /// As [`Session::enter`].
+    async fn call_back(&self, room: &N::Room) -> Result<(), SendError> {
+        self.enter(room).await
+    }
+
     /// A room is mapped no longer: leave it.
     ///
     /// # Errors

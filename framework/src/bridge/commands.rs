@@ -51,7 +51,7 @@ impl<N: Network> Commands<N> {
     ) -> Result<String, HomeserverError> {
         let id = N::INFO.id;
         let role = match words {
-            ["plumb", _] | ["unplumb"] => self.permissions.plumb,
+            ["plumb", _] | ["unplumb" | "enter"] => self.permissions.plumb,
             ["status"] => self.permissions.status,
             ["revoke", _] => self.permissions.revoke,
             _ => Role::Everybody,
@@ -62,10 +62,12 @@ impl<N: Network> Commands<N> {
         match words {
             ["plumb", room] => self.plumb(room_id, room).await,
             ["unplumb"] => self.unplumb(room_id).await,
+            ["enter"] => Ok(self.enter(room_id).await),
             ["status"] => Ok(self.status(room_id).await),
             ["revoke", link] => self.revoke(link).await,
             _ => Ok(format!(
                 "!{id} plumb ROOM: join this room to ROOM on {name}\n!{id} unplumb: part them\n\
+                 !{id} enter: come back at once where we were put out\n\
                  !{id} status: what this room is joined to, and whether we are connected\n\
                  !{id} revoke LINK: let a link to a file lead nowhere",
                 name = N::INFO.name
@@ -120,6 +122,20 @@ impl<N: Network> Commands<N> {
         match self.rooms.unmap(room_id).await {
             Ok(()) => Ok("This room is joined to nothing any more.".to_owned()),
             Err(error) => Ok(format!("The rooms were not parted: {error}.")),
+        }
+    }
+
+    async fn enter(&self, room_id: &RoomId) -> String {
+        let Some(mapping) = self.rooms.parts.mappings.by_room(room_id) else {
+            return "This room is joined to nothing.".to_owned();
+        };
+        let Some(relay) = self.parts.speakers.session(&SessionId::Relay).await else {
+            return format!("{} is not connected.", N::INFO.name);
+        };
+        let room = mapping.remote.encode();
+        match relay.call_back(&mapping.remote).await {
+            Ok(()) => format!("We are in {room} on {}.", N::INFO.name),
+            Err(error) => format!("We are not in {room} on {}: {error}.", N::INFO.name),
         }
     }
 

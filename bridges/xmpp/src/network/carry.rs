@@ -297,6 +297,9 @@ impl Shared {
             SeatId::Puppet(_) => Ok(()),
             SeatId::Listener => {
                 let wait = self.with_room(jid, |state| state.outside.put_out(gone.why, Instant::now())).flatten();
+                if wait.is_some() {
+                    self.note_kicks(jid).await;
+                }
                 if by_somebody || gone.why == Why::Destroyed {
                     return self.tell(Event::Notice { room, text: put_out(gone, wait) }, Dedupe::Never).await;
                 }

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use landbridge::network::host::Closed;
-use tokio::time::Instant;
 
 use super::shared::Shared;
 use crate::{
@@ -93,7 +92,7 @@ impl Shared {
         match (&seat, incoming::invitation(&stanza)) {
             (SeatId::Puppet(user_id), Some(invitation)) => return self.hear_invitation(user_id, invitation).await,
             (SeatId::Listener, Some(invitation)) => {
-                self.is_called_back(invitation);
+                self.is_called_back(invitation).await;
                 return Ok(());
             }
             (_, None) => {}
@@ -127,16 +126,12 @@ impl Shared {
     }
 
     /// Somebody wants the bridge back in a room that it was put out of. Only the room can say that they may invite.
-    fn is_called_back(self: &Arc<Self>, invitation: Invitation) {
+    async fn is_called_back(self: &Arc<Self>, invitation: Invitation) {
         let Invitation { room, direct: false, .. } = invitation else { return };
-        let called = self.with_room(&room, |state| {
-            let is_out = state.wanted && state.room.state_of(&SeatId::Listener) == SeatState::Out;
-            if is_out {
-                state.outside.is_called_back(Instant::now());
-            }
-            is_out
-        });
+        let called =
+            self.with_room(&room, |state| state.wanted && state.room.state_of(&SeatId::Listener) == SeatState::Out);
         if called == Some(true) {
+            self.is_wanted_back(&room).await;
             self.return_soon(room, Duration::ZERO);
         }
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use landbridge::{
-    Millis,
+    Clock as _, Millis, SystemClock,
     network::{ConnectionError, ConnectionState, Reject, RoomInfo, SendError, host::Closed},
 };
 use tokio::time::Instant;
@@ -26,6 +26,8 @@ use crate::{
 const JOINING: Duration = Duration::from_secs(60);
 /// How long a service may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
+/// The topic of the notes of rooms out of which the listener was kicked.
+const KICKED: &str = "kicked";
 /// How far before what was heard last an archive is read again: clocks differ.
 const OVERLAP: i64 = 120_000;
 
@@ -185,6 +187,7 @@ impl Shared {
     /// Has one of our seats in a room.
     pub(super) async fn be_in(&self, jid: &Jid, seat: &SeatId) -> Result<(), SendError> {
         if *seat == SeatId::Listener {
+            self.know_kicks(jid).await;
             self.need_not_stay_away(jid)?;
         }
         let Some(address) = self.seat_jid(seat) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
@@ -243,6 +246,35 @@ impl Shared {
                 Err(SendError::Rejected(Reject::NotInRoom(why)))
             }
         }
+    }
+
+    /// Whether the listener was kicked out of a room in an earlier life of the bridge, as it was noted.
+    pub(super) async fn know_kicks(&self, jid: &Jid) {
+        if self.know_room(jid, |state| std::mem::replace(&mut state.kicks_known, true)) {
+            return;
+        }
+        let noted = self.host.note(KICKED, jid.as_str()).await;
+        self.with_room(jid, |state| match noted {
+            Ok(Some(noted)) => state.outside.recall(&noted, Instant::now(), SystemClock.now()),
+            Ok(None) => {}
+            Err(Closed) => state.kicks_known = false,
+        });
+    }
+
+    /// Notes whether the listener was kicked out of a room, for later lives of the bridge.
+    pub(super) async fn note_kicks(&self, jid: &Jid) {
+        let noted = self.with_room(jid, |state| state.outside.noted(Instant::now(), SystemClock.now()));
+        if let Some(noted) = noted.filter(|noted| !noted.is_empty()) {
+            // What is not kept is told in the log; then a restart brings it back at once.
+            let _ = self.host.set_note(KICKED, jid.as_str(), &noted).await;
+        }
+    }
+
+    /// Whoever may say so wants the listener back in a room: whatever was, it may try.
+    pub(super) async fn is_wanted_back(&self, jid: &Jid) {
+        self.know_kicks(jid).await;
+        self.with_room(jid, |state| state.outside.is_called_back(Instant::now()));
+        self.note_kicks(jid).await;
     }
 
     /// How often the nicks of a room were given up, as it was noted.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use landbridge::Millis;
 use tokio::time::Instant;
 
 use crate::muc::Why;
@@ -71,6 +72,27 @@ impl Outside {
         self.asks = None;
         self.away = self.away.map(|until| until.min(now));
     }
+
+    /// What is noted of it for later lives of the bridge, when the clock shows `clock`: how often it was kicked, and until when it stays
+    /// away. Empty where it was not.
+    pub(super) fn noted(&self, now: Instant, clock: Millis) -> String {
+        let Some(until) = self.away else { return String::new() };
+        let ahead = (clock + until.saturating_duration_since(now)).0;
+        let behind = (clock + now.saturating_duration_since(until)).0.saturating_sub(clock.0);
+        format!("{} {}", self.kicks, ahead.saturating_sub(behind))
+    }
+
+    /// Takes up what an earlier life noted, unless more is known by now. However clocks were set, it stays away no longer than ever.
+    pub(super) fn recall(&mut self, noted: &str, now: Instant, clock: Millis) {
+        let read = noted.split_once(' ').and_then(|(kicks, until)| Some((kicks.parse().ok()?, until.parse().ok()?)));
+        let (Some((kicks, until)), None) = (read, self.away) else { return };
+        let until = Millis(until);
+        let away = now.checked_sub(clock.since(until)).and_then(|at| at.checked_add(until.since(clock).min(LONGEST)));
+        // What lies before everything that the machine can tell is forgotten.
+        if away.is_some() {
+            (self.kicks, self.away) = (kicks, away);
+        }
+    }
 }
 
 /// A time to wait, as people say it.
@@ -100,6 +122,38 @@ mod tests {
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440]);
         assert_eq!(outside.put_out(Why::Kicked, now + LONGEST), Some(FIRST), "a day in peace");
+    }
+
+    #[test]
+    fn what_was_noted_of_a_kick_holds_in_the_next_life() {
+        let (mut outside, now, clock) = (Outside::default(), Instant::now(), Millis(1_767_268_800_000));
+        assert_eq!(outside.noted(now, clock), "");
+        outside.put_out(Why::Kicked, now);
+        outside.put_out(Why::Kicked, now);
+        let noted = outside.noted(now, clock);
+        let later = |after: Duration| {
+            let mut next = Outside::default();
+            next.recall(&noted, now, clock + after);
+            next
+        };
+        let minutes = Duration::from_mins;
+        assert_eq!(later(minutes(1)).stays_away(now), Some(minutes(9)));
+        assert_eq!(later(minutes(11)).stays_away(now), None);
+        assert_eq!(later(minutes(1)).put_out(Why::Kicked, now), Some(minutes(20)), "the third time");
+        // Who was called back is noted as that.
+        outside.is_called_back(now);
+        let mut next = Outside::default();
+        next.recall(&outside.noted(now, clock), now, clock);
+        assert_eq!((next.stays_away(now), next.put_out(Why::Kicked, now)), (None, Some(minutes(20))));
+        // Clocks are set, and notes are read that nobody wrote.
+        let mut next = Outside::default();
+        next.recall(&noted, now, Millis(0));
+        assert_eq!(next.stays_away(now), Some(LONGEST));
+        for odd in ["", "2", "x y", "2 99999999999999999999", "-1 5"] {
+            let mut next = Outside::default();
+            next.recall(odd, now, clock);
+            assert_eq!(next.stays_away(now), None, "{odd}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use landbridge::{
         Identity, Landed, Level, Profile, Reject, RemoteId as _, RemoteOp, RoomInfo, SendError, Session, SessionId,
     },
 };
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{XmppNetwork, among::say_all, shared::Shared};
@@ -157,6 +156,13 @@ impl Session<XmppNetwork> for XmppSession {
         self.listen_in(jid).await
     }
 
+    async fn call_back(&self, room: &XmppRoom) -> Result<(), SendError> {
+        if let XmppRoom::Muc(jid) = room {
+            self.shared.is_wanted_back(jid).await;
+        }
+        self.enter(room).await
+    }
+
     async fn leave(&self, room: &XmppRoom) -> Result<(), SendError> {
         let XmppRoom::Muc(jid) = room else { return Ok(()) };
         let Some(mut state) = self.shared.rooms.lock().remove(jid) else { return Ok(()) };
@@ -176,7 +182,7 @@ impl Session<XmppNetwork> for XmppSession {
         self.soon_linked().await?;
         let info = self.ask_room(jid).await?;
         // Somebody wants the room anew, whatever was.
-        self.shared.with_room(jid, |state| state.outside.is_called_back(Instant::now()));
+        self.shared.is_wanted_back(jid).await;
         self.listen_in(jid).await?;
         Ok(info)
     }

@@ -87,6 +87,8 @@ pub(super) struct RoomState {
     pub(super) held: Option<Held>,
     /// How often in a row the listener could not return.
     pub(super) failures: u32,
+    /// Whether it was read how often the listener was kicked out of it.
+    pub(super) kicks_known: bool,
     /// Whether the listener was put out of it.
     pub(super) outside: Outside,
     /// What was said under another origin id.
@@ -259,6 +261,7 @@ impl Shared {
             archive: false,
             held: None,
             failures: 0,
+            kicks_known: false,
             outside: Outside::default(),
             origins: Origins::default(),
         });

@@ -90,9 +90,24 @@ struct Scene {
 impl Scene {
     /// At noon, when the room was last heard.
     async fn start() -> Self {
-        let server = Server::start(NOON).await;
+        let mut scene = Self::before(Server::start(NOON).await, Arc::default()).await;
+        scene.links().await;
+        scene
+    }
+
+    /// The bridge is started again, with the notes of its earlier life; the link is up.
+    async fn lives_again(&mut self) {
+        self.server.breaks();
+        self.is_unlinked().await;
+        self.running = None;
+        let next = Self::before(Server::start(NOON).await, Arc::clone(&self.shelf)).await;
+        *self = next;
+        self.connects().await;
+    }
+
+    /// Nothing runs yet but the server.
+    async fn before(server: Server, shelf: Arc<Shelf>) -> Self {
         let (told, host) = Recorder::new();
-        let shelf = Arc::new(Shelf::default());
         let host = host.with_library(Arc::clone(&shelf) as _);
         *told.heard_until.lock() = Some(NOON);
         let network = XmppNetwork::start(server.config(), host).await.unwrap();
@@ -100,13 +115,18 @@ impl Scene {
         let user_id = user_id!("@alice:here").to_owned();
         let identity = Identity::AutoPuppet { user_id: user_id.clone(), display_name: "alice".to_owned() };
         let alice = Arc::new(network.session(SessionId::User(user_id), identity));
-        let mut scene = Self { server, network, told, shelf, listener, alice, running: None };
-        scene.links().await;
-        scene
+        Self { server, network, told, shelf, listener, alice, running: None }
     }
 
     /// The link goes up, and the listener enters the room, which nobody waits for for long.
     async fn links(&mut self) {
+        self.connects().await;
+        let entered = tokio::time::timeout(Duration::from_secs(20), self.listener.enter(&tea())).await;
+        entered.expect("the room answers at once").unwrap();
+    }
+
+    /// The link goes up.
+    async fn connects(&mut self) {
         self.running = None;
         self.told.states.lock().clear();
         let listener = Arc::clone(&self.listener);
@@ -115,8 +135,6 @@ impl Scene {
         });
         self.running = Some(AbortOnDropHandle::new(running));
         self.told.connected(&SessionId::Relay).await;
-        let entered = tokio::time::timeout(Duration::from_secs(20), self.listener.enter(&tea())).await;
-        entered.expect("the room answers at once").unwrap();
     }
 
     /// Waits until the link is down.

@@ -164,6 +164,25 @@ async fn a_listener_that_is_kicked_stays_away_until_it_is_called_back() {
 }
 
 #[tokio::test]
+async fn a_listener_that_was_kicked_before_a_restart_stays_away_after_it_until_somebody_wants_it_back() {
+    let mut scene = Scene::start().await;
+    scene.is_put_out("307").await;
+    scene.lives_again().await;
+    let before = scene.joins(LISTENER);
+    let entered = scene.listener.enter(&tea()).await;
+    let Err(SendError::Rejected(reject @ Reject::NotInRoom(_))) = entered else { panic!("{entered:?}") };
+    assert!(reject.to_string().contains("5 minutes"), "{reject}");
+    scene.listener.shared.come_back(&Jid::parse(TEA).unwrap(), 0).await;
+    assert_eq!(scene.joins(LISTENER), before);
+    scene.listener.call_back(&tea()).await.unwrap();
+    assert_eq!(scene.joins(LISTENER), before + 1);
+    // Also that is noted, and that it was kicked once.
+    scene.lives_again().await;
+    scene.listener.enter(&tea()).await.unwrap();
+    assert!(scene.is_put_out("307").await.contains("10 minutes"));
+}
+
+#[tokio::test]
 async fn a_listener_that_is_kept_out_is_back_when_the_room_lets_it_in() {
     for (code, word) in [("301", "banned"), ("321", "put out"), ("322", "put out")] {
         let scene = Scene::start().await;

@@ -203,6 +203,7 @@ async fn commands_are_for_whom_the_configuration_says() {
             for (command, allowed) in [
                 ("status", "This room is joined to nothing. The bridge is running."),
                 ("unplumb", "This room is joined to nothing."),
+                ("enter", "This room is joined to nothing."),
                 ("plumb =nobody=", "=nobody= was not joined to this room: there is no such place."),
                 ("revoke mxc://localhost/x", "Links to that file lead nowhere any more."),
                 ("revoke nonsense", "That is no link to a file."),
