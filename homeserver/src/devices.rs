@@ -1,5 +1,6 @@
 //! Devices of users: access tokens, encryption keys, messages between devices.
 
+mod backlog;
 mod backups;
 mod dehydrated;
 mod keys;
@@ -23,10 +24,13 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 pub(crate) use self::keys::SignedKey;
 use self::token::{TokenHash, hash_token, new_device_id, new_token};
 pub use self::{
+    backlog::{MAX_WAITING, MAX_WAITING_BYTES},
     backups::{Backup, BackupSession, Backups, MAX_BACKUP_KEYS, MAX_BACKUPS, Which},
     dehydrated::NewDehydrated,
     keys::{Keys, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS},
-    to_device::{MAX_TO_DEVICE_RECIPIENTS, Message, TO_DEVICE_PER_SYNC, ToDevice},
+    to_device::{
+        MAX_TO_DEVICE_BYTES, MAX_TO_DEVICE_RECIPIENTS, MAX_TO_DEVICE_TOTAL, Message, TO_DEVICE_PER_SYNC, ToDevice,
+    },
 };
 use crate::{
     clock::Clock,

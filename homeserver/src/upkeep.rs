@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Config, clock::Clock, deletion::Deletion, departure::Departure, http::ApiState, media::Media, sync::Presences,
+    Config, clock::Clock, deletion::Deletion, departure::Departure, devices::ToDevice, http::ApiState, media::Media,
+    sync::Presences,
 };
 
-/// How often files are looked after.
+/// How often files, and what waits for devices, are looked after.
 const EVERY: Duration = Duration::from_secs(3600);
 
 /// In which of these rounds all bytes are looked through that lie there.
@@ -18,11 +19,12 @@ const ABANDONED: i64 = 24 * 60 * 60 * 1000;
 /// How often it is looked who is gone.
 const WHO_IS_GONE: Duration = Duration::from_secs(30);
 
-/// Begins to look after files and presence until deliveries stop.
+/// Begins to look after files, presence and what waits for devices until deliveries stop.
 pub(crate) fn start(config: &Config, api: &ApiState, clock: Arc<dyn Clock>) {
     let (media, retention) = (api.parts.media.clone(), config.media_retention);
     api.parts.deliveries.keep(tokio::spawn(look_after(media, retention, clock)));
     api.parts.deliveries.keep(tokio::spawn(see_who_is_gone(api.parts.presences.clone())));
+    api.parts.deliveries.keep(tokio::spawn(cut_backlogs_short(api.parts.to_device.clone())));
     api.parts.deliveries.keep(tokio::spawn(finish_departures(api.parts.departure.clone())));
     api.parts.deliveries.keep(tokio::spawn(finish_deletions(api.parts.deletion.clone())));
 }
@@ -40,6 +42,15 @@ async fn finish_deletions(deletion: Deletion) {
     loop {
         if let Err(error) = deletion.forget_old().await {
             tracing::error!(%error, "who left deleted rooms is not forgotten");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn cut_backlogs_short(to_device: ToDevice) {
+    loop {
+        if let Err(error) = to_device.cut_short().await {
+            tracing::error!(%error, "what waits for devices was not cut short");
         }
         tokio::time::sleep(EVERY).await;
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::state::ApiState;
 use crate::{
     appservice::{Appservice, Appservices},
+    devices::ToDevice,
     stream::Stream,
 };
 
@@ -22,7 +23,11 @@ async fn health() -> Json<Value> {
 }
 
 /// The Prometheus text format.
-async fn metrics(State(stream): State<Stream>, State(appservices): State<Appservices>) -> impl IntoResponse {
+async fn metrics(
+    State(stream): State<Stream>,
+    State(appservices): State<Appservices>,
+    State(to_device): State<ToDevice>,
+) -> impl IntoResponse {
     let head = stream.position().0;
     let all = appservices.all();
     let mut text = String::new();
@@ -70,6 +75,13 @@ async fn metrics(State(stream): State<Stream>, State(appservices): State<Appserv
         text,
         "# HELP landbridge_homeserver_log_position The end of the log.\n# TYPE landbridge_homeserver_log_position gauge\n\
          landbridge_homeserver_log_position {head}"
+    );
+    let _ = writeln!(
+        text,
+        "# HELP landbridge_homeserver_to_device_dropped_total Messages dropped because too many waited for their devices.\n\
+         # TYPE landbridge_homeserver_to_device_dropped_total counter\n\
+         landbridge_homeserver_to_device_dropped_total {}",
+        to_device.dropped()
     );
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

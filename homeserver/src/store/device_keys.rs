@@ -303,3 +303,59 @@ pub(crate) async fn to_device_between(
 pub(crate) fn delete_to_device(user_id: &str, device_id: &str, until: i64) -> Statement {
     statement!("DELETE FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos <= $3", user_id, device_id, until)
 }
+
+/// The first device after another for which messages wait that no application service takes.
+pub(crate) async fn waited_for_after(
+    db: &Db,
+    user_id: &str,
+    device_id: &str,
+) -> Result<Option<(String, String)>, SqlError> {
+    let sql = "SELECT user_id, device_id FROM to_device WHERE (user_id, device_id) > ($1, $2) AND appservice_id IS NULL \
+               ORDER BY user_id, device_id LIMIT 1";
+    let row = db.fetch_optional(sql, &[Value::from(user_id), Value::from(device_id)]).await?;
+    row.map(|row| Ok((row.text(0)?, row.text(1)?))).transpose()
+}
+
+/// The newest message of a device that is beyond a bound of messages and of bytes, by position and number. Those of application services
+/// do not count.
+pub(crate) async fn to_device_beyond(
+    db: &Db,
+    user_id: &str,
+    device_id: &str,
+    (messages, bytes): (i64, i64),
+) -> Result<Option<(i64, i64)>, SqlError> {
+    let sql = "SELECT pos, number FROM (SELECT pos, number, ROW_NUMBER() OVER newest AS nth, \
+               SUM(octet_length(body)) OVER newest AS total FROM to_device \
+               WHERE user_id = $1 AND device_id = $2 AND appservice_id IS NULL \
+               WINDOW newest AS (ORDER BY pos DESC, number DESC)) AS waiting \
+               WHERE nth > $3 OR total > $4 ORDER BY pos DESC, number DESC LIMIT 1";
+    let values = [Value::from(user_id), Value::from(device_id), Value::from(messages), Value::from(bytes)];
+    let row = db.fetch_optional(sql, &values).await?;
+    row.map(|row| Ok((row.int(0)?, row.int(1)?))).transpose()
+}
+
+/// The message of a device that so many messages end with, the oldest first; `None`: there are not so many. Those of application
+/// services do not count.
+pub(crate) async fn to_device_nth(
+    db: &Db,
+    user_id: &str,
+    device_id: &str,
+    count: i64,
+) -> Result<Option<(i64, i64)>, SqlError> {
+    let sql = "SELECT pos, number FROM to_device WHERE user_id = $1 AND device_id = $2 AND appservice_id IS NULL \
+               ORDER BY pos, number LIMIT 1 OFFSET $3";
+    let row = db.fetch_optional(sql, &[Value::from(user_id), Value::from(device_id), Value::from(count - 1)]).await?;
+    row.map(|row| Ok((row.int(0)?, row.int(1)?))).transpose()
+}
+
+/// Forgets the messages of a device up to one of them. Those of application services stay.
+pub(crate) fn drop_to_device(user_id: &str, device_id: &str, until: (i64, i64)) -> Statement {
+    statement!(
+        "DELETE FROM to_device WHERE user_id = $1 AND device_id = $2 AND appservice_id IS NULL \
+         AND (pos, number) <= ($3, $4)",
+        user_id,
+        device_id,
+        until.0,
+        until.1
+    )
+}

@@ -1,7 +1,10 @@
 //! What one user can pile up here has an end, and what is there can still be changed.
 
 use landbridge_homeserver::{
-    devices::{MAX_BACKUP_KEYS, MAX_BACKUPS, MAX_DEVICES, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS},
+    devices::{
+        MAX_BACKUP_KEYS, MAX_BACKUPS, MAX_DEVICES, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS,
+        MAX_TO_DEVICE_BYTES, MAX_TO_DEVICE_RECIPIENTS, MAX_TO_DEVICE_TOTAL, MAX_WAITING, MAX_WAITING_BYTES,
+    },
     push::MAX_PUSHERS,
     rooms::MAX_ALIASES,
     users::{MAX_ACCOUNT_DATA_BYTES, MAX_ACCOUNT_DATA_TOTAL, MAX_FILTER_BYTES, MAX_FILTERS},
@@ -183,4 +186,122 @@ async fn who_logs_in_once_too_often_is_logged_out_where_they_were_longest_ago() 
     assert_eq!(devices, usize::try_from(MAX_DEVICES).unwrap());
     who(&token).await.ok();
     who(&first).await.refused(401, "M_UNKNOWN_TOKEN");
+}
+
+/// The database of a server, for what would take too long over HTTP.
+async fn database_of(server: &Server) -> Db {
+    let file = format!("sqlite:{}", server.folder().join("homeserver.db").display());
+    let options = DbOptions { migrations_table: "_filled", ..DbOptions::default() };
+    Db::open(server.database().unwrap_or(&file), &[], options).await.unwrap()
+}
+
+async fn device_of(who: &Person) -> String {
+    who.get("account/whoami").await.ok()["device_id"].as_str().unwrap().to_owned()
+}
+
+/// Messages of some length wait for a device.
+async fn fill(db: &Db, (user_id, device_id): (&str, &str), count: i64, length: usize, service: Option<&str>) {
+    let sql = "WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < $3) \
+               INSERT INTO to_device (user_id, device_id, pos, number, body, appservice_id) \
+               SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), 1, i, \
+               '{\"type\":\"x.n\",\"content\":{\"n\":' || CAST(i AS TEXT) || ',\"x\":\"' || CAST($4 AS TEXT) || '\"}}', \
+               CAST($5 AS TEXT) FROM n";
+    let x = "x".repeat(length);
+    let values = [
+        SqlValue::from(user_id),
+        SqlValue::from(device_id),
+        SqlValue::from(count),
+        SqlValue::from(&x),
+        SqlValue::from(service),
+    ];
+    let mut tx = db.begin().await.unwrap();
+    tx.execute(sql, &values).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn waiting(db: &Db, who: &str) -> i64 {
+    let row = db.fetch_optional("SELECT COUNT(*) FROM to_device WHERE user_id = $1", &[SqlValue::from(who)]).await;
+    row.unwrap().unwrap().int(0).unwrap()
+}
+
+async fn dropped(server: &Server) -> i64 {
+    let metrics = server.call("GET", "/metrics", None, None).await;
+    let text = String::from_utf8(metrics.bytes.to_vec()).unwrap();
+    let line = text.lines().find(|line| line.starts_with("landbridge_homeserver_to_device_dropped_total")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+async fn the_newest_messages_wait_for_a_device_that_does_not_come(server: Server) {
+    let (alice, bob, carol) = (server.person("alice").await, server.person("bob").await, server.person("carol").await);
+    let (of_bob, of_carol) = (device_of(&bob).await, device_of(&carol).await);
+    let (excess, long) = (2_500, 60_000);
+    let db = database_of(&server).await;
+    fill(&db, (&bob.user_id, &of_bob), MAX_WAITING + excess, 1, None).await;
+    fill(&db, (&carol.user_id, &of_carol), 600, long, None).await;
+    fill(&db, ("@irc_bob:localhost", "BRIDGE"), MAX_WAITING + excess, 1, Some("irc")).await;
+    let fit = MAX_WAITING_BYTES / i64::try_from(long).unwrap();
+    drop(db);
+
+    // What piled up before is cut short after a start.
+    let server = server.restart().await;
+    let (alice, bob, carol) = (alice.on(&server), bob.on(&server), carol.on(&server));
+    while dropped(&server).await < excess + 600 - fit {
+        tokio::task::yield_now().await;
+    }
+    let db = database_of(&server).await;
+    assert_eq!(dropped(&server).await, excess + 600 - waiting(&db, &carol.user_id).await);
+    assert!((fit - 1..=fit).contains(&waiting(&db, &carol.user_id).await));
+    assert_eq!(waiting(&db, "@irc_bob:localhost").await, MAX_WAITING + excess, "services take what is theirs");
+    let came = bob.syncs(None, "").await["to_device"]["events"].as_array().unwrap().clone();
+    assert_eq!(i64::try_from(came.len()).unwrap(), MAX_WAITING);
+    assert_eq!((&came[0]["content"]["n"], &came.last().unwrap()["content"]["n"]), (&json!(2501), &json!(12_500)));
+
+    // And what comes while it runs, before it is a tenth more.
+    let before = dropped(&server).await;
+    let long = json!({ "messages": { &bob.user_id: { "*": { "x": "x".repeat(long) } } } });
+    let mut sent = 0;
+    while dropped(&server).await == before {
+        assert!(sent < MAX_WAITING / 10);
+        alice.put(&format!("sendToDevice/x.n/{sent}"), long.clone()).await.ok();
+        sent += 1;
+    }
+    assert_eq!((dropped(&server).await - before, waiting(&db, &bob.user_id).await), (sent, MAX_WAITING));
+    drop((carol, db));
+}
+
+#[tokio::test]
+async fn the_newest_messages_wait_for_a_device_that_does_not_come_on_sqlite() {
+    the_newest_messages_wait_for_a_device_that_does_not_come(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn the_newest_messages_wait_for_a_device_that_does_not_come_on_postgresql() {
+    let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
+    let server = Server::start_on(Some(postgres.url.clone())).await;
+    the_newest_messages_wait_for_a_device_that_does_not_come(server).await;
+}
+
+#[tokio::test]
+async fn one_request_sends_so_much_to_devices() {
+    let server = Server::start().await;
+    server.appservice(irc_registration(), &Service::default()).await;
+    let (alice, bob) = (server.person("alice").await, registers(&server, "irc_bob").await);
+    let nobody = |count: usize| {
+        let targets = (0..count).map(|number| (format!("D{number}"), json!({}))).collect::<Map<String, Value>>();
+        json!({ "messages": { "@nobody:localhost": targets } })
+    };
+    alice.put("sendToDevice/x.n/1", nobody(MAX_TO_DEVICE_RECIPIENTS)).await.ok();
+    alice.put("sendToDevice/x.n/2", nobody(MAX_TO_DEVICE_RECIPIENTS + 1)).await.refused(400, "M_INVALID_PARAM");
+    let users = (0..=MAX_TO_DEVICE_RECIPIENTS).map(|number| (format!("@u{number}:localhost"), json!({})));
+    let users = json!({ "messages": users.collect::<Map<String, Value>>() });
+    alice.put("sendToDevice/x.n/3", users).await.refused(400, "M_INVALID_PARAM");
+
+    let to_all = |length: usize| json!({ "messages": { "@irc_bob:localhost": { "*": { "x": "x".repeat(length) } } } });
+    alice.put("sendToDevice/x.n/4", to_all(MAX_TO_DEVICE_BYTES)).await.refused(413, "M_TOO_LARGE");
+    let length = MAX_TO_DEVICE_BYTES - 1024;
+    for number in 0..=MAX_TO_DEVICE_TOTAL / length {
+        bob.call("PUT", &format!("devices/D{number}"), Some(json!({}))).await.ok();
+    }
+    alice.put("sendToDevice/x.n/5", to_all(length)).await.refused(413, "M_TOO_LARGE");
+    alice.put("sendToDevice/x.n/6", to_all(length / 2)).await.ok();
 }
