@@ -28,7 +28,7 @@ use self::build::Built;
 pub(crate) use self::{device_lists::device_changes, filter::everything};
 pub use self::{
     filter::EventFilter,
-    presence::Presences,
+    presence::{Presences, PresentAs},
     receipts::{Receipt, Receipts, by_room, receipt_content, receipt_events},
     sliding::{SlidingRequest, SlidingSync},
     token::{BadToken, SyncToken},

@@ -13,7 +13,6 @@ use axum::{
     routing::{post, put},
 };
 use landbridge_axum_ruma::{JsonBody, MatrixError, mount};
-use ruma::presence::PresenceState;
 use ruma::{
     EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     api::client::{
@@ -35,7 +34,7 @@ use crate::{
     push::Unread,
     rooms::{Event, Membership, Rooms},
     stream::Position,
-    sync::{Presences, Receipt, Receipts, Typists},
+    sync::{Presences, PresentAs, Receipt, Receipts, Typists},
     users::AccountData,
 };
 
@@ -205,10 +204,9 @@ async fn put_presence(
     Authed { caller, body }: Authed<set_presence::Request>,
 ) -> ApiResult<Json<Value>> {
     caller.must_be(&body.user_id)?;
-    if !matches!(body.presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
-        return Err(MatrixError::invalid_param("There is no such presence").into());
-    }
-    presences.set(&body.user_id, body.presence.as_str(), body.status_msg.as_deref()).await?;
+    let presence = PresentAs::from_state(&body.presence);
+    let presence = presence.ok_or_else(|| MatrixError::invalid_param("There is no such presence"))?;
+    presences.set(&body.user_id, presence, body.status_msg.as_deref()).await?;
     Ok(empty())
 }
 

@@ -30,7 +30,7 @@ use crate::{
         error::{ApiError, ApiResult},
         path::QueryArgs,
     },
-    sync::{Presences, Sync, SyncRequest, everything},
+    sync::{Presences, PresentAs, Sync, SyncRequest, everything},
     users::AccountData,
 };
 
@@ -92,11 +92,9 @@ pub(super) async fn note_presence(
     if caller.appservice.is_some() || (asked.is_none() && appservices.is_user_exclusive(&caller.user_id, None)) {
         return Ok(());
     }
-    let presence = asked.unwrap_or(PresenceState::Online);
-    if !matches!(presence, PresenceState::Online | PresenceState::Offline | PresenceState::Unavailable) {
-        return Err(MatrixError::invalid_param("set_presence is no presence").into());
-    }
-    Ok(presences.synced(&caller.user_id, presence.as_str()).await?)
+    let presence = asked.as_ref().map_or(Some(PresentAs::Online), PresentAs::from_state);
+    let presence = presence.ok_or_else(|| MatrixError::invalid_param("set_presence is no presence"))?;
+    Ok(presences.synced(&caller.user_id, caller.device_id.as_deref(), presence).await?)
 }
 
 /// Some clients read the `state` of a room that was left even where it is empty, which ruma leaves out.

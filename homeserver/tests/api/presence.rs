@@ -128,3 +128,49 @@ async fn who_comes_into_a_room_sees_who_is_there() {
     carol.put(&name, json!({ "displayname": "Carol" })).await.ok();
     assert_eq!(carol.syncs(Some(&next(&sync)), "").await["presence"], Value::Null);
 }
+
+#[tokio::test]
+async fn of_several_clients_the_most_present_one_counts() {
+    let server = Server::start().await;
+    let (phone, bob, _) = two_in_a_room(&server).await;
+    let laptop = Person::of(&server, &server.logs_in("alice").await, &phone.user_id);
+    let of_alice = format!("presence/{}/status", phone.user_id);
+    let presence = async || bob.get(&of_alice).await.ok()["presence"].as_str().unwrap().to_owned();
+    let syncs = async |client: &Person, state: &str| client.syncs(None, &format!("&set_presence={state}")).await;
+
+    syncs(&phone, "online").await;
+    syncs(&laptop, "unavailable").await;
+    assert_eq!(presence().await, "online", "not as the last to sync says");
+    syncs(&phone, "unavailable").await;
+    assert_eq!(presence().await, "unavailable");
+    syncs(&laptop, "online").await;
+    syncs(&phone, "unavailable").await;
+    assert_eq!(presence().await, "online");
+
+    // What somebody says holds until a client asks for something else.
+    phone.put(&of_alice, json!({ "presence": "unavailable", "status_msg": "tea" })).await.ok();
+    assert_eq!(presence().await, "unavailable");
+    syncs(&phone, "unavailable").await;
+    assert_eq!(presence().await, "unavailable");
+    syncs(&laptop, "online").await;
+    assert_eq!(presence().await, "online");
+
+    // A client that syncs no more counts for nothing, and with the last of them goes what was said.
+    let frozen = Frozen::now();
+    let becomes = async |state: &str| {
+        while presence().await != state {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::advance(Duration::from_secs(170)).await;
+    syncs(&phone, "unavailable").await;
+    assert_eq!(presence().await, "online");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    becomes("unavailable").await;
+    phone.put(&of_alice, json!({ "presence": "online", "status_msg": "tea" })).await.ok();
+    syncs(&phone, "online").await;
+    tokio::time::advance(Duration::from_secs(250)).await;
+    becomes("offline").await;
+    assert_eq!(bob.get(&of_alice).await.ok()["status_msg"], "tea");
+    drop(frozen);
+}
