@@ -1,9 +1,12 @@
 //! Full-text search over messages, names and topics ([spec])
 //!
-//! The index follows the log by a cursor of its own and waits while others write much: a search waits for it to catch up. What is taken
+//! The index follows the log by a cursor of its own and waits while others write much: a search waits for it to catch up. What bridges
+//! put into the histories of rooms is no part of the log and read by itself (`histories`). What is taken
 //! back leaves it when the redaction is read, what is purged in the same commit. Only whole words are found. What is encrypted is not, because the server cannot read it.
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#server-side-search
+
+mod histories;
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,10 +16,11 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::histories::Histories;
 pub(crate) use crate::store::search::{Order, key_of};
 use crate::{
     http::error::ApiError,
-    rooms::{Event, EventNid},
+    rooms::{Event, EventNid, RoomNid},
     store::{Store, local::Local, search as table},
     stream::{Position, Stream},
 };
@@ -46,6 +50,7 @@ struct Inner {
     read: watch::Receiver<Position>,
     hurry: Arc<Notify>,
     indexing: JoinHandle<()>,
+    histories: Histories,
 }
 
 impl Drop for Inner {
@@ -59,7 +64,8 @@ impl Search {
         let (sender, read) = watch::channel(Position::START);
         let hurry = Arc::new(Notify::new());
         let indexing = tokio::spawn(index(store.clone(), stream.clone(), sender, hurry.clone()));
-        Self { inner: Arc::new(Inner { store, stream, read, hurry, indexing }) }
+        let histories = Histories::read(store.clone());
+        Self { inner: Arc::new(Inner { store, stream, read, hurry, indexing, histories }) }
     }
 
     /// The words that a text is searched by.
@@ -69,7 +75,7 @@ impl Search {
     }
 
     /// Events that hold all of these words, in the rooms of a JSON list: `limit` of them after the first `skip`. Visibility is not
-    /// looked at.
+    /// looked at, and what is not in the index yet is not found: see [`Self::catch_up`].
     pub(crate) async fn find(
         &self,
         words: &[String],
@@ -81,20 +87,28 @@ impl Search {
         if words.is_empty() {
             return Ok(Vec::new());
         }
-        self.catch_up().await;
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let store = &self.inner.store;
         let nids: Vec<EventNid> = table::find(store.db(), words, rooms, order, number(skip), number(limit)).await?;
         Ok(store.events(&nids).await?)
     }
 
-    /// Waits until what is in the log now is in the index, but not forever.
-    async fn catch_up(&self) {
+    /// Has the history of a room read anew, to which something was added.
+    pub(crate) fn history_grew(&self, room: RoomNid) {
+        self.inner.histories.grew(room);
+    }
+
+    /// Waits until what is in the log now, and in the histories of some rooms, is in the index, but not forever.
+    pub(crate) async fn catch_up(&self, rooms: &[RoomNid]) {
         let head = self.inner.stream.position();
         let mut read = self.inner.read.clone();
         self.inner.hurry.notify_one();
-        let caught_up = tokio::time::timeout(PATIENCE, read.wait_for(|read| *read >= head)).await;
-        if caught_up.is_err() {
+        let all = async {
+            // Where the index cannot be read any more, there is nothing to wait for.
+            let _ = read.wait_for(|read| *read >= head).await;
+            self.inner.histories.are_read(rooms).await;
+        };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
             tracing::warn!("the search index is far behind; what is new is not found yet");
         }
     }

@@ -26,7 +26,8 @@ use crate::{
         path::PathArgs,
     },
     push::Unread,
-    rooms::{Backfill, BackfillEvent, BackfillPlace, MemberProfile, Membership, Rooms},
+    rooms::{Backfill, BackfillEvent, BackfillPlace, MemberProfile, Membership, RoomNid, Rooms},
+    search::Search,
     stream::Position,
     sync::Receipts,
     users::Users,
@@ -93,6 +94,7 @@ async fn batch_send(State(state): State<ApiState>, request: Request) -> ApiResul
         names: &parts.names,
         receipts: &parts.receipts,
         unread: &parts.unread,
+        search: &parts.search,
     };
     parts.limits.take_event(&caller)?;
     sending.send(&caller, &service, room_id, body).await
@@ -107,6 +109,7 @@ struct Sending<'a> {
     names: &'a Names,
     receipts: &'a Receipts,
     unread: &'a Unread,
+    search: &'a Search,
 }
 
 impl Sending<'_> {
@@ -120,9 +123,10 @@ impl Sending<'_> {
         if body.events.len() > MAX_EVENTS {
             return Err(MatrixError::too_large().into());
         }
-        if !self.is_joined(&room_id, &caller.user_id).await? {
+        let standing = self.rooms.membership(&room_id, &caller.user_id).await?;
+        let Some(standing) = standing.filter(|standing| standing.membership == Membership::Join) else {
             return Err(MatrixError::forbidden("You are not in the room").into());
-        }
+        };
         if let Some(reader) = body.mark_read_by.as_ref().filter(|reader| !self.config.is_local(reader)) {
             return Err(MatrixError::invalid_param(format!("{reader} is not a user of this server")).into());
         }
@@ -147,12 +151,26 @@ impl Sending<'_> {
             notify: body.send_notification,
             profiles,
         };
-        let ids = self.rooms.backfill(backfill).await?;
+        let ids = self.fill(backfill, standing.room).await?;
         if let (Some(reader), Some(last)) = (&body.mark_read_by, ids.last()) {
             self.mark_read(&room_id, reader, last).await?;
         }
         let ids: Vec<_> = names.into_iter().zip(ids).map(|(name, id)| name.unwrap_or(id)).collect();
         Ok(Json(json!({ "event_ids": ids })))
+    }
+
+    /// Fills the room up, and has its history read for the search, also where nobody waits for the answer any more.
+    async fn fill(&self, backfill: Backfill, room: RoomNid) -> ApiResult<Vec<OwnedEventId>> {
+        let (rooms, search) = (self.rooms.clone(), self.search.clone());
+        let may_be_history = backfill.place != BackfillPlace::Forward;
+        let filling = tokio::spawn(async move {
+            let ids = rooms.backfill(backfill).await;
+            if may_be_history {
+                search.history_grew(room);
+            }
+            ids
+        });
+        Ok(filling.await.map_err(|_| MatrixError::internal())??)
     }
 
     async fn is_joined(&self, room_id: &RoomId, user_id: &UserId) -> ApiResult<bool> {

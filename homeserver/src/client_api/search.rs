@@ -23,7 +23,7 @@ use crate::{
         auth::{Authed, Caller},
         error::ApiResult,
     },
-    rooms::{Direction, Event, Membership, MessagesQuery, Rooms},
+    rooms::{Direction, Event, Membership, MessagesQuery, RoomNid, Rooms},
     search::{Order, Search, key_of},
     stream::Position,
     users::AccountData,
@@ -75,24 +75,28 @@ async fn search(
     };
     let reader = Reader::new(&rooms, &account_data, &caller).await?;
     let words = Search::words(&criteria.search_term);
-    let searched =
-        serde_json::to_string(&rooms_of(&rooms, &caller, criteria).await?).map_err(|_| MatrixError::internal())?;
-    let order = if criteria.order_by == Some(OrderBy::Recent) { Order::Recent } else { Order::Rank };
+    let (numbers, searched) = rooms_of(&rooms, &caller, criteria).await?;
+    let searched = serde_json::to_string(&searched).map_err(|_| MatrixError::internal())?;
+    search.catch_up(&numbers).await;
+    let mut order = if criteria.order_by == Some(OrderBy::Recent) { Order::Recent } else { Order::Rank };
     let limit =
         criteria.filter.limit.map_or(DEFAULT_PAGE, |limit| usize::try_from(u64::from(limit)).unwrap_or(MAX_PAGE));
     let limit = limit.clamp(1, MAX_PAGE);
     let enough = skip.saturating_add(limit).saturating_add(COUNTED);
     let mut found: Vec<Arc<Event>> = Vec::new();
-    let (mut count, mut passed) = (0, 0);
-    while count < enough && passed < LOOKED_AT {
+    let (mut count, mut passed, mut looked_at) = (0, 0, 0);
+    while count < enough && looked_at < LOOKED_AT {
         let events = search.find(&words, &searched, order, passed, ROUND).await?;
         let is_last = events.len() < ROUND;
         passed += events.len();
+        looked_at += events.len();
         let wanted = wanted(&reader, &rooms, criteria, events).await?;
         found.extend(wanted.iter().skip(skip.saturating_sub(count)).take(limit - found.len()).cloned());
         count += wanted.len();
-        if is_last {
-            break;
+        match order {
+            _ if !is_last => {}
+            Order::Recent => (order, passed) = (Order::RecentHistory, 0),
+            Order::RecentHistory | Order::Rank => break,
         }
     }
     let mut results = Vec::with_capacity(found.len());
@@ -117,13 +121,14 @@ async fn search(
     Ok(Json(json!({ "search_categories": { "room_events": answer } })))
 }
 
-/// The rooms that are searched: all that the caller is or was in, as far as the filter admits them.
-async fn rooms_of(rooms: &Rooms, caller: &Caller, criteria: &Criteria) -> ApiResult<Vec<OwnedRoomId>> {
+/// The rooms that are searched, by number and by id: all that the caller is or was in, as far as the filter admits them.
+async fn rooms_of(rooms: &Rooms, caller: &Caller, criteria: &Criteria) -> ApiResult<(Vec<RoomNid>, Vec<OwnedRoomId>)> {
     let known = rooms.memberships_of(&caller.user_id).await?;
     let filter = crate::sync::EventFilter::new(&criteria.filter);
     let was_in = |membership| matches!(membership, Membership::Join | Membership::Leave | Membership::Ban);
     let found = known.iter().filter(|known| was_in(known.membership) && !known.forgotten);
-    Ok(found.map(|known| known.room_id.clone()).filter(|room_id| filter.admits_room(room_id)).collect())
+    let found = found.filter(|known| filter.admits_room(&known.room_id));
+    Ok(found.map(|known| (known.room, known.room_id.clone())).unzip())
 }
 
 /// Those of some events that were asked for and may be shown. Of the others nothing is told, neither by a count nor by a token.

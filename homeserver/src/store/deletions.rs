@@ -49,7 +49,7 @@ pub(crate) struct DeletionRow {
 }
 
 /// What is stored under the number of a room, beside events and members. Five hundred rows at a time.
-const BY_NUMBER: [&str; 6] = [
+const BY_NUMBER: [&str; 7] = [
     "DELETE FROM room_key WHERE (room, idx) IN (SELECT room, idx FROM room_key WHERE room = $1 LIMIT 500)",
     "DELETE FROM relation WHERE (room, target, position) IN \
      (SELECT room, target, position FROM relation WHERE room = $1 LIMIT 500)",
@@ -59,6 +59,7 @@ const BY_NUMBER: [&str; 6] = [
     "DELETE FROM event_name WHERE (appservice_id, name) IN \
      (SELECT appservice_id, name FROM event_name WHERE room = $1 LIMIT 500)",
     "DELETE FROM room_history WHERE room IN (SELECT room FROM room_history WHERE room = $1 LIMIT 500)",
+    "DELETE FROM search_history WHERE room IN (SELECT room FROM search_history WHERE room = $1 LIMIT 500)",
 ];
 
 /// What is stored under the id of a room. Five hundred rows at a time.

@@ -37,5 +37,6 @@ pub(crate) const STEPS: &[Migration] = &[
     step!(52, "0052_alias_creators"),
     step!(61, "0061_deleted_rooms"),
     step!(62, "0062_thumbnails"),
+    step!(63, "0063_search_history"),
     step!(71, "0071_indices"),
 ];

@@ -1,4 +1,4 @@
-//! The tables `search_text` and `search_cursor`: the one place where the two engines have nothing in common, for each searches texts in
+//! The tables `search_text`, `search_cursor` and `search_history`: the one place where the two engines have nothing in common, for each searches texts in
 //! its own way.
 
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use landbridge_sql::{BatchSql, Db, SqlError, Value};
 use ruma::events::TimelineEventType;
 
 use super::statement::{Statement, statement};
-use crate::rooms::{Event, EventNid};
+use crate::rooms::{Event, EventNid, RoomNid};
 
 /// The most text of one event that is indexed, in bytes. With another limit the index has to be made anew: see [`remove`].
 const MAX_TEXT: usize = 16 * 1024;
@@ -23,6 +23,28 @@ pub(crate) fn moved(pos: i64) -> Statement {
         "INSERT INTO search_cursor (one, pos) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET pos = excluded.pos",
         pos
     )
+}
+
+/// Down to which place the history of a room was read; 0: not at all.
+pub(crate) async fn history_cursor(db: &Db, room: RoomNid) -> Result<i64, SqlError> {
+    let row = db.fetch_optional("SELECT pos FROM search_history WHERE room = $1", &[Value::from(room.0)]).await?;
+    row.map_or(Ok(0), |row| row.int(0))
+}
+
+pub(crate) fn history_moved(room: RoomNid, pos: i64) -> Statement {
+    statement!(
+        "INSERT INTO search_history (room, pos) VALUES ($1, $2) ON CONFLICT (room) DO UPDATE SET pos = excluded.pos",
+        room.0,
+        pos
+    )
+}
+
+/// The rooms whose history was not read to its beginning.
+pub(crate) async fn rooms_behind(db: &Db) -> Result<Vec<RoomNid>, SqlError> {
+    let sql = "SELECT h.room FROM room_history h LEFT JOIN search_history s ON s.room = h.room \
+               WHERE EXISTS (SELECT 1 FROM event e WHERE e.room = h.room AND e.position < COALESCE(s.pos, 0))";
+    let rows = db.fetch_all(sql, &[]).await?;
+    rows.iter().map(|row| Ok(RoomNid(row.int(0)?))).collect()
 }
 
 static INSERT_SQLITE: LazyLock<BatchSql> = LazyLock::new(|| {
@@ -90,8 +112,10 @@ pub(crate) fn key_of(event: &Event) -> Option<&'static str> {
 /// In which order events are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Newest first.
+    /// Newest first, of what is in the log.
     Recent,
+    /// Newest first, of what is in the histories of rooms; all of it is older than what is in the log.
+    RecentHistory,
     /// Those that fit best first.
     Rank,
 }
@@ -134,13 +158,23 @@ pub(crate) async fn find(
     let with = |text| [Value::Text(Some(text)), Value::from(rooms), Value::from(limit), Value::from(skip)];
     let rows = match (db, order) {
         (Db::Sqlite { .. }, Order::Recent) => {
-            db.fetch_all(sqlite!("e.nid", "ORDER BY s.rowid DESC LIMIT $3 OFFSET $4"), &with(&quoted)).await?
+            let sql = sqlite!("e.nid", "AND e.position > 0 ORDER BY s.rowid DESC LIMIT $3 OFFSET $4");
+            db.fetch_all(sql, &with(&quoted)).await?
+        }
+        (Db::Sqlite { .. }, Order::RecentHistory) => {
+            let sql = sqlite!("e.nid", "AND e.position < 0 ORDER BY e.position DESC LIMIT $3 OFFSET $4");
+            db.fetch_all(sql, &with(&quoted)).await?
         }
         (Db::Sqlite { .. }, Order::Rank) => {
             db.fetch_all(sqlite!("e.nid", "ORDER BY s.rank, s.rowid DESC LIMIT $3 OFFSET $4"), &with(&quoted)).await?
         }
         (Db::Postgres(_), Order::Recent) => {
-            db.fetch_all(postgres!("e.nid", "ORDER BY s.nid DESC LIMIT $3 OFFSET $4"), &with(&plain)).await?
+            let sql = postgres!("e.nid", "AND e.position > 0 ORDER BY s.nid DESC LIMIT $3 OFFSET $4");
+            db.fetch_all(sql, &with(&plain)).await?
+        }
+        (Db::Postgres(_), Order::RecentHistory) => {
+            let sql = postgres!("e.nid", "AND e.position < 0 ORDER BY e.position DESC LIMIT $3 OFFSET $4");
+            db.fetch_all(sql, &with(&plain)).await?
         }
         (Db::Postgres(_), Order::Rank) => {
             let sql = postgres!(

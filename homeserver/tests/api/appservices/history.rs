@@ -1,5 +1,6 @@
 //! Batches that stand before everything that was said in a room.
 
+use landbridge_sql::{Db, DbOptions};
 use serde_json::{Value, json};
 
 use super::batches::{Portal, message, name, portal_of_bot, portal_on};
@@ -330,4 +331,87 @@ async fn purged_history_goes_first_and_does_not_come_again() {
     assert_eq!(reads(&alice, &room).await, ["2", "3"]);
     server.backfills(&room, &events).await.ok();
     assert_eq!(reads(&alice, &room).await, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn history_is_found_by_its_words_on_sqlite() {
+    found_by_words(None).await;
+}
+
+#[tokio::test]
+async fn history_is_found_by_its_words_on_postgresql() {
+    let Some(postgres) = Postgres::start().await else { return };
+    found_by_words(Some(postgres.url.clone())).await;
+}
+
+/// The texts that somebody finds, the newest first, in pages of three.
+async fn finds(who: &Person, term: &str) -> Vec<String> {
+    let (mut found, mut next) = (Vec::new(), String::new());
+    loop {
+        let criteria = json!({ "search_term": term, "order_by": "recent", "filter": { "limit": 3 } });
+        let body = json!({ "search_categories": { "room_events": criteria } });
+        let answer = who.post(&format!("search{next}"), body).await.ok()["search_categories"]["room_events"].clone();
+        let results = answer["results"].as_array().unwrap();
+        found.extend(results.iter().map(|one| one["result"]["content"]["body"].as_str().unwrap().to_owned()));
+        match answer["next_batch"].as_str() {
+            Some(token) => next = format!("?next_batch={token}"),
+            None => return found,
+        }
+    }
+}
+
+/// Takes the index away, as it was before histories were in it.
+async fn forget_the_index(server: &Server, database: Option<&str>) {
+    let file = format!("sqlite:{}", server.folder().join("homeserver.db").display());
+    let options = DbOptions { migrations_table: "_forgotten", ..DbOptions::default() };
+    let db = Db::open(database.unwrap_or(&file), &[], options).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let all = match &db {
+        Db::Sqlite { .. } => "INSERT INTO search_text (search_text) VALUES ('delete-all')",
+        Db::Postgres(_) => "DELETE FROM search_text",
+    };
+    for sql in [all, "DELETE FROM search_cursor", "DELETE FROM search_history"] {
+        tx.execute(sql, &[]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn found_by_words(database: Option<String>) {
+    let server = Server::with(extended_on(database.clone())).await;
+    let service = Service::default();
+    server.appservice(irc_registration(), &service).await;
+    let Portal { server, service, alice, bot, room } = portal_on(server, service).await;
+    let carol = server.person("carol").await;
+    // Who comes later does not see what was said before.
+    let visibility = format!("rooms/{room}/state/m.room.history_visibility");
+    bot.call("PUT", &visibility, Some(json!({ "history_visibility": "joined" }))).await.ok();
+    let tea = |numbers: &[usize]| {
+        let of = |number: &usize| message("irc_bob", *number, &format!("tea {number}"));
+        numbers.iter().map(of).collect::<Vec<_>>()
+    };
+    alice.says(&room, "tea 7").await;
+    bot.call("POST", &format!("rooms/{room}/invite"), Some(json!({ "user_id": carol.user_id }))).await.ok();
+    carol.joins(&room).await;
+    alice.says(&room, "tea 8").await;
+    for batch in [&[4, 5, 6][..], &[1, 2, 3]] {
+        server.backfills(&room, &tea(batch)).await.ok();
+    }
+    let all: Vec<String> = (1..=8).rev().map(|number| format!("tea {number}")).collect();
+    assert_eq!(finds(&alice, "tea").await, all);
+    assert_eq!(finds(&alice, "3").await, ["tea 3"]);
+    assert_eq!(finds(&carol, "tea").await, ["tea 8"]);
+    bot.call("PUT", &format!("rooms/{room}/redact/{}/r", name(5)), Some(json!({}))).await.ok();
+    let all: Vec<String> = all.into_iter().filter(|text| text != "tea 5").collect();
+    assert_eq!(finds(&alice, "tea").await, all);
+
+    // What was there before histories were read, or when the server was killed before it read them, is read after the next start, once.
+    forget_the_index(&server, database.as_deref()).await;
+    let server = server.restart_with(extended_on(database.clone())).await;
+    let again = Person::again(&server, &alice);
+    assert_eq!(finds(&again, "tea").await, all);
+    let server = server.restart_with(extended_on(database)).await;
+    server.appservice(irc_registration(), &service).await;
+    server.backfills(&room, &tea(&[0])).await.ok();
+    let again = Person::again(&server, &alice);
+    assert_eq!(finds(&again, "tea").await, all.into_iter().chain(["tea 0".to_owned()]).collect::<Vec<_>>());
 }
