@@ -87,10 +87,10 @@ where
 }
 
 impl Shared {
-    /// The service whose names a request may hold: it is about a room, and none of what names events.
+    /// The service whose names a request may hold: it is about events, and none of what names them.
     fn asking(&self, request: &Request) -> Option<Arc<Appservice>> {
         let path = request.uri().path();
-        if !self.names.any() || !path.contains("/rooms/") || path.contains("/com.beeper.backfill/") {
+        if !self.names.any() || !is_about_events(path) || path.contains("/com.beeper.backfill/") {
             return None;
         }
         let token = bearer_token(request.headers(), request.uri()).ok().flatten()?;
@@ -101,7 +101,7 @@ impl Shared {
     where
         S: Service<Request, Response = Response, Error = Infallible>,
     {
-        let reads = request.method() == Method::GET;
+        let reads = request.method() == Method::GET || is_question(request.uri().path());
         let response = match self.understood(appservice, request).await {
             Ok(Understood::AsItIs(request)) => inner.oneshot(request).await,
             Ok(Understood::Changed(request)) => self.plain.clone().oneshot(request).await,
@@ -152,6 +152,20 @@ impl Shared {
             Err(error) => ApiError::from(error).into_response(),
         }
     }
+}
+
+/// Whether events are asked for, or for what is said of them, though the request changes nothing.
+fn is_question(path: &str) -> bool {
+    path.starts_with("/_matrix/client/") && (path.ends_with("/sync") || path.ends_with("/search"))
+}
+
+/// Whether events may be named in a request or its answer.
+fn is_about_events(path: &str) -> bool {
+    path.contains("/rooms/")
+        || path.contains("/events/")
+        || is_question(path)
+        || path.ends_with("/initialSync")
+        || path.ends_with("/notifications")
 }
 
 /// A request, once its names were looked at.

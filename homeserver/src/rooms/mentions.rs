@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 /// Fields whose text is the id of an event, wherever they are.
 const FIELDS: [&str; 6] = ["event_id", "redacts", "thread_id", "m.fully_read", "m.read", "m.read.private"];
-/// Fields that list ids of events.
-const LISTS: [&str; 1] = ["pinned"];
+/// Fields that list ids of events: what is pinned, and the results of a search in groups.
+const LISTS: [&str; 2] = ["pinned", "results"];
 
 /// The ids of events that are named in a value: in certain fields, and as the names of fields, as in receipts.
 pub(crate) fn mentioned(value: &Value, found: &mut BTreeSet<String>) {
@@ -43,13 +43,12 @@ pub(crate) fn replace(value: &mut Value, others: &HashMap<String, String>) -> bo
             for (name, value) in fields.iter_mut() {
                 any |= match value {
                     Value::String(text) if FIELDS.contains(&name.as_str()) => say(text, others),
-                    Value::Array(ids) if LISTS.contains(&name.as_str()) => {
-                        let texts = ids.iter_mut().filter_map(|id| match id {
-                            Value::String(text) => Some(text),
-                            _ => None,
-                        });
-                        texts.fold(false, |any, text| say(text, others) | any)
-                    }
+                    Value::Array(ids) if LISTS.contains(&name.as_str()) => ids.iter_mut().fold(false, |any, id| {
+                        any | match id {
+                            Value::String(text) => say(text, others),
+                            other => replace(other, others),
+                        }
+                    }),
                     other => replace(other, others),
                 };
             }
@@ -88,6 +87,7 @@ mod tests {
                 "pinned": ["$a", 7, "$c"],
                 "m.relates_to": { "event_id": "$a", "m.in_reply_to": { "event_id": "$b" } },
                 "list": [{ "event_id": "$a" }, "$a"],
+                "results": [{ "event_id": "$a" }, "$a"],
             },
             "$a": { "m.read": { "@x:y": { "thread_id": "$b" } } },
             "m.read": "$a",
@@ -106,6 +106,7 @@ mod tests {
                 "pinned": ["$1", 7, "$c"],
                 "m.relates_to": { "event_id": "$1", "m.in_reply_to": { "event_id": "$2" } },
                 "list": [{ "event_id": "$1" }, "$a"],
+                "results": [{ "event_id": "$1" }, "$1"],
             },
             "$1": { "m.read": { "@x:y": { "thread_id": "$2" } } },
             "m.read": "$1",

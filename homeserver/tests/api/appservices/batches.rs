@@ -296,3 +296,58 @@ async fn a_reaction_that_is_sent_again_under_another_name_is_the_same() {
     let related = alice.get_v1(&format!("rooms/{room}/relations/{one}/m.annotation")).await.ok();
     assert_eq!(related["chunk"], json!([]));
 }
+
+#[tokio::test]
+async fn what_a_service_syncs_and_finds_has_its_names() {
+    let Portal { server, alice, room, .. } = portal_of_bot().await;
+    alice.says(&room, "first").await;
+    server.batch(&room, json!({ "events": [message("irc_bob", 1, "old tea")] })).await.ok();
+    let mut answer = message("irc_bob", 3, "more tea");
+    answer["content"]["m.relates_to"] = json!({ "m.in_reply_to": { "event_id": name(2) } });
+    server.forward(&room, json!([message("irc_bob", 2, "new tea"), answer])).await.ok();
+    let bob = virtual_user(&server, "irc_bob");
+    bob.call("PUT", "devices/BRIDGE", Some(json!({}))).await.ok();
+    let read = format!("rooms/{room}/receipt/m.read/{}", name(3));
+    bob.call("POST", &read, Some(json!({}))).await.ok();
+
+    let told = |timeline: &Value| -> Vec<(String, String)> {
+        let said = timeline.as_array().unwrap().iter().filter(|event| event["content"]["body"].is_string());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        said.map(|event| {
+            let to = &event["content"]["m.relates_to"]["m.in_reply_to"]["event_id"];
+            (text(&event["event_id"]), text(to))
+        })
+        .collect()
+    };
+    let named = [(name(2), String::new()), (name(3), name(2))];
+    let synced = bob.call("GET", "sync?timeout=0", None).await.ok();
+    let joined = &synced["rooms"]["join"][&room];
+    assert_eq!(told(&joined["timeline"]["events"])[1..], named);
+    assert!(joined["ephemeral"]["events"][0]["content"][name(3)].is_object(), "{joined}");
+    let window = json!({ "lists": { "all": { "ranges": [[0, 9]], "timeline_limit": 2, "required_state": [] } } });
+    let sliding = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0";
+    let sliding = format!("{sliding}&device_id=BRIDGE&user_id={}", bob.user_id);
+    let slid = server.call("POST", &sliding, Some(AS_TOKEN), Some(window)).await.ok();
+    assert_eq!(told(&slid["rooms"][&room]["timeline"]), named);
+
+    let criteria = json!({ "search_term": "tea", "order_by": "recent",
+        "groupings": { "group_by": [{ "key": "room_id" }] } });
+    let body = json!({ "search_categories": { "room_events": criteria } });
+    let found = |answer: Value| {
+        let found = answer["search_categories"]["room_events"].clone();
+        let results = found["results"].as_array().unwrap().iter();
+        let ids: Vec<Value> = results.map(|one| one["result"]["event_id"].clone()).collect();
+        assert_eq!(found["groups"]["room_id"][&room]["results"], json!(ids));
+        ids
+    };
+    assert_eq!(found(bob.call("POST", "search", Some(body.clone())).await.ok()), [name(3), name(2), name(1)]);
+
+    // Everybody else is told ids.
+    for id in found(alice.post("search", body).await.ok()) {
+        assert!(!id.as_str().unwrap().starts_with("$name"), "{id}");
+    }
+    let synced = alice.syncs(None, "").await;
+    for (id, to) in told(&synced["rooms"]["join"][&room]["timeline"]["events"]) {
+        assert!(!id.starts_with("$name") && !to.starts_with("$name"), "{id} {to}");
+    }
+}
