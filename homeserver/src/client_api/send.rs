@@ -7,7 +7,7 @@ use axum::{Extension, Router, extract::State};
 use http::StatusCode;
 use landbridge_axum_ruma::{MatrixError, RumaReply, Turn, mount};
 use ruma::{
-    OwnedEventId,
+    EventId, OwnedEventId, RoomId, UserId,
     api::{
         client::{message::send_message_event::v3 as send_event, redact::redact_event::v3 as redact_event},
         error::ErrorKind,
@@ -98,9 +98,22 @@ async fn check_thread(rooms: &Rooms, outgoing: &Outgoing) -> ApiResult<()> {
     Ok(())
 }
 
+/// Of what others said, those who are suspended take nothing back, nor of what is not there yet.
+async fn must_be_own(rooms: &Rooms, user: &UserId, room_id: &RoomId, event_id: Option<&EventId>) -> ApiResult<()> {
+    if let Some(event_id) = event_id
+        && let Some(event) = rooms.event(event_id).await?
+        && event.room_id == room_id
+        && event.sender == user
+    {
+        return Ok(());
+    }
+    Err(suspended().into())
+}
+
 /// `PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}`
 async fn send(
     State(rooms): State<Rooms>,
+    State(users): State<Users>,
     State(limits): State<Limits>,
     turn: Option<Extension<Turn>>,
     Authed { caller, body }: Authed<send_event::Request>,
@@ -112,6 +125,9 @@ async fn send(
     check_message(&kind, &content)?;
     let mut outgoing = Outgoing::message(body.room_id, caller.user_id, kind, content);
     outgoing.redacts = redacts(&outgoing.kind, &outgoing.content);
+    if users.standing(&outgoing.sender) == Standing::Suspended {
+        must_be_own(&rooms, &outgoing.sender, &outgoing.room_id, outgoing.redacts.as_deref()).await?;
+    }
     if let Some(redacts) = &outgoing.redacts {
         rooms.check_encryption_stays(&outgoing.room_id, redacts).await?;
     }
@@ -132,11 +148,7 @@ async fn redact(
     limits.take_event(&caller)?;
     let txn = txn(&caller, body.txn_id.as_str())?;
     if users.standing(&caller.user_id) == Standing::Suspended {
-        let event = rooms.event(&body.event_id).await?.filter(|event| event.room_id == body.room_id);
-        // Of what others said nothing is taken back any more, nor of what is not there yet.
-        if event.is_none_or(|event| event.sender != caller.user_id) {
-            return Err(suspended().into());
-        }
+        must_be_own(&rooms, &caller.user_id, &body.room_id, Some(&body.event_id)).await?;
     }
     rooms.check_encryption_stays(&body.room_id, &body.event_id).await?;
     let redaction = Redaction {

@@ -1,6 +1,7 @@
 //! What is left to those whom an operator locked or suspended ([locking], [suspension])
 //!
-//! A path is read segment by segment: what a client chooses, such as a transaction id or an event type, decides nothing.
+//! A path is read segment by segment: what a client chooses, such as a transaction id or an event type, decides nothing. Only the type of
+//! what is sent does: a redaction is left to the suspended, and its handler sees to it that it is one of their own events.
 //!
 //! [locking]: https://spec.matrix.org/v1.19/client-server-api/#account-locking
 //! [suspension]: https://spec.matrix.org/v1.19/client-server-api/#account-suspension
@@ -68,6 +69,7 @@ pub(super) fn may_use_suspended(method: &Method, path: &str) -> bool {
             ["user", _, "account_data", _]
                 | ["user", _, "rooms", _, "account_data", _]
                 | ["rooms", _, "redact", _, _]
+                | ["rooms", _, "send", "m.room.redaction", _]
                 | ["sendToDevice", _, _]
                 | ["devices", _]
                 | ["room_keys", "keys" | "version", ..]
@@ -108,7 +110,10 @@ mod tests {
             ("PUT", "/_matrix/client/unstable/room_keys/keys/!a:b/session", true),
             ("POST", "/_matrix/client/v3/rooms/!a:b/leave", true),
             ("PUT", "/_matrix/client/v3/rooms/!a:b/redact/$e/1", true),
+            ("PUT", "/_matrix/client/v3/rooms/!a:b/send/m.room.redaction/1", true),
             ("PUT", "/_matrix/client/v3/rooms/!a:b/send/leave/redact", false),
+            ("PUT", "/_matrix/client/v3/rooms/!a:b/send/m.room.message/m.room.redaction", false),
+            ("PUT", "/_matrix/client/v3/rooms/!a:b/state/m.room.redaction/1", false),
             ("POST", "/_matrix/client/v3/rooms/leave/join", false),
             ("POST", "/_matrix/client/v3/account/3pid/delete", false),
             ("POST", "/_landbridge/admin/v1/users/@a:b/logout", false),

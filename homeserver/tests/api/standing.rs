@@ -3,7 +3,7 @@
 
 use landbridge_homeserver::users::Standing;
 use ruma::{UserId, user_id};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{AS_TOKEN, Person, Server, Virtual, bridged, registers};
 
@@ -87,14 +87,28 @@ async fn who_is_suspended_takes_back_what_they_said_and_nothing_else() {
     let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
     bob.joins(&room).await;
     let (own, others) = (alice.says(&room, "mine").await, bob.says(&room, "yours").await);
+    let mine = alice.says(&room, "mine, too").await;
     let redact = async |who: &Person, event: &str, txn: &str| {
         who.put(&format!("rooms/{room}/redact/{event}/{txn}"), json!({})).await
     };
     is_made(&server, user_id!("@alice:localhost"), Standing::Suspended).await;
     redact(&alice, &others, "1").await.refused(403, "M_USER_SUSPENDED");
     redact(&alice, "$nothing", "2").await.refused(403, "M_USER_SUSPENDED");
-    let by_sending = format!("rooms/{room}/send/m.room.redaction/3");
-    alice.put(&by_sending, json!({ "redacts": others })).await.refused(403, "M_USER_SUSPENDED");
+    // In whichever way they ask for it.
+    let send = async |content: Value, txn: &str| {
+        alice.put(&format!("rooms/{room}/send/m.room.redaction/{txn}"), content).await
+    };
+    for (content, txn) in
+        [(json!({ "redacts": others }), "3"), (json!({}), "6"), (json!({ "redacts": "$nothing" }), "7")]
+    {
+        send(content, txn).await.refused(403, "M_USER_SUSPENDED");
+    }
+    alice
+        .put(&format!("rooms/{room}/send/m.room.message/8"), json!({ "msgtype": "m.text", "body": "m.room.redaction" }))
+        .await
+        .refused(403, "M_USER_SUSPENDED");
+    send(json!({ "redacts": mine }), "9").await.ok();
+    assert_eq!(bob.get(&format!("rooms/{room}/event/{mine}")).await.ok()["content"], json!({}));
     let first = redact(&alice, &own, "4").await.ok();
     assert_eq!(redact(&alice, &own, "4").await.ok(), first, "asked again, it is done once");
     assert_eq!(bob.get(&format!("rooms/{room}/event/{others}")).await.ok()["content"]["body"], "yours");

@@ -86,6 +86,7 @@ const WORDS: &[&str] = &[
     "room_keys",
     "rooms",
     "search",
+    "send",
     "sendToDevice",
     "signatures",
     "sync",
