@@ -15,6 +15,7 @@ pub mod entropy;
 pub mod http;
 pub mod media;
 pub mod notices;
+mod one_at_a_time;
 pub mod push;
 pub mod rooms;
 pub mod search;

@@ -76,6 +76,7 @@ pub use self::{
 };
 use crate::{
     clock::{self, Clock},
+    one_at_a_time::OneAtATime,
     signing::ServerKey,
     store::Store,
 };
@@ -100,6 +101,8 @@ struct Context {
     erased: RwLock<HashSet<OwnedUserId>>,
     /// Which rooms are blocked, and which are being deleted.
     closed: RwLock<deletion::Closed>,
+    /// Who makes an alias now, as far as these are counted.
+    alias_makers: OneAtATime,
 }
 
 impl Context {
@@ -115,7 +118,8 @@ impl Context {
 impl Rooms {
     pub(crate) fn new(server_name: OwnedServerName, key: ServerKey, clock: Arc<dyn Clock>, store: Store) -> Self {
         let (last_made, erased, closed) = (AtomicU64::new(0), RwLock::default(), RwLock::default());
-        let context = Arc::new(Context { server_name, key, clock, store, last_made, erased, closed });
+        let alias_makers = OneAtATime::default();
+        let context = Arc::new(Context { server_name, key, clock, store, last_made, erased, closed, alias_makers });
         Self { tasks: Arc::new(actor::RoomTasks::new(context.clone())), context }
     }
 

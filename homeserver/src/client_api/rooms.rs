@@ -81,13 +81,14 @@ async fn create(
     if body.invite.len() + more.more() > MAX_INVITES {
         return Err(MatrixError::invalid_param("Too many users are invited").into());
     }
+    let mut turn = None;
     if let Some(localpart) = &body.room_alias_name {
         let alias = local_alias(localpart, &config)?;
         if appservices.is_alias_exclusive(&alias, caller.appservice.as_deref()) {
             return Err(exclusive().into());
         }
         if caller.appservice.is_none() {
-            rooms.may_make_alias(&caller.user_id).await?;
+            turn = Some(rooms.may_make_alias(&caller.user_id).await?);
         }
     }
     for invited in &body.invite {
@@ -100,6 +101,7 @@ async fn create(
         }
     }
     let made = rooms.create(NewRoom { creator: caller.user_id.clone(), request: &body, profiles }).await;
+    drop(turn);
     let room_id = made.map_err(|error| match error {
         RoomError::AliasTaken => {
             MatrixError::new(StatusCode::BAD_REQUEST, ErrorKind::RoomInUse, "The alias is taken").into()

@@ -10,6 +10,7 @@ use ruma::UserId;
 use super::DeviceError;
 use crate::{
     clock::Clock,
+    one_at_a_time::OneAtATime,
     store::{
         backups::{self as table, BackupRow, BackupSessionRow},
         local::{Local, first_number},
@@ -19,8 +20,7 @@ use crate::{
 /// How many backups a user has at most.
 pub const MAX_BACKUPS: i64 = 100;
 
-/// How many keys a user has in all backups together before no more are taken. The request that passes it is taken as a whole, and so are
-/// those that are made at the same time.
+/// How many keys a user has in all backups together before no more are taken. The request that passes it is taken as a whole.
 pub const MAX_BACKUP_KEYS: i64 = 500_000;
 
 /// What is known of a backup.
@@ -69,11 +69,13 @@ pub struct Which<'a> {
 pub struct Backups {
     local: Local,
     clock: Arc<dyn Clock>,
+    /// Who puts keys in now: they are counted before.
+    keepers: Arc<OneAtATime>,
 }
 
 impl Backups {
-    pub(crate) const fn new(local: Local, clock: Arc<dyn Clock>) -> Self {
-        Self { local, clock }
+    pub(crate) fn new(local: Local, clock: Arc<dyn Clock>) -> Self {
+        Self { local, clock, keepers: Arc::default() }
     }
 
     /// Begins a backup and gives its number, greater than any before.
@@ -130,6 +132,7 @@ impl Backups {
     /// # Errors
     /// When the store fails, and where the user has too many; then none is kept.
     pub async fn put(&self, user_id: &UserId, version: i64, keys: Vec<BackupSession>) -> Result<(), DeviceError> {
+        let _turn = self.keepers.turn(user_id).await;
         if table::count_of_user(self.local.db(), user_id.as_str()).await? >= MAX_BACKUP_KEYS {
             return Err(DeviceError::TooMany("There are too many keys in your backups"));
         }

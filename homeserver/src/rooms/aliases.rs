@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId, UserId};
+use tokio::sync::MutexGuard;
 
 use super::{RoomError, Rooms};
 use crate::store::{
@@ -33,6 +34,10 @@ impl Rooms {
             return Err(RoomError::InvalidParam("The alias is not of this server".into()));
         }
         let room = self.known_room(room_id).await?;
+        let _turn = match most {
+            Some(_) => Some(self.context.alias_makers.turn(by).await),
+            None => None,
+        };
         let too_many = Arc::new(AtomicBool::new(false));
         let add = AddAlias {
             alias: alias.to_owned(),
@@ -49,16 +54,17 @@ impl Rooms {
         }
     }
 
-    /// Whether one may make a room with an alias, as far as the number of aliases goes that one has made: those that are asked for at the
-    /// same time do not see each other.
+    /// Whether one may make a room with an alias, as far as the number of aliases goes that one has made. Nobody makes another one in the
+    /// same name until the turn is given back that this gives.
     ///
     /// # Errors
     /// [`RoomError::InvalidParam`] at [`MAX_ALIASES`], [`RoomError::Unavailable`] where the database fails.
-    pub async fn may_make_alias(&self, by: &UserId) -> Result<(), RoomError> {
+    pub(crate) async fn may_make_alias(&self, by: &UserId) -> Result<MutexGuard<'_, ()>, RoomError> {
+        let turn = self.context.alias_makers.turn(by).await;
         if self.context.store.aliases_made_by(by).await? >= MAX_ALIASES {
             return Err(too_many_aliases());
         }
-        Ok(())
+        Ok(turn)
     }
 
     /// Removes a local alias. Its maker may, and who may send `m.room.canonical_alias` in the room; with `force` anyone (an

@@ -1,5 +1,6 @@
 //! What one user can pile up here has an end, and what is there can still be changed.
 
+use futures_util::future::join_all;
 use landbridge_homeserver::{
     devices::{
         MAX_BACKUP_KEYS, MAX_BACKUPS, MAX_DEVICES, MAX_FALLBACK_KEYS, MAX_KEYS_PER_UPLOAD, MAX_ONE_TIME_KEYS,
@@ -12,7 +13,7 @@ use landbridge_homeserver::{
 use landbridge_sql::{Db, DbOptions, Value as SqlValue};
 use serde_json::{Map, Value, json};
 
-use crate::support::{AS_TOKEN, Person, Server, Service, irc_registration, registers};
+use crate::support::{AS_TOKEN, Answer, Person, Server, Service, irc_registration, registers};
 
 async fn nobody_has_more_pushers_than_some(server: Server) {
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
@@ -53,9 +54,17 @@ async fn people_make_so_many_aliases_and_services_any_number() {
     let room = alice.creates_room(json!({ "preset": "public_chat" })).await;
     let alias = |number: i64| format!("directory/room/%23a{number}:localhost");
     let body = json!({ "room_id": room });
-    for number in 0..MAX_ALIASES {
+    for number in 0..MAX_ALIASES - 1 {
         alice.put(&alias(number), body.clone()).await.ok();
     }
+    // One more is made, however many are asked for at once, with new rooms and for one that is there.
+    let with_rooms =
+        (0..8).map(async |number| alice.post("createRoom", json!({ "room_alias_name": format!("b{number}") })).await);
+    let for_one =
+        (0..8).map(async |number| alice.put(&format!("directory/room/%23c{number}:localhost"), body.clone()).await);
+    let (with_rooms, for_one) = tokio::join!(join_all(with_rooms), join_all(for_one));
+    let made: Vec<Answer> = with_rooms.into_iter().chain(for_one).filter(|answer| answer.status.is_success()).collect();
+    assert_eq!(made.len(), 1, "{made:?}");
     alice.put(&alias(MAX_ALIASES), body.clone()).await.refused(400, "M_INVALID_PARAM");
     let new_room = json!({ "room_alias_name": "late" });
     alice.post("createRoom", new_room.clone()).await.refused(400, "M_INVALID_PARAM");
@@ -148,12 +157,15 @@ async fn backups_hold_so_many_keys() {
     let mut tx = Db::open(&address, &[], options).await.unwrap().begin().await.unwrap();
     let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) \
                 INSERT INTO key_backup_session SELECT $1, 1, '!r', i, 0, 0, 0, '{}' FROM n";
-    tx.execute(fill, &[SqlValue::from(&alice.user_id), SqlValue::from(MAX_BACKUP_KEYS)]).await.unwrap();
+    tx.execute(fill, &[SqlValue::from(&alice.user_id), SqlValue::from(MAX_BACKUP_KEYS - 1)]).await.unwrap();
     tx.commit().await.unwrap();
     let key = json!({ "first_message_index": 0, "forwarded_count": 0, "is_verified": false, "session_data": {} });
     let one = async |who: &Person, version: &str| {
         who.put(&format!("room_keys/keys/!r:localhost/one?version={version}"), key.clone()).await
     };
+    // One more is taken, however many come at once.
+    let at_once = join_all((0..8).map(|_| one(&alice, "2"))).await;
+    assert_eq!(at_once.iter().filter(|answer| answer.status.is_success()).count(), 1);
     one(&alice, "2").await.refused(400, "M_INVALID_PARAM");
     one(&bob, "1").await.ok();
     alice.call("DELETE", "room_keys/version/1", None).await.ok();
