@@ -112,11 +112,12 @@ impl Sync {
         let (until, memberships) = build::standing(sources, &asked.user_id).await?;
         let plain = plain_request(asked, connection.seen);
         let news = build::news(sources, &plain, &memberships, connection.seen, until).await?;
-        let rooms: HashMap<OwnedRoomId, RoomMembership> = memberships
+        let mut rooms: HashMap<OwnedRoomId, RoomMembership> = memberships
             .iter()
             .filter(|known| is_shown(known, onlooker, invitations, &connection.sent))
             .map(|known| (known.room_id.clone(), known.clone()))
             .collect();
+        let gone = take_gone(sources, &mut rooms).await?;
         let joined = || rooms.values().filter(|known| known.membership == Membership::Join);
         let joined_nids = joined().map(|known| known.room).collect();
         let joined: HashSet<OwnedRoomId> = joined().map(|known| known.room_id.clone()).collect();
@@ -150,6 +151,11 @@ impl Sync {
                 Arc::make_mut(&mut sent).insert(room_id.clone(), told);
             }
         }
+        for known in gone {
+            let (shown, told) = room::gone(&known, until);
+            shown_rooms.insert(known.room_id.clone(), shown);
+            Arc::make_mut(&mut sent).insert(known.room_id, told);
+        }
         let extensions = extensions::Extensions {
             sources,
             asked,
@@ -164,6 +170,24 @@ impl Sync {
         let has_news = !shown_rooms.is_empty() || extended;
         Ok(Answer { lists: shown_lists, rooms: shown_rooms, extensions, sent, until, joined: joined_nids, has_news })
     }
+}
+
+/// Takes those rooms out that an operator deleted: they are in no list and have nothing to show, but that the user is not in them.
+async fn take_gone(
+    sources: &super::Sources,
+    rooms: &mut HashMap<OwnedRoomId, RoomMembership>,
+) -> Result<Vec<RoomMembership>, ApiError> {
+    let is_out = |known: &&RoomMembership| matches!(known.membership, Membership::Leave | Membership::Ban);
+    let mut gone = Vec::new();
+    for known in rooms.values().filter(is_out) {
+        if sources.rooms.version(&known.room_id).await?.is_none() {
+            gone.push(known.clone());
+        }
+    }
+    for known in &gone {
+        rooms.remove(&known.room_id);
+    }
+    Ok(gone)
 }
 
 /// Rooms that the user is in or could be in (those invited to only if the user takes invitations), and those that it was put out of since it was told of them.

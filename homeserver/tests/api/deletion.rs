@@ -255,3 +255,36 @@ impl Service {
         self.until(|service| all_of(service, "events").iter().any(says)).await;
     }
 }
+
+#[tokio::test]
+async fn a_client_that_looks_at_a_window_is_told_once_that_a_room_is_gone() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({ "preset": "public_chat", "name": "Tea" })).await;
+    let other = alice.creates_room(json!({ "preset": "public_chat", "name": "Coffee" })).await;
+    for room in [&room, &other] {
+        bob.joins(room).await;
+    }
+    let slides = async |pos: Option<&str>| {
+        let pos = pos.map(|pos| format!("&pos={pos}")).unwrap_or_default();
+        let filters = json!({ "room_name_like": "e" });
+        let list = json!({ "ranges": [[0, 9]], "timeline_limit": 1, "required_state": [], "filters": filters });
+        let path = format!("../unstable/org.matrix.simplified_msc3575/sync?timeout=0{pos}");
+        bob.post(&path, json!({ "lists": { "all": list } })).await.ok()
+    };
+    let first = slides(None).await;
+    assert_eq!((&first["lists"]["all"]["count"], &first["rooms"][&room]["membership"]), (&json!(2), &json!("join")));
+    operates(&server, "DELETE", &format!("rooms/{room}"), Some(json!({ "purge": true }))).await.ok();
+    is_gone(&server, &room).await;
+    is_done(&server).await;
+    let second = slides(first["pos"].as_str()).await;
+    let gone = &second["rooms"][&room];
+    assert_eq!((&gone["membership"], &gone["timeline"], &gone["initial"]), (&json!("leave"), &json!([]), &json!(true)));
+    assert_eq!(second["lists"]["all"]["count"], 1);
+    // As often as the client asks from there, and no more once it knows.
+    assert_eq!(slides(first["pos"].as_str()).await["rooms"][&room]["membership"], "leave");
+    let third = slides(slides(first["pos"].as_str()).await["pos"].as_str()).await;
+    assert_eq!(third["rooms"], json!({}));
+    alice.says(&other, "more").await;
+    assert!(slides(third["pos"].as_str()).await["rooms"][&other].is_object());
+}

@@ -1,6 +1,9 @@
 //! One room of an answer.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use ruma::{
     UserId,
@@ -52,6 +55,7 @@ pub(super) async fn shown(
     let mut told = RoomSent { until: frame.until, params, members };
     let mut room = Map::new();
     room.insert("bump_stamp".to_owned(), last.bump.into());
+    room.insert("membership".to_owned(), frame.known.membership.as_str().into());
     match frame.known.membership {
         Membership::Invite | Membership::Knock => frame.add_stripped(before.is_none(), &mut room).await?,
         Membership::Join => frame.add_timeline_and_state(before, frame.until, &mut told, &mut room).await?,
@@ -65,6 +69,19 @@ pub(super) async fn shown(
         }
     }
     Ok(Some((room.into(), told)))
+}
+
+/// What is told of a room that an operator deleted: that the user is not in it. Of what was said there nothing is left.
+pub(super) fn gone(known: &RoomMembership, until: Position) -> (Value, RoomSent) {
+    let room = json!({
+        "bump_stamp": known.position.0,
+        "membership": Membership::Leave.as_str(),
+        "initial": true,
+        "required_state": [],
+        "timeline": [],
+        "limited": false,
+    });
+    (room, RoomSent { until, params: RoomParams::default(), members: HashSet::new() })
 }
 
 impl Frame<'_> {
