@@ -23,7 +23,7 @@ use crate::{
         auth::{Authed, Caller},
         error::ApiResult,
     },
-    rooms::{Direction, Event, Membership, MessagesQuery, RoomNid, Rooms},
+    rooms::{Direction, Event, Membership, MessagesQuery, RoomError, RoomNid, Rooms},
     search::{Order, Search, key_of},
     stream::Position,
     users::AccountData,
@@ -181,8 +181,12 @@ async fn context(
             direction,
             limit,
         };
-        let page = rooms.messages(query).await?;
-        Ok((page.events, page.end.unwrap_or(from)))
+        match rooms.messages(query).await {
+            Ok(page) => Ok((page.events, page.end.unwrap_or(from))),
+            // Who never was in the room may have found what was said to the world there, and nothing around it.
+            Err(RoomError::Forbidden(_)) => Ok((Vec::new(), from)),
+            Err(error) => Err(error.into()),
+        }
     };
     let at = event.position();
     let (before, start) = page(Direction::Backward, Position(at.0 - 1), around(wanted.before_limit)).await?;
@@ -236,13 +240,17 @@ fn groups(criteria: &Criteria, found: &[Arc<Event>]) -> Value {
     shown.into()
 }
 
-/// The state of the rooms of the results.
+/// The state of the rooms of the results, as far as it may be read.
 async fn states(rooms: &Rooms, reader: &Reader<'_>, caller: &Caller, found: &[Arc<Event>]) -> ApiResult<Value> {
     let mut shown = Map::new();
     for event in found {
         let room_id: &RoomId = &event.room_id;
         if !shown.contains_key(room_id.as_str()) {
-            let root = rooms.readable_state(room_id, &caller.user_id).await?;
+            let root = match rooms.readable_state(room_id, &caller.user_id).await {
+                Ok(root) => root,
+                Err(RoomError::Forbidden(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
             let state = reader.state(&rooms.state_at(root).await?).await?;
             shown.insert(room_id.to_string(), json!(state));
         }

@@ -234,3 +234,27 @@ async fn what_may_not_be_seen_is_not_counted_on_postgresql() {
     let Some(postgres) = crate::rooms_support::Postgres::start().await else { return };
     what_may_not_be_seen_is_not_counted(Server::start_on(Some(postgres.url.clone())).await).await;
 }
+
+#[tokio::test]
+async fn what_was_said_to_the_world_is_found_by_who_declined_to_come_in() {
+    let server = Server::start().await;
+    let (alice, bob) = (server.person("alice").await, server.person("bob").await);
+    let room = alice.creates_room(json!({})).await;
+    let other = bob.creates_room(json!({})).await;
+    let visibility = format!("rooms/{room}/state/m.room.history_visibility");
+    alice.put(&visibility, json!({ "history_visibility": "world_readable" })).await.ok();
+    alice.says(&room, "tea for all").await;
+    alice.put(&visibility, json!({ "history_visibility": "joined" })).await.ok();
+    alice.says(&room, "tea for me").await;
+    alice.post(&format!("rooms/{room}/invite"), json!({ "user_id": bob.user_id })).await.ok();
+    bob.post(&format!("rooms/{room}/leave"), json!({})).await.ok();
+    bob.says(&other, "tea for bob").await;
+    let context = json!({ "before_limit": 2, "after_limit": 2 });
+    let criteria =
+        json!({ "search_term": "tea", "order_by": "recent", "event_context": context, "include_state": true });
+    let found = finds(&bob, criteria).await;
+    assert_eq!(texts(&found), ["tea for bob", "tea for all"]);
+    let around = &found["results"][1]["context"];
+    assert_eq!((&around["events_before"], &around["events_after"]), (&json!([]), &json!([])));
+    assert!(found["state"][&other].is_array() && found["state"].get(&room).is_none(), "{}", found["state"]);
+}
