@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the run")]
 
 mod bad_input;
+mod batch_kill;
 mod bucket;
 mod encryption;
 mod everywhere;
