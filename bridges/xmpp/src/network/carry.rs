@@ -215,7 +215,11 @@ impl Shared {
         };
         let dedupe = Dedupe::Archived { id: mark, at };
         let (room, sender) = (room.clone(), who.user.clone());
-        let event = match incoming::meaning(stanza) {
+        let meaning = incoming::meaning(stanza);
+        if let (XmppRoom::Muc(jid), Meaning::Said { .. }) = (&room, &meaning) {
+            self.with_room(jid, |state| state.gives_no_ids = archive.is_none());
+        }
+        let event = match meaning {
             Meaning::Nothing => return Vec::new(),
             Meaning::Said { body, corrects: Some(corrects), .. } => {
                 let target = XmppMessage::by(&sender, &known_as(corrects));
@@ -232,7 +236,8 @@ impl Shared {
             Meaning::Retracted { target, by_sender_id } => {
                 // By the room's id, where it gives one; their own is for rooms that do not, and of old (XEP-0424 §5).
                 let own = self.known_as(&room, who, &target);
-                let target = match own.or((by_sender_id || archive.is_none()).then(|| target.clone())) {
+                let by_sender_id = by_sender_id || self.gives_no_ids(&room, archive);
+                let target = match own.or(by_sender_id.then(|| target.clone())) {
                     Some(own) => XmppMessage::by(&sender, &own),
                     None => XmppMessage::archived(&target),
                 };
@@ -253,6 +258,12 @@ impl Shared {
             self.with_room(jid, |state| state.origins.note(&who.user, origin, id));
         }
         id.or(origin).map(str::to_owned)
+    }
+
+    /// Whether what is said in a room has no ids but its sender's. A retraction does not tell: a room may give ids to what it archives alone.
+    fn gives_no_ids(&self, room: &XmppRoom, archive: Option<&str>) -> bool {
+        let XmppRoom::Muc(jid) = room else { return archive.is_none() };
+        archive.is_none() && self.with_room(jid, |state| state.gives_no_ids) == Some(true)
     }
 
     /// Under which id a message is known that its sender names by another of theirs.

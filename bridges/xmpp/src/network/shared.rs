@@ -93,6 +93,8 @@ pub(super) struct RoomState {
     pub(super) outside: Outside,
     /// What was said under another origin id.
     pub(super) origins: Origins,
+    /// Whether what was said last had no id of the room's.
+    pub(super) gives_no_ids: bool,
 }
 
 /// What is held back while an archive is read.
@@ -264,6 +266,7 @@ impl Shared {
             kicks_known: false,
             outside: Outside::default(),
             origins: Origins::default(),
+            gives_no_ids: false,
         });
         change(state)
     }
