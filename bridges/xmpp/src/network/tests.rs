@@ -16,16 +16,25 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
-use crate::jid::Jid;
+use crate::{
+    jid::Jid,
+    muc::SeatState,
+    stanza::{Element, ElementExt as _, ns},
+};
 
 mod doors;
+mod presence;
+mod private;
+mod rooms;
+mod seats;
 mod server;
-mod traps;
 
 use server::{Server, TEA};
 
 const KEY: IdempotencyKey = IdempotencyKey([7; 16]);
 const NOON: Millis = Millis(1_767_268_800_000);
+const LISTENER: &str = "bridge@matrix.test/matrix";
+const ALICE: &str = "alice%here@matrix.test/matrix";
 
 /// Keeps notes and knows who is there, as the framework does.
 #[derive(Default)]
@@ -179,6 +188,51 @@ impl Scene {
 
 fn tea() -> XmppRoom {
     XmppRoom::muc(TEA).unwrap()
+}
+
+fn from(name: &'static str, who: &str, to: &str, kind: &str) -> Element {
+    Element::stanza(name, who, to, kind)
+}
+
+fn body(text: &str) -> Element {
+    Element::bare("body", ns::COMPONENT).with_text(text)
+}
+
+/// The presence of an occupant whom the room calls by this id.
+fn occupant(nick: &str, kind: &str, id: &str) -> Element {
+    let item = Element::bare("item", ns::MUC_USER).with("affiliation", "none").with("role", "participant");
+    let presence = from("presence", &format!("{TEA}/{nick}"), LISTENER, kind);
+    let presence = presence.child(Element::bare("x", ns::MUC_USER).child(item));
+    presence.child(Element::bare("occupant-id", ns::OCCUPANT_ID).with("id", id))
+}
+
+fn gone(nick: &str, to: &str, codes: &[&str]) -> Element {
+    let code = |code: &&str| Element::bare("status", ns::MUC_USER).with("code", *code);
+    let presence = from("presence", &format!("{TEA}/{nick}"), to, "unavailable");
+    presence.child(Element::bare("x", ns::MUC_USER).with_children(codes.iter().map(code)))
+}
+
+impl Scene {
+    /// Alice says something in the room.
+    async fn alice_says(&self, text: &str) -> Result<(), SendError> {
+        self.alice.deliver(&self.op(text), &KEY, 1).await.map(drop)
+    }
+
+    async fn settles(&self) {
+        self.server.until_answered(&self.told).await;
+    }
+
+    /// What the framework was told, beside who is there.
+    fn events(&self) -> Vec<RemoteEvent<XmppNetwork>> {
+        let events = self.told.events.lock();
+        let all = events.iter().map(|(_, event, _)| event.clone());
+        all.filter(|event| !matches!(event, RemoteEvent::<XmppNetwork>::Members { .. })).collect()
+    }
+
+    fn state(&self, seat: &XmppSession) -> SeatState {
+        let room = Jid::parse(TEA).unwrap();
+        seat.shared.with_room(&room, |state| state.room.state_of(&seat.seat)).unwrap()
+    }
 }
 
 #[tokio::test]

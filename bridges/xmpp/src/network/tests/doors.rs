@@ -1,10 +1,6 @@
-//! Who is written to of whom it is not known yet whether there is such a Matrix user.
+//! Who is written to who is nobody, or of whom it is not known yet whether there is such a Matrix user.
 
-use super::{
-    traps::{ALICE, body, from},
-    *,
-};
-use crate::stanza::{Element, ElementExt as _, ns};
+use super::*;
 
 const BOB: &str = "bob@xmpp.test/phone";
 const CAROL: &str = "carol%here@matrix.test";
@@ -103,4 +99,52 @@ async fn what_waits_when_the_bridge_stops_is_kept() {
     scene.listener.shared.stopping.lock().cancel();
     scene.hears("two").await;
     assert_eq!(scene.said(), ["one", "two"]);
+}
+
+#[tokio::test]
+async fn an_address_that_is_nobodys_is_answered_as_nobodys() {
+    let scene = Scene::start().await;
+    let bob = "bob@xmpp.test/phone";
+    scene.shelf.says(user_id!("@nobody:here"), Some(Ok(false)));
+    for nobody in [
+        "nobody@matrix.test",
+        "nobody@matrix.test/x",
+        "alice%@matrix.test",
+        "Bridge2@matrix.test",
+        // These read as Matrix ids.
+        "nobody%here@matrix.test",
+        "nobody%here@matrix.test/matrix",
+    ] {
+        let before = scene.server.came().len();
+        for kind in ["", "normal", "chat", "headline", "groupchat", "error"] {
+            scene.server.sends(from("message", bob, nobody, kind).with("id", "m").child(body("hello")));
+        }
+        for kind in ["", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"] {
+            scene.server.sends(from("presence", "bob@xmpp.test", nobody, kind));
+        }
+        for (name, about) in [
+            ("ping", ns::PING),
+            ("query", ns::VERSION),
+            ("query", ns::DISCO_INFO),
+            ("query", ns::DISCO_ITEMS),
+            ("vCard", ns::VCARD),
+        ] {
+            scene.server.sends(from("iq", bob, nobody, "get").with("id", "q").child(Element::bare(name, about)));
+        }
+        scene.settles().await;
+        let sent = scene.server.came().split_off(before);
+        let refused = |stanza: &&Element| {
+            let why = stanza.get_child("error", ns::COMPONENT);
+            stanza.kind() == "error"
+                && why.is_some_and(|why| why.get_child("service-unavailable", ns::STANZA_ERROR).is_some())
+        };
+        let refused: Vec<_> = sent.iter().filter(refused).map(|stanza| stanza.attr("id").unwrap()).collect();
+        assert_eq!(refused, ["m", "m", "m", "q", "q", "q", "q", "q"], "{sent:#?}");
+        // A seat in what may be a room, of which the message of one tells, is left.
+        let presences: Vec<_> = sent.iter().filter(|stanza| stanza.name() == "presence").map(Element::kind).collect();
+        let presences: Vec<_> = presences.into_iter().filter(|kind| *kind != "unavailable").collect();
+        assert_eq!(presences, ["unsubscribed"], "{nobody}");
+    }
+    assert_eq!(scene.events(), []);
+    assert!(scene.shelf.notes.lock().is_empty(), "nobody sees nobody");
 }

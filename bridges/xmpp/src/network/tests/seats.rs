@@ -1,0 +1,163 @@
+//! Seats in rooms: lost, taken again, kept out.
+
+use super::*;
+
+/// An earlier life of the bridge left a seat there: nobody reads what is said to it, so it is left.
+#[tokio::test]
+async fn a_seat_in_a_room_that_is_not_bridged_is_left() {
+    let scene = Scene::start().await;
+    scene.server.sends(from("message", "cake@muc.test/bob", ALICE, "groupchat").child(body("hello")));
+    let leaves = |stanza: &Element| stanza.name() == "presence" && stanza.kind() == "unavailable";
+    let left = scene.server.until("that she leaves", &scene.told, leaves).await;
+    assert_eq!((left.attr("from"), left.to().unwrap().bare_str()), (Some(ALICE), "cake@muc.test"));
+    assert_eq!(scene.events(), []);
+}
+
+#[tokio::test]
+async fn whoever_is_put_out_by_a_fault_of_the_service_comes_back_and_nobody_is_told() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    let joins = || {
+        let came = scene.server.came().into_iter();
+        came.filter(|stanza| stanza.name() == "presence" && stanza.kind().is_empty()).count()
+    };
+    let before = joins();
+    // The service ends (332); a stanza bounced, as Prosody says it (307 and 333); ejabberd says nothing.
+    for codes in [&["332", "110"][..], &["307", "333", "110"], &[]] {
+        let joined = joins();
+        scene.server.sends(gone("alice", ALICE, codes));
+        scene.server.sends(gone("Matrix", LISTENER, codes));
+        scene.server.until("that the listener comes back", &scene.told, |_| joins() > joined).await;
+        scene.alice_says("and again").await.unwrap();
+        assert_eq!(scene.state(&scene.listener), SeatState::In);
+    }
+    assert_eq!(joins(), before + 6, "each once");
+    assert_eq!(scene.events(), [], "nobody is put out in Matrix, and the room is not told");
+}
+
+impl Scene {
+    /// How often somebody of ours asked for a seat.
+    fn joins(&self, who: &str) -> usize {
+        let came = self.server.came().into_iter();
+        let asked = |stanza: &Element| stanza.name() == "presence" && stanza.kind().is_empty();
+        came.filter(|stanza| asked(stanza) && stanza.attr("from") == Some(who)).count()
+    }
+
+    /// The listener is put out; what is told of it.
+    async fn is_put_out(&self, code: &str) -> String {
+        self.server.sends(gone("Matrix", LISTENER, &[code, "110"]));
+        self.settles().await;
+        let told = self.told.events.lock().pop();
+        let Some((_, RemoteEvent::<XmppNetwork>::Notice { text, .. }, _)) = told else { panic!("{told:?}") };
+        text
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_is_kicked_stays_away_until_it_is_called_back() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    let room = Jid::parse(TEA).unwrap();
+    for wait in ["5 minutes", "10 minutes"] {
+        let told = scene.is_put_out("307").await;
+        assert!(told.contains("kicked") && told.contains(wait), "{told}");
+        let before = scene.joins(LISTENER);
+        scene.listener.shared.come_back(&room, 0).await;
+        let said = scene.alice_says("may we?").await;
+        let Err(SendError::Rejected(reject @ Reject::NotInRoom(_))) = said else { panic!("{said:?}") };
+        assert!(reject.to_string().contains(wait), "{reject}");
+        assert!(scene.listener.enter(&tea()).await.is_err());
+        // Nobody in a room said this.
+        let invite = Element::bare("invite", ns::MUC_USER).with("from", "bob@xmpp.test");
+        let invite = |who: &str| {
+            from("message", who, LISTENER, "").child(Element::bare("x", ns::MUC_USER).child(invite.clone()))
+        };
+        let direct = Element::bare("x", ns::CONFERENCE).with("jid", TEA);
+        scene.server.sends(from("message", "bob@xmpp.test/phone", LISTENER, "").child(direct));
+        scene.server.sends(invite("cake@muc.test"));
+        scene.settles().await;
+        assert_eq!(scene.joins(LISTENER), before);
+        scene.server.sends(invite(TEA));
+        scene.server.until("that it comes back", &scene.told, |_| scene.joins(LISTENER) > before).await;
+        scene.alice_says("here we are").await.unwrap();
+        assert_eq!(scene.joins(LISTENER), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_was_kicked_before_a_restart_stays_away_after_it_until_somebody_wants_it_back() {
+    let mut scene = Scene::start().await;
+    scene.is_put_out("307").await;
+    scene.lives_again().await;
+    let before = scene.joins(LISTENER);
+    let entered = scene.listener.enter(&tea()).await;
+    let Err(SendError::Rejected(reject @ Reject::NotInRoom(_))) = entered else { panic!("{entered:?}") };
+    assert!(reject.to_string().contains("5 minutes"), "{reject}");
+    scene.listener.shared.come_back(&Jid::parse(TEA).unwrap(), 0).await;
+    assert_eq!(scene.joins(LISTENER), before);
+    scene.listener.call_back(&tea()).await.unwrap();
+    assert_eq!(scene.joins(LISTENER), before + 1);
+    // Also that is noted, and that it was kicked once.
+    scene.lives_again().await;
+    scene.listener.enter(&tea()).await.unwrap();
+    assert!(scene.is_put_out("307").await.contains("10 minutes"));
+}
+
+#[tokio::test]
+async fn a_listener_that_is_kept_out_is_back_when_the_room_lets_it_in() {
+    for (code, word) in [("301", "banned"), ("321", "put out"), ("322", "put out")] {
+        let scene = Scene::start().await;
+        scene.alice_says("hello").await.unwrap();
+        let room = Jid::parse(TEA).unwrap();
+        scene.server.refuses_entry(Some(("auth", "forbidden")));
+        let told = scene.is_put_out(code).await;
+        assert!(told.contains(word) && told.contains("let in again"), "{told}");
+        let before = scene.joins(LISTENER);
+        scene.listener.shared.come_back(&room, 0).await;
+        assert_eq!(scene.joins(LISTENER), before, "not by itself");
+        let said = scene.alice_says("may we?").await;
+        assert!(matches!(said, Err(SendError::Rejected(Reject::NotInRoom(_)))), "{said:?}");
+        assert_eq!(scene.joins(LISTENER), before + 1, "whoever speaks has the room asked");
+        scene.server.refuses_entry(None);
+        scene.alice_says("here we are").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_says_later_is_asked_later_and_one_that_says_no_is_not() {
+    let scene = Scene::start().await;
+    for (kind, why, later) in [
+        ("wait", "service-unavailable", true),
+        ("wait", "remote-server-timeout", true),
+        ("auth", "forbidden", false),
+        ("auth", "registration-required", false),
+    ] {
+        scene.server.refuses_entry(Some((kind, why)));
+        let said = scene.alice_says("let me in").await;
+        assert_eq!(matches!(said, Err(SendError::RetryAfter(_))), later, "{said:?}");
+        assert_eq!(matches!(said, Err(SendError::Rejected(Reject::NotInRoom(_)))), !later, "{said:?}");
+    }
+    scene.server.refuses_entry(None);
+    scene.alice_says("let me in").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_ping_says_whether_we_are_in_a_room() {
+    let mut scene = Scene::start().await;
+    // Under the nick that the room gave.
+    scene.server.breaks();
+    scene.is_unlinked().await;
+    scene.server.gives_nick("Given");
+    scene.links().await;
+    let room = Jid::parse(TEA).unwrap();
+    for error in [None, Some("item-not-found"), Some("service-unavailable"), Some("feature-not-implemented")] {
+        scene.server.answers_pings_with(error);
+        scene.listener.shared.check_seat(&room, &scene.listener.seat).await;
+        assert_eq!(scene.state(&scene.listener), SeatState::In, "{error:?}");
+    }
+    scene.server.answers_pings_with(Some("not-acceptable"));
+    scene.listener.shared.check_seat(&room, &scene.listener.seat).await;
+    assert_eq!(scene.state(&scene.listener), SeatState::Out);
+    let pings: Vec<_> = scene.server.came().into_iter().filter(|iq| iq.get_child("ping", ns::PING).is_some()).collect();
+    assert!(pings.len() == 5 && pings.iter().all(|ping| ping.attr("to") == Some("tea@muc.test/Given")), "{pings:?}");
+}
