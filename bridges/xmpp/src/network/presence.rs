@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use landbridge::network::{Ephemeral, EphemeralKind, Presence, SessionId};
+use landbridge::network::{Ephemeral, EphemeralKind, Presence, SessionId, host::Closed};
 use parking_lot::Mutex;
 use ruma::{OwnedUserId, UserId};
 
@@ -68,7 +68,8 @@ impl Presences {
 }
 
 impl Shared {
-    /// Presence between people: subscriptions are granted and returned, probes answered.
+    /// Presence between people: subscriptions are granted and returned, probes of who is subscribed answered
+    /// ([RFC 6121 §4.3.2](https://www.rfc-editor.org/rfc/rfc6121#section-4.3.2)).
     pub(super) async fn hear_person(self: &Arc<Self>, stanza: &Element, from: &Jid, to: &Jid) {
         if from.domain() == self.own.domain {
             return;
@@ -96,23 +97,22 @@ impl Shared {
                 reply("unavailable");
             }
             "unsubscribed" => self.note_seen(&seat, &theirs, "").await,
-            "probe" => {
-                // Only the server of somebody who is subscribed asks so.
-                let (shared, whose) = (Arc::clone(self), seat.clone());
-                self.show_presence(&seat, &theirs);
-                tokio::spawn(async move { shared.note_subscriber(&whose, &theirs, NOTED).await });
-            }
+            "probe" => match self.host.note(&subscribers_of(&seat), theirs.as_str()).await {
+                Ok(Some(_)) => self.show_presence(&seat, &theirs),
+                // Their server takes them for a subscriber, and may forget that (RFC 6121 §4.3.2).
+                Ok(None) if self.is_person(stanza, from) => reply("unsubscribed"),
+                // Whoever stops does not know, and says nothing that would end a subscription.
+                Ok(None) | Err(Closed) => {}
+            },
             "" | "unavailable" => self.note_presence(stanza, from, &seat),
             _ => {}
         }
     }
 
-    /// Notes that somebody sees a Matrix user, or (an empty text) does so no more.
+    /// Notes that somebody sees one of ours, or (an empty text) does so no more.
     async fn note_subscriber(&self, seat: &SeatId, theirs: &Jid, text: &str) {
-        if let SeatId::Puppet(user_id) = seat {
-            // What is not kept is told in the log; then they hear of changes after their next login.
-            let _ = self.host.set_note(&subscribers_of(user_id), theirs.as_str(), text).await;
-        }
+        // What is not kept is told in the log; then they have to ask again.
+        let _ = self.host.set_note(&subscribers_of(seat), theirs.as_str(), text).await;
     }
 
     /// Notes that a Matrix user sees somebody, or (an empty text) does so no more.
@@ -180,7 +180,7 @@ impl Shared {
             ours.insert(event.user_id.clone(), now.clone());
         }
         let seat = SeatId::Puppet(event.user_id.clone());
-        let subscribers = self.host.notes(&subscribers_of(&event.user_id)).await.unwrap_or_default();
+        let subscribers = self.host.notes(&subscribers_of(&seat)).await.unwrap_or_default();
         if !subscribers.is_empty() {
             let noted = serde_json::to_string(&now).unwrap_or_default();
             let _ = self.host.set_note(SHOWN, event.user_id.as_str(), &noted).await;
@@ -211,7 +211,11 @@ impl Shared {
     }
 }
 
-/// The topic of the notes of who sees a Matrix user.
-fn subscribers_of(user_id: &UserId) -> String {
-    format!("seen by {user_id}")
+/// The topic of the notes of who sees one of ours.
+fn subscribers_of(seat: &SeatId) -> String {
+    match seat {
+        SeatId::Puppet(user_id) => format!("seen by {user_id}"),
+        // No Matrix id is so.
+        SeatId::Listener => "seen by the bridge".to_owned(),
+    }
 }

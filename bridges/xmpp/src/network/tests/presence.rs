@@ -15,6 +15,9 @@ async fn what_servers_send_beside_talk_means_nothing() {
         );
     }
     // On a subscription Prosody asks how she is, and says at once that he is there and that he is not.
+    scene.server.sends(from("presence", "bob@xmpp.test", "alice%here@matrix.test", "subscribe"));
+    scene.settles().await;
+    let before = scene.server.came().len();
     scene.server.sends(from("presence", "bob@xmpp.test/phone", "alice%here@matrix.test", ""));
     scene.server.sends(from("presence", "bob@xmpp.test", "alice%here@matrix.test", "unavailable"));
     scene.server.sends(from("presence", "bob@xmpp.test", "alice%here@matrix.test", "probe"));
@@ -22,7 +25,7 @@ async fn what_servers_send_beside_talk_means_nothing() {
     assert_eq!(scene.events(), []);
     assert_eq!(*scene.told.ephemeral.lock(), ["bob@xmpp.test is Online"]);
     let shown = |stanza: &Element| stanza.name() == "presence" && stanza.attr("to") == Some("bob@xmpp.test");
-    let shown: Vec<_> = scene.server.came().into_iter().filter(shown).collect();
+    let shown: Vec<_> = scene.server.came().split_off(before).into_iter().filter(shown).collect();
     assert!(matches!(&shown[..], [one] if one.attr("from") == Some(ALICE) && one.kind().is_empty()), "{shown:?}");
 }
 
@@ -61,4 +64,34 @@ async fn who_sees_a_matrix_user_is_told_how_they_are_and_nobody_else() {
     assert_eq!(shown()[6..], ["unsubscribed ", "unavailable "]);
     she_is(Presence::Online, Some("here again")).await;
     assert_eq!(shown().len(), 8, "he does not see her any more");
+}
+
+/// Their server takes somebody for a subscriber who is none, or is none any more.
+#[tokio::test]
+async fn a_probe_of_somebody_who_is_not_subscribed_is_told_so() {
+    let mut scene = Scene::start().await;
+    for ours in ["alice%here@matrix.test", "bridge@matrix.test"] {
+        let asks = async |scene: &Scene, who: &str, kind: &str| {
+            let before = scene.server.came().len();
+            scene.server.sends(from("presence", who, ours, kind));
+            scene.settles().await;
+            let told = scene.server.came().split_off(before).into_iter().filter(|stanza| stanza.name() == "presence");
+            told.map(|stanza| format!("{} {}", stanza.attr("to").unwrap(), stanza.kind())).collect::<Vec<_>>()
+        };
+        assert_eq!(asks(&scene, "bob@xmpp.test/phone", "probe").await, ["bob@xmpp.test unsubscribed"]);
+        // Nothing is concluded from a question.
+        assert_eq!(asks(&scene, "bob@xmpp.test/phone", "probe").await, ["bob@xmpp.test unsubscribed"]);
+        // Rooms and servers are no people.
+        assert_eq!(asks(&scene, &format!("{TEA}/bob"), "probe").await, [""; 0]);
+        assert_eq!(asks(&scene, "xmpp.test", "probe").await, [""; 0]);
+        asks(&scene, "bob@xmpp.test", "subscribe").await;
+        assert_eq!(asks(&scene, "bob@xmpp.test/phone", "probe").await, ["bob@xmpp.test "]);
+        assert_eq!(asks(&scene, "carol@xmpp.test", "probe").await, ["carol@xmpp.test unsubscribed"]);
+        // Also after a restart.
+        scene.lives_again().await;
+        scene.listener.enter(&tea()).await.unwrap();
+        assert_eq!(asks(&scene, "bob@xmpp.test/phone", "probe").await, ["bob@xmpp.test "]);
+        asks(&scene, "bob@xmpp.test", "unsubscribe").await;
+        assert_eq!(asks(&scene, "bob@xmpp.test/phone", "probe").await, ["bob@xmpp.test unsubscribed"]);
+    }
 }
