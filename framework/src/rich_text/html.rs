@@ -24,6 +24,8 @@ pub const MAX_DEPTH: usize = 16;
 /// The longest `body` and the longest `formatted_body` that [`RichText::to_matrix`] writes, in bytes, so that an event
 /// stays below 65,536 bytes whatever the text was.
 pub const MAX_BODY: usize = 20 * 1024;
+/// What stands at the end of a text of which only the beginning crosses.
+pub const CUT_OFF: &str = "… (cut off: the message was too long)";
 
 /// What a text becomes in an `m.room.message` event.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ impl RichText {
         render::render(self)
     }
 
-    /// Writes the parts of an `m.room.message` event, each at most [`MAX_BODY`] bytes long.
+    /// Writes the parts of an `m.room.message` event, each at most [`MAX_BODY`] bytes long. A text that is longer ends in [`CUT_OFF`].
     pub fn to_matrix(&self) -> Rendered {
         let mut body = self.to_plain();
         cut(&mut body, MAX_BODY);
@@ -62,11 +64,11 @@ impl RichText {
     }
 }
 
-/// Cuts a text at a character boundary and marks the place.
+/// Cuts a text at a character boundary and says so there.
 fn cut(text: &mut String, max: usize) {
     if text.len() > max {
-        text.truncate(text.floor_char_boundary(max - '…'.len_utf8()));
-        text.push('…');
+        text.truncate(text.floor_char_boundary(max - CUT_OFF.len()));
+        text.push_str(CUT_OFF);
     }
 }
 

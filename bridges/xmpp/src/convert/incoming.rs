@@ -3,7 +3,7 @@
 use landbridge::{
     Millis,
     network::{Body, Media, event::MediaKind},
-    rich_text::RichText,
+    rich_text::{RichText, html::CUT_OFF},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -203,7 +203,7 @@ fn own_body(stanza: &Element) -> Option<String> {
     let mut text = without_fallback(stanza, stanza.own_text("body")?);
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST));
-        text.push('…');
+        text.push_str(CUT_OFF);
     }
     Some(text)
 }
@@ -383,6 +383,19 @@ mod tests {
         other.attrs_mut().insert(rxml::Namespace::XML, "lang".try_into().unwrap(), "de".to_owned());
         let Meaning::Said { body, .. } = meaning(&message([body_of("one"), other, body_of("three")])) else { panic!() };
         assert_eq!(body.text.to_plain(), "one");
+    }
+
+    #[test]
+    fn what_is_cut_off_says_so() {
+        let said = |text: &str| {
+            let Meaning::Said { body, .. } = meaning(&message([body_of(text)])) else { panic!() };
+            body.text
+        };
+        let (fits, long) = ("é".repeat(LONGEST / 2), "é".repeat(LONGEST));
+        assert_eq!(said(&fits).to_plain(), fits);
+        assert_eq!(said(&long).to_plain(), format!("{fits}… (cut off: the message was too long)"));
+        // Matrix takes still less: it is said once.
+        assert_eq!(said(&long).to_matrix().body.matches("cut off").count(), 1);
     }
 
     #[test]

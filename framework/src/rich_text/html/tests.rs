@@ -145,7 +145,8 @@ fn depth_and_size_are_bounded() {
         RichText::from_html(&evil.repeat(60_000 / evil.len())).to_matrix();
     }
     let long = RichText::plain(&"ä".repeat(60_000)).to_matrix();
-    assert!(long.body.len() <= MAX_BODY && long.body.ends_with('…'));
+    assert!(long.body.len() <= MAX_BODY && long.body.ends_with("ä… (cut off: the message was too long)"));
+    assert_eq!(RichText::plain(&"ä".repeat(MAX_BODY / 2)).to_matrix().body.len(), MAX_BODY, "all of it");
 }
 
 fn any_html() -> impl Strategy<Value = String> {
