@@ -61,6 +61,19 @@ pub(crate) fn reaction(target: &EventId, with: &str, key: &str) -> Json {
     json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": target, "key": with }, KEY: key })
 }
 
+/// With what somebody reacts. A picture of their own is named in words where they name it so
+/// ([MSC4027](https://github.com/matrix-org/matrix-spec-proposals/pull/4027)).
+pub(crate) fn reaction_key(content: &Json) -> Option<String> {
+    let key = content["m.relates_to"]["key"].as_str()?;
+    if !key.starts_with("mxc://") {
+        return Some(key.to_owned());
+    }
+    let names = ["shortcode", "com.beeper.reaction.shortcode"];
+    let name = names.into_iter().find_map(|field| content[field].as_str());
+    let name = name.map(|name| name.trim().trim_matches(':')).filter(|name| !name.is_empty());
+    Some(name.map_or_else(|| key.to_owned(), |name| format!(":{name}:")))
+}
+
 /// What the bridge itself says.
 pub(crate) fn notice(text: &str, reply_to: Option<&EventId>, key: &str) -> Json {
     message(Body { notice: true, ..Body::plain(text) }, reply_to, key)
@@ -263,6 +276,23 @@ mod tests {
         assert_eq!(content["body"], "* new");
         assert_eq!(content["m.new_content"]["body"], "new");
         assert_eq!(content["m.mentions"], json!({}));
+    }
+
+    #[test]
+    fn a_reaction_with_a_picture_is_named_as_its_sender_names_it() {
+        let key = |key: &str, names: Json| {
+            let mut content = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": "$x", "key": key } });
+            content.as_object_mut().unwrap().extend(names.as_object().unwrap().clone());
+            reaction_key(&content).unwrap()
+        };
+        let picture = "mxc://hs.test/blobcat";
+        assert_eq!(key("👍", json!({ "shortcode": ":wave:" })), "👍");
+        assert_eq!(key(picture, json!({ "shortcode": ":blobcat:" })), ":blobcat:");
+        assert_eq!(key(picture, json!({ "com.beeper.reaction.shortcode": "blobcat" })), ":blobcat:");
+        for none in [json!({}), json!({ "shortcode": " :: " }), json!({ "shortcode": 5 })] {
+            assert_eq!(key(picture, none), picture);
+        }
+        assert_eq!(reaction_key(&json!({})), None);
     }
 
     #[test]

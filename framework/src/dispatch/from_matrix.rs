@@ -234,10 +234,10 @@ impl<N: Network> Converter<N> {
             }),
             ("m.reaction", None) => {
                 let relation = &content["m.relates_to"];
-                let Some(key) = relation["key"].as_str() else { return Ok(None) };
+                let Some(key) = content::reaction_key(content) else { return Ok(None) };
                 self.target(relation["event_id"].as_str(), mapping)
                     .await?
-                    .map(|(target, _)| MatrixKind::React { target, key: key.to_owned() })
+                    .map(|(target, _)| MatrixKind::React { target, key })
             }
             ("m.room.redaction", None) => self.redaction(event, mapping).await?,
             ("m.room.topic", Some("")) => content["topic"].as_str().map(|topic| MatrixKind::Topic(topic.to_owned())),

@@ -19,6 +19,8 @@ const LONGEST: usize = 60_000;
 const MOST_FILES: usize = 10;
 /// The most reactions of one person to one message.
 const MOST_REACTIONS: usize = 20;
+/// The longest reaction that is told, either way, in characters: a family of emoji, or the name of a picture.
+pub const LONGEST_KEY: usize = 64;
 
 /// What a message means.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +110,7 @@ pub fn meaning(stanza: &Element) -> Meaning {
     {
         let mut keys: Vec<String> = Vec::new();
         for reaction in reactions.find_all("reaction", ns::REACTIONS).take(MOST_REACTIONS) {
-            let key: String = reaction.text().trim().chars().filter(|c| !c.is_control()).take(32).collect();
+            let key: String = reaction.text().trim().chars().filter(|c| !c.is_control()).take(LONGEST_KEY).collect();
             if !key.is_empty() && !keys.contains(&key) {
                 keys.push(key);
             }

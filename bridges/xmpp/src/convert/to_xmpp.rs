@@ -8,6 +8,7 @@ use landbridge::network::{
 
 use super::{
     ids::{XmppMessage, XmppRoom, XmppUser},
+    incoming::LONGEST_KEY,
     outgoing::{Answer, File, Say, ToBe, Wire},
     styling,
 };
@@ -55,8 +56,8 @@ pub fn to_xmpp(event: &Event, context: &Context<XmppUser>, own: &Own) -> Result<
         MatrixKind::Message { body, reply_to } => convert.message(body, reply_to.as_ref()),
         MatrixKind::Edit { target, body } => convert.edit(target, body),
         MatrixKind::Redact { target, reason } => convert.redact(target, reason.as_deref()),
-        MatrixKind::React { target, key } => convert.react(target, key, true),
-        MatrixKind::Unreact { target, key } => convert.react(target, key, false),
+        MatrixKind::React { target, key } => convert.react(target, key, true)?,
+        MatrixKind::Unreact { target, key } => convert.react(target, key, false)?,
         MatrixKind::Topic(topic) => convert.in_room(Wire::Subject(topic.clone())),
         MatrixKind::Name(name) => convert.in_room(Wire::Name(name.clone())),
         MatrixKind::Upgrade { .. } => Vec::new(),
@@ -205,14 +206,21 @@ impl Convert<'_> {
         Op { kind: OpKind::Redact(message.clone()), ..Op::control(self.event.room.clone(), wire.encode()) }
     }
 
-    fn react(&self, target: &Target<XmppUser, XmppMessage>, key: &str, on: bool) -> Vec<Op> {
+    fn react(&self, target: &Target<XmppUser, XmppMessage>, key: &str, on: bool) -> Result<Vec<Op>, Reject> {
         let Some(message) = target.messages.last().filter(|_| self.context.caps.react >= Level::Partial) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
+        // Others show what they are given: an address of a file, or a whole sentence, would stand below the message.
+        if key.starts_with("mxc://") {
+            return Err(Reject::Unsupported("a reaction with a picture that has no name".to_owned()));
+        }
+        if key.chars().count() > LONGEST_KEY {
+            return Err(Reject::Unsupported(format!("a reaction of more than {LONGEST_KEY} characters")));
+        }
         let key = key.replace(['\r', '\n'], " ");
         let wire = Wire::React { id: self.id(0), target: message.id().to_owned(), key, on };
         let kind = if on { OpKind::React(message.clone()) } else { OpKind::Control };
-        vec![Op { room: self.event.room.clone(), kind, wire: wire.encode(), upload: None }]
+        Ok(vec![Op { room: self.event.room.clone(), kind, wire: wire.encode(), upload: None }])
     }
 
     fn member(&self, membership: Membership, reason: Option<&str>) -> Vec<Op> {

@@ -122,6 +122,25 @@ fn a_caption_that_changes_is_the_caption_of_the_same_file() {
 }
 
 #[test]
+fn only_what_can_stand_below_a_message_is_a_reaction() {
+    let reacts = |key: &str| {
+        let react = MatrixKind::React { target: target("tea?"), key: key.to_owned() };
+        to_xmpp(&event(TEA, true, react), &context(), &own())
+    };
+    for key in ["👍", ":blobcat:", &"x".repeat(LONGEST_KEY)] {
+        let ops = reacts(key).unwrap();
+        let Wire::React { key: told, on: true, .. } = Wire::decode(&ops[0].wire).unwrap() else { panic!("{ops:?}") };
+        assert_eq!(told, key);
+    }
+    let refused = |key: &str| match reacts(key) {
+        Err(reject @ Reject::Unsupported(_)) => reject.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused("mxc://hs.test/blobcat"), "a reaction with a picture that has no name cannot be sent there");
+    assert_eq!(refused(&"x".repeat(LONGEST_KEY + 1)), "a reaction of more than 64 characters cannot be sent there");
+}
+
+#[test]
 fn who_leaves_leaves_also_the_seat_that_an_earlier_life_took() {
     let left = event(TEA, true, MatrixKind::Member { membership: Membership::Leave, reason: None });
     assert_eq!(wires(&left), [Wire::Part(None)]);
