@@ -169,7 +169,7 @@ impl Shared {
     /// Refuses what is sent to an address that is nobody's ([RFC 6121 §8.5.1](https://www.rfc-editor.org/rfc/rfc6121#section-8.5.1)).
     pub(super) fn refuse_for_nobody(&self, stanza: &Element, from: &Jid, to: &Jid) {
         match stanza.name() {
-            "message" if is_said(stanza) && to.node().is_some() && self.is_person(stanza, from) => {
+            "message" if to.node().is_some() && self.may_be_told(stanza, from) => {
                 let refusal = StanzaError::reply(stanza, ErrorKind::Cancel, Condition::ServiceUnavailable);
                 refusal.iter().for_each(|refusal| self.send_lossy(refusal));
             }
@@ -186,10 +186,27 @@ impl Shared {
     /// Too much is to be found out at once: whoever can be told is asked to try again later.
     fn put_off(&self, stanza: &Element, from: &Jid) {
         tracing::debug!(xmpp.from = %from, "too much waits for Matrix users of whom it is not known whether they are there");
-        if stanza.name() == "iq" || (stanza.name() == "message" && is_said(stanza) && self.is_person(stanza, from)) {
+        if stanza.name() == "iq" || self.may_be_told(stanza, from) {
             let refusal = StanzaError::reply(stanza, ErrorKind::Wait, Condition::ResourceConstraint);
             refusal.iter().for_each(|refusal| self.send_lossy(refusal));
         }
+    }
+
+    /// Refuses a stanza of which, as it is beyond the bounds, only the head was read
+    /// ([RFC 6120 §8.3.3.12](https://www.rfc-editor.org/rfc/rfc6120#section-8.3.3.12)). What comes through a room is passed over: it takes
+    /// an error for the end of whoever it comes from.
+    pub(super) fn refuse_unread(&self, head: &Element) {
+        let Some(from) = head.from() else { return };
+        let asks = head.name() == "iq" && matches!(head.kind(), "get" | "set");
+        if asks || self.may_be_told(head, &from) {
+            let refusal = StanzaError::reply(head, ErrorKind::Modify, Condition::PolicyViolation);
+            refusal.iter().for_each(|refusal| self.send_lossy(refusal));
+        }
+    }
+
+    /// Whether whoever sent a message can be told that it was lost, and would want to know.
+    fn may_be_told(&self, stanza: &Element, from: &Jid) -> bool {
+        stanza.name() == "message" && is_said(stanza) && self.is_person(stanza, from)
     }
 }
 

@@ -60,8 +60,10 @@ impl XmppSession {
     async fn hear_all(&self, mut connection: Connection, stop: &CancellationToken) -> Result<(), ConnectionError> {
         let wanted = |head: &Element| self.shared.wants(head);
         let skipped = |head: &crate::stanza::Head| {
-            let from = head.element().attr("from").unwrap_or_default();
-            tracing::warn!(xmpp.from = from, "a stanza beyond the bounds was left out");
+            let head = head.element();
+            let from: String = head.attr("from").unwrap_or_default().chars().take(200).collect();
+            tracing::warn!(xmpp.from = from.as_str(), "a stanza beyond the bounds was left out");
+            self.shared.refuse_unread(head);
         };
         loop {
             let next = tokio::select! {

@@ -1,6 +1,7 @@
 //! Who is written to who is nobody, or of whom it is not known yet whether there is such a Matrix user.
 
 use super::*;
+use crate::stanza::Bounds;
 
 const BOB: &str = "bob@xmpp.test/phone";
 const CAROL: &str = "carol%here@matrix.test";
@@ -87,6 +88,42 @@ async fn whoever_writes_more_than_can_wait_is_asked_to_wait() {
     scene.settles().await;
     assert_eq!(scene.refused("resource-constraint").pop(), Some(("more".to_owned(), "wait".to_owned())));
     assert_eq!(scene.said().len(), 100);
+}
+
+#[tokio::test]
+async fn whoever_says_more_than_is_read_is_told_so() {
+    let scene = Scene::start().await;
+    let deep =
+        || (0..60).fold(Element::bare("x", "urn:deep"), |inside, _| Element::bare("x", "urn:deep").child(inside));
+    let wide = || body(&"x".repeat(Bounds::default().bytes));
+    let preview = |stanza: Element| stanza.with("preview", "x".repeat(Bounds::default().bytes));
+    let to_alice = |name, who: &str, kind: &str, id: &str| from(name, who, ALICE, kind).with("id", id);
+    scene.server.sends(to_alice("message", BOB, "chat", "deep").child(body("look")).child(deep()));
+    scene.server.sends(to_alice("message", BOB, "", "wide").child(wide()));
+    scene.server.sends(preview(to_alice("message", BOB, "normal", "preview")));
+    scene.server.sends(to_alice("iq", BOB, "get", "asked").child(deep()));
+    // To nobody of ours, but to our component.
+    scene.server.sends(from("message", BOB, "nobody@matrix.test", "chat").with("id", "nobody").child(deep()));
+    // These are answered by nothing: what rooms send, what needs no answer, what comes from nobody.
+    let through = format!("{TEA}/bob");
+    for (who, kind) in [(through.as_str(), "groupchat"), (through.as_str(), "chat"), (BOB, "groupchat")] {
+        scene.server.sends(to_alice("message", who, kind, "room").child(deep()));
+    }
+    for kind in ["error", "headline"] {
+        scene.server.sends(to_alice("message", BOB, kind, kind).child(deep()));
+    }
+    scene.server.sends(to_alice("iq", BOB, "result", "answer").child(deep()));
+    scene.server.sends(to_alice("presence", BOB, "", "here").child(deep()));
+    scene.server.sends(Element::bare("message", ns::COMPONENT).with("to", ALICE).with("id", "whose").child(deep()));
+    scene.bob_tells(ALICE, "and then?");
+    scene.hears("and then?").await;
+    scene.settles().await;
+    let refused: Vec<_> =
+        ["deep", "wide", "preview", "asked", "nobody"].map(|id| (id.to_owned(), "modify".to_owned())).into();
+    assert_eq!(scene.refused("policy-violation"), refused);
+    let errors = scene.server.came().into_iter().filter(|stanza| stanza.kind() == "error").count();
+    assert_eq!(errors, refused.len());
+    assert_eq!(scene.said(), ["and then?"]);
 }
 
 #[tokio::test]
