@@ -18,6 +18,7 @@ pub(crate) mod parts;
 pub mod permissions;
 pub(crate) mod pictures;
 mod plumbing;
+pub(crate) mod polls;
 pub(crate) mod power;
 mod retention;
 pub mod revoked;

@@ -4,6 +4,7 @@ use ruma::{EventId, OwnedUserId};
 use serde::Deserialize;
 use serde_json::{Value as Json, json, value::RawValue};
 
+use super::polls;
 use crate::{
     network::{Body, Media, event::MediaKind},
     rich_text::{Block, Mention, RichText, Span},
@@ -180,6 +181,9 @@ fn with_links(body: Body) -> Body {
 
 /// The body of a Matrix event's content.
 pub(crate) fn read(kind: &str, content: &Json) -> Option<Body> {
+    if !matches!(kind, "m.room.message" | "m.sticker") {
+        return polls::read(kind, content);
+    }
     let text_of = |field: &str| content[field].as_str();
     let msgtype = if kind == "m.sticker" { "m.image" } else { text_of("msgtype")? };
     let plain = text_of("body")?;

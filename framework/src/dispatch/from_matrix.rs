@@ -17,7 +17,7 @@ use crate::{
     bridge::{
         commands, content,
         mappings::{RoomMapping, remote_lane},
-        power,
+        polls, power,
         rooms::RoomError,
     },
     clock::Millis,
@@ -221,7 +221,15 @@ impl<N: Network> Converter<N> {
     async fn kind(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
         let content = &event.content;
         Ok(match (event.kind.as_str(), event.state_key.as_deref()) {
-            ("m.room.message" | "m.sticker", None) => self.message(event, mapping).await?,
+            (
+                "m.room.message"
+                | "m.sticker"
+                | "m.poll.start"
+                | "m.poll.end"
+                | "org.matrix.msc3381.poll.start"
+                | "org.matrix.msc3381.poll.end",
+                None,
+            ) => self.message(event, mapping).await?,
             ("m.room.encrypted", None) => Some(MatrixKind::Message {
                 body: content::read(
                     "m.room.message",
@@ -272,7 +280,7 @@ impl<N: Network> Converter<N> {
     async fn message(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
         let relation = &event.content["m.relates_to"];
         if relation["rel_type"].as_str() == Some("m.replace") {
-            let Some(mut body) = content::read("m.room.message", &event.content["m.new_content"]) else {
+            let Some(mut body) = content::read(&event.kind, &event.content["m.new_content"]) else {
                 return Ok(None);
             };
             self.localise(&mut body);
@@ -283,7 +291,9 @@ impl<N: Network> Converter<N> {
         }
         let Some(mut body) = content::read(&event.kind, &event.content) else { return Ok(None) };
         self.localise(&mut body);
-        let reply_to = self.target(relation["m.in_reply_to"]["event_id"].as_str(), mapping).await?;
+        // What ends a poll answers it.
+        let answered = if polls::is_end(&event.kind) { relation } else { &relation["m.in_reply_to"] };
+        let reply_to = self.target(answered["event_id"].as_str(), mapping).await?;
         Ok(Some(MatrixKind::Message { body, reply_to: reply_to.map(|(target, _)| target) }))
     }
 

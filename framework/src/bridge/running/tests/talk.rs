@@ -245,6 +245,24 @@ async fn answers_edits_reactions_and_redactions_find_their_message() {
 }
 
 #[tokio::test]
+async fn a_poll_is_told_in_words_and_who_votes_is_not() {
+    let (stage, alice, room) = Stage::lobby().await;
+    let text = |text: &str| json!({ "id": text, "org.matrix.msc1767.text": text });
+    let poll = json!({ "question": text("Tea?"), "answers": [text("Black"), text("Green")] });
+    let poll = alice.sends(&room, "org.matrix.msc3381.poll.start", json!({ "org.matrix.msc3381.poll.start": poll }));
+    stage.script.expects("#lobby", "alice: Tea?\n1. Black\n2. Green").await;
+    let says = |text: &str| {
+        let about = json!({ "rel_type": "m.reference", "event_id": poll });
+        json!({ "m.relates_to": about, "org.matrix.msc1767.text": text })
+    };
+    alice.sends(&room, "org.matrix.msc3381.poll.response", says("Green"));
+    alice.sends(&room, "org.matrix.msc3381.poll.end", says("Green it is"));
+    stage.script.expects("#lobby", "alice: alice, Green it is").await;
+    stage.settles().await;
+    assert_eq!(stage.lines().len(), 2, "{:?}", stage.lines());
+}
+
+#[tokio::test]
 async fn what_is_corrected_or_taken_back_right_after_it_was_said_is_found() {
     let (stage, _alice, room) = Stage::lobby().await;
     let (lobby, bob) = (|| "#lobby".to_owned(), || "bob".to_owned());
