@@ -16,6 +16,7 @@ mod govern;
 mod hear;
 mod landing;
 mod link;
+mod markers;
 mod origins;
 mod outside;
 mod portraits;

@@ -87,7 +87,8 @@ async fn people_talk_in_private(d: XmppDeployment) {
 
     // A client that makes two ids of its own: he corrects it by the stanza's, and reacts to it and takes it back by the other.
     bob.sends(&format!(
-        "<message to='{her}' type='chat' id='m2'><body>teh</body><origin-id xmlns='urn:xmpp:sid:0' id='o2'/></message>"
+        "<message to='{her}' type='chat' id='m2'><body>teh</body><origin-id xmlns='urn:xmpp:sid:0' id='o2'/>\
+         <markable xmlns='urn:xmpp:chat-markers:0'/></message>"
     ))
     .await;
     let said = room.sees(&ghost, "teh").await;

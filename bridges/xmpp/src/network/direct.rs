@@ -144,6 +144,7 @@ impl Shared {
             self.host.read(session, room.clone(), sender.clone(), XmppMessage::direct(&read));
         }
         let named = named(stanza);
+        let conversation = room.clone();
         // Kept by their server while ours was away.
         let server = stanza.from().and_then(|from| Jid::parse(from.domain()));
         let at = server.and_then(|server| incoming::said_at(stanza, &server));
@@ -163,8 +164,11 @@ impl Shared {
                 Event::Retract { room, by: sender, target: XmppMessage::direct(&target) }
             }
         };
+        // Known before it can be read.
+        let asked = self.asks_for_marker(&conversation, stanza).await;
+        let (kept, ()) = tokio::join!(self.host.ingest(session, event, Dedupe::Never), self.note_asked(asked));
         // Only what is durable may be called received.
-        self.host.ingest(session, event, Dedupe::Never).await?;
+        kept?;
         if let (Some(id), Some(_)) = (sent_id(stanza), stanza.get_child("request", ns::RECEIPTS)) {
             let received = Element::bare("received", ns::RECEIPTS).with("id", id);
             if let (Some(from), Some(to)) = (stanza.attr("to"), stanza.attr("from")) {
@@ -325,8 +329,12 @@ impl XmppSession {
                 (room, Element::bare(if *typing { "composing" } else { "paused" }, ns::CHAT_STATES))
             }
             EphemeralKind::Read { room, target, .. } => {
-                let Some(message) = target.messages.last() else { return };
-                (room, Element::bare("displayed", ns::MARKERS).with("id", message.marked()))
+                let Some(id) = target.messages.last().map(XmppMessage::marked) else { return };
+                // Between two, only who asked is told; in a room, others than who said it may want to know (XEP-0333 §4.3, §5).
+                if matches!(room, XmppRoom::Direct { .. }) && !self.shared.is_markable(room, id).await {
+                    return;
+                }
+                (room, Element::bare("displayed", ns::MARKERS).with("id", id))
             }
             EphemeralKind::Presence { .. } => return self.shared.present(event).await,
         };

@@ -1,5 +1,7 @@
 //! What is said between two, also through a room.
 
+use landbridge::network::{Ephemeral, EphemeralKind, Target};
+
 use super::*;
 use crate::convert::ids::XmppUser as Person;
 
@@ -154,4 +156,45 @@ async fn whoever_writes_can_be_answered_however_long_their_address_is() {
     scene.alice.deliver(&op, &KEY, 1).await.unwrap();
     let said = scene.server.until("the answer", &scene.told, |stanza| stanza.kind() == "chat").await;
     assert_eq!(said.attr("to"), Some(long.as_str()));
+}
+
+#[tokio::test]
+async fn that_a_private_message_was_read_is_told_to_who_asked() {
+    let mut scene = Scene::start().await;
+    let bob = Person::of_jid(&Jid::parse("bob@xmpp.test").unwrap());
+    let private = XmppRoom::direct(user_id!("@alice:here"), bob.clone());
+    let reads = async |scene: &Scene, room: &XmppRoom, message: XmppMessage| {
+        let before = scene.server.came().len();
+        let (author, author_name) = (Some(bob.clone()), "bob".to_owned());
+        let event_id = event_id!("$read").to_owned();
+        let target = Target { event_id, messages: vec![message], author, author_name, excerpt: None };
+        let kind = EphemeralKind::Read { room: room.clone(), target, at: None };
+        let user_id = user_id!("@alice:here").to_owned();
+        let event: Ephemeral<XmppNetwork> =
+            landbridge::network::ephemeral::Ephemeral { user_id, own_session: true, kind };
+        scene.alice.ephemeral(&event).await;
+        scene.settles().await;
+        let marked = |stanza: Element| {
+            let id = stanza.get_child("displayed", ns::MARKERS)?.attr("id")?.to_owned();
+            Some(format!("{} {id}", stanza.attr("to")?))
+        };
+        scene.server.came().split_off(before).into_iter().filter_map(marked).collect::<Vec<_>>()
+    };
+    let said = |id: &str| from("message", "bob@xmpp.test/phone", ALICE, "chat").with("id", id).child(body(id));
+    let asks = || Element::bare("markable", ns::MARKERS);
+    scene.server.sends(said("m1").child(asks()));
+    scene.server.sends(said("m2"));
+    scene.server.sends(said("m3").child(asks()).child(Element::bare("origin-id", ns::SID).with("id", "o3")));
+    scene.hears("m3").await;
+    let direct = XmppMessage::direct;
+    assert_eq!(reads(&scene, &private, direct("m1")).await, ["bob@xmpp.test m1"]);
+    assert_eq!(reads(&scene, &private, direct("m2")).await, [""; 0], "he did not ask");
+    assert_eq!(reads(&scene, &private, direct("o3").also_direct("m3")).await, ["bob@xmpp.test m3"]);
+    // Also after a restart.
+    scene.lives_again().await;
+    assert_eq!(reads(&scene, &private, direct("m1")).await, ["bob@xmpp.test m1"]);
+    assert_eq!(reads(&scene, &private, direct("m2")).await, [""; 0]);
+    // In a room nobody has to ask.
+    scene.alice_says("hello").await.unwrap();
+    assert_eq!(reads(&scene, &tea(), XmppMessage::archived("s1")).await, ["tea@muc.test s1"]);
 }
