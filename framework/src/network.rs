@@ -13,6 +13,7 @@ pub mod host;
 pub mod ids;
 mod library;
 pub mod op;
+mod place;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub use self::{
     ids::{IdempotencyKey, RemoteId, SessionId},
     library::Library,
     op::{Delivered, Landed, MatrixOpKind, OpKind, Upload},
+    place::GeoUri,
 };
 
 /// What happened on the network, in the network's ids.

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json, value::RawValue};
 
 use super::polls;
 use crate::{
-    network::{Body, Media, event::MediaKind},
+    network::{Body, GeoUri, Media, event::MediaKind},
     rich_text::{Block, Mention, RichText, Span},
 };
 
@@ -81,13 +81,17 @@ pub(crate) fn notice(text: &str, reply_to: Option<&EventId>, key: &str) -> Json 
 }
 
 fn inner(body: Body) -> Json {
-    let Body { text, emote, notice, mut media } = body;
+    let Body { text, emote, notice, mut media, location } = body;
     if media.len() == 1
         && let Some(file) = media.pop_if(|file| file.is_file())
     {
         return self::file(&file, &text);
     }
     let rendered = text.to_matrix();
+    if let Some(location) = location.filter(|_| !emote) {
+        let (body, mentions) = (rendered.body, rendered.mentions);
+        return json!({ "msgtype": "m.location", "body": body, "geo_uri": location, "m.mentions": mentions });
+    }
     let msgtype = match (emote, notice) {
         (true, _) => "m.emote",
         (false, true) => "m.notice",
@@ -153,10 +157,10 @@ pub(crate) fn msgtype(mime: &str) -> &'static str {
 
 /// One body for each event that it needs: the text, and each file. What is no file is linked to.
 pub(crate) fn split(body: Body) -> Vec<Body> {
-    let Body { text, emote, notice, media } = with_links(body);
+    let Body { text, emote, notice, media, location } = with_links(body);
     let mut bodies = Vec::new();
     if !text.is_blank() || media.is_empty() {
-        bodies.push(Body { text, emote, notice, media: Vec::new() });
+        bodies.push(Body { text, emote, notice, media: Vec::new(), location });
     }
     bodies.extend(media.into_iter().map(|file| Body { media: vec![file], ..Body::default() }));
     bodies
@@ -164,7 +168,7 @@ pub(crate) fn split(body: Body) -> Vec<Body> {
 
 /// What is no file stands in the text, as a link.
 fn with_links(body: Body) -> Body {
-    let Body { mut text, emote, notice, media } = body;
+    let Body { mut text, emote, notice, media, location } = body;
     let (files, links): (Vec<Media>, Vec<Media>) = media.into_iter().partition(Media::is_file);
     for link in links.iter().filter_map(|file| file.url.as_deref()) {
         let mut line = RichText::plain(link);
@@ -176,7 +180,9 @@ fn with_links(body: Body) -> Body {
             _ => text.blocks.append(&mut line.blocks),
         }
     }
-    Body { text, emote, notice, media: files }
+    // What shows a place says nothing else.
+    let location = location.filter(|_| links.is_empty());
+    Body { text, emote, notice, media: files, location }
 }
 
 /// The body of a Matrix event's content.
@@ -197,12 +203,30 @@ pub(crate) fn read(kind: &str, content: &Json) -> Option<Body> {
     if let Some(kind) = media {
         return Some(read_file(content, kind, plain));
     }
+    if msgtype == "m.location" {
+        return Some(read_location(content, plain));
+    }
     let is_reply = content["m.relates_to"]["m.in_reply_to"]["event_id"].is_string();
     let html = text_of("formatted_body").filter(|_| text_of("format") == Some("org.matrix.custom.html"));
     let text = html.map(RichText::from_html).filter(|text| !text.is_blank());
     let text = text.unwrap_or_else(|| RichText::plain(if is_reply { without_fallback(plain) } else { plain }));
     let (emote, notice) = (msgtype == "m.emote", msgtype == "m.notice");
-    Some(Body { text, emote, notice, media: Vec::new() })
+    Some(Body { text, emote, notice, ..Body::default() })
+}
+
+/// A place ([spec](https://spec.matrix.org/v1.19/client-server-api/#mlocation)): what is said of it, and where it is.
+fn read_location(content: &Json, said: &str) -> Body {
+    let is_geo = |uri: &&str| {
+        let odd = |c: char| c.is_whitespace() || c.is_control();
+        uri.starts_with("geo:") && uri.len() <= GeoUri::LONGEST && !uri.contains(odd)
+    };
+    let Some(uri) = content["geo_uri"].as_str().filter(is_geo) else { return Body::plain(said) };
+    let text = match said.trim() {
+        "" => uri.to_owned(),
+        said if said.contains(uri) => said.to_owned(),
+        said => format!("{said}\n{uri}"),
+    };
+    Body { location: GeoUri::parse(uri), ..Body::plain(text) }
 }
 
 fn read_file(content: &Json, kind: MediaKind, body: &str) -> Body {
@@ -323,6 +347,30 @@ mod tests {
         let [only] =
             split(Body { media: vec![Media { fetch: false, ..file }], ..Body::plain("look") }).try_into().unwrap();
         assert_eq!(only.text.to_plain(), "look\nhttps://files.test/a.png");
+    }
+
+    #[test]
+    fn a_place_is_said_in_the_text_too_and_is_a_place_where_it_is_all_that_is_said() {
+        const HERE: &str = "geo:48.2082,16.3738;u=35";
+        let read = |body: &str, uri: &str| {
+            let content = json!({ "msgtype": "m.location", "body": body, "geo_uri": uri });
+            let body = read("m.room.message", &content).unwrap();
+            (body.text.to_plain(), body.location.map(|location| location.to_string()))
+        };
+        let here = || Some(HERE.to_owned());
+        assert_eq!(read(HERE, HERE), (HERE.to_owned(), here()));
+        assert_eq!(read("", HERE), (HERE.to_owned(), here()));
+        assert_eq!(read("The cathedral", HERE), (format!("The cathedral\n{HERE}"), here()));
+        assert_eq!(read(&format!("I am at {HERE}"), HERE), (format!("I am at {HERE}"), here()));
+        assert_eq!(read("Somewhere", "geo:1,2?z=3"), ("Somewhere\ngeo:1,2?z=3".to_owned(), None));
+        for odd in ["", "https://evil.test/", "geo:1,2\n3"] {
+            assert_eq!(read("Somewhere", odd), ("Somewhere".to_owned(), None), "{odd}");
+        }
+        let body = Body { location: GeoUri::parse(HERE), ..Body::plain(HERE) };
+        let [body] = split(body).try_into().unwrap();
+        let content = message(body, None, "k");
+        let fields = ["msgtype", "body", "geo_uri"].map(|field| content[field].as_str().unwrap());
+        assert_eq!(fields, ["m.location", HERE, HERE]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use ruma::{OwnedEventId, OwnedMxcUri, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
+use super::place::GeoUri;
 use crate::{clock::Millis, rich_text::RichText};
 
 /// What happened on the network. Stored in the inbox as JSON before anything is done about it.
@@ -380,6 +381,9 @@ pub struct Body {
     /// Files.
     #[serde(default)]
     pub media: Vec<Media>,
+    /// `m.location`: the place that it shows. The text holds it, too, for networks that show none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<GeoUri>,
 }
 
 impl Body {

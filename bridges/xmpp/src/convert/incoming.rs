@@ -2,7 +2,7 @@
 
 use landbridge::{
     Millis,
-    network::{Body, Media, event::MediaKind},
+    network::{Body, GeoUri, Media, event::MediaKind},
     rich_text::{RichText, html::CUT_OFF},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -132,6 +132,7 @@ fn only_words(body: &mut Body) {
         body.media.clear();
     }
     body.media.iter_mut().for_each(|file| file.fetch = false);
+    body.location = None;
 }
 
 fn id_of(element: &Element) -> Option<String> {
@@ -185,7 +186,10 @@ fn body(stanza: &Element) -> Option<Body> {
         Some(does) => (true, does.to_owned()),
         None => (false, text),
     };
+    // As clients show a place: a text that is nothing but its address.
+    let location = GeoUri::parse(text.trim()).filter(|_| !emote && files.is_empty());
     let rich = match html {
+        _ if location.is_some() => RichText::plain(text.trim()),
         Some(html) if !emote && !has_fallback(stanza) => html,
         _ if stanza.get_child("unstyled", styling::NS).is_some() => RichText::plain(&text),
         _ => styling::decode(&text),
@@ -193,7 +197,7 @@ fn body(stanza: &Element) -> Option<Body> {
     if rich.is_blank() && files.is_empty() {
         return None;
     }
-    Some(Body { text: rich, emote, notice: false, media: files })
+    Some(Body { text: rich, emote, notice: false, media: files, location })
 }
 
 fn has_fallback(stanza: &Element) -> bool {
@@ -385,6 +389,25 @@ mod tests {
         other.attrs_mut().insert(rxml::Namespace::XML, "lang".try_into().unwrap(), "de".to_owned());
         let Meaning::Said { body, .. } = meaning(&message([body_of("one"), other, body_of("three")])) else { panic!() };
         assert_eq!(body.text.to_plain(), "one");
+    }
+
+    #[test]
+    fn a_text_that_is_nothing_but_a_place_is_a_place() {
+        const HERE: &str = "geo:48.2082,16.3738;u=35";
+        let said = |children: Vec<Element>| match meaning(&message(children)) {
+            Meaning::Said { body, .. } => (body.text.to_plain(), body.location.map(|location| location.to_string())),
+            other => panic!("{other:?}"),
+        };
+        let here = || (HERE.to_owned(), Some(HERE.to_owned()));
+        assert_eq!(said(vec![body_of(HERE)]), here());
+        assert_eq!(said(vec![body_of(&format!("\n{HERE} "))]), here());
+        for text in ["I am at geo:48.2,16.3", "geo:100,200", "geo: here"] {
+            assert_eq!(said(vec![body_of(text)]), (text.to_owned(), None));
+        }
+        assert_eq!(said(vec![body_of("/me geo:1,2")]), ("geo:1,2".to_owned(), None), "nobody does a place");
+        // A correction changes the words.
+        let replace = Element::bare("replace", ns::CORRECT).with("id", "1");
+        assert_eq!(said(vec![body_of(HERE), replace]), (HERE.to_owned(), None));
     }
 
     #[test]

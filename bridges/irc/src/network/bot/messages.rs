@@ -126,7 +126,7 @@ impl IrcSession {
                 text: formatting::decode(&incoming.text),
                 emote: incoming.kind == MessageKind::Action,
                 notice: incoming.kind == MessageKind::Notice,
-                media: Vec::new(),
+                ..Body::default()
             },
             reply_to: answered(event),
         }

@@ -1,6 +1,6 @@
 use landbridge::{
     Millis,
-    network::{Caps, Sender, event::MediaKind},
+    network::{Caps, GeoUri, Sender, event::MediaKind},
     rich_text::RichText,
 };
 use ruma::{event_id, user_id};
@@ -66,6 +66,17 @@ fn a_text_is_said_under_an_id_that_only_we_make() {
     assert!(own().marks.made(&say.id));
     let emote = said(&event(TEA, true, message(Body { emote: true, ..Body::plain("waves") }, None)));
     assert_eq!(emote.body, "/me waves");
+}
+
+/// As the framework reads it: the text holds the address.
+#[test]
+fn a_place_is_said_by_its_address() {
+    const HERE: &str = "geo:48.2082,16.3738;u=35";
+    let place = |text: &str| Body { location: GeoUri::parse(HERE), ..Body::plain(text) };
+    let say = said(&event(TEA, true, message(place(HERE), None)));
+    assert_eq!((say.body.as_str(), say.unstyled), (HERE, false));
+    let told = format!("The cathedral\n{HERE}");
+    assert_eq!(said(&event(TEA, true, message(place(&told), None))).body, told);
 }
 
 #[test]
