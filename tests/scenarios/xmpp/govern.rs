@@ -2,7 +2,7 @@
 
 use landbridge_tests::{XmppDeployment, eventually};
 
-use super::everywhere::everywhere;
+use super::everywhere::{everywhere, on};
 
 everywhere! {
     a_room_is_governed_from_matrix,
@@ -11,6 +11,8 @@ everywhere! {
     what_moderators_take_out_is_out_on_both_sides,
     what_a_room_refuses_is_told_to_who_said_it,
 }
+
+on!(own_prosody, over_prosody(landbridge_tests::On::Embedded), who_may_plumb_has_a_kicked_bridge_come_back,);
 
 async fn a_room_is_governed_from_matrix(d: XmppDeployment) {
     let bob = d.xmpp_in("tea", "bob").await;
@@ -155,6 +157,40 @@ async fn a_bridge_that_is_put_out_stays_out_until_it_is_wanted_again(d: XmppDepl
     room.says("and again").await;
     bob.sees(&tea, "alice", "and again").await;
     assert!(!bob.heard(&tea).iter().any(|(_, body)| body == "anybody?" || body == "and now?"));
+}
+
+async fn who_may_plumb_has_a_kicked_bridge_come_back(d: XmppDeployment) {
+    let bob = d.xmpp_in("tea", "bob").await;
+    let tea = d.room("tea");
+    let alice = d.matrix("alice").await;
+    let room = d.own_room(&alice, &bob, "tea").await;
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
+    bob.sees_join(&tea, "Matrix").await;
+
+    // Nobody kicks an owner.
+    bob.affiliates(&tea, &d.bot_jid(), "none").await;
+    bob.gives_role(&tea, "Matrix", "none").await;
+    bob.sees_leave(&tea, "Matrix").await;
+    room.sees_event("that it is out", |event| event.body().contains("the bridge was kicked")).await;
+    room.says("anybody?").await;
+    room.sees_event("that nobody heard her", |event| event.body().starts_with("Not delivered")).await;
+
+    let dora = d.matrix("dora").await;
+    let hers = dora.joins(&room.id).await;
+    hers.says("!xmpp enter").await;
+    hers.sees_some(&d.bot(), "that she may not", |event| event.body().contains("You need the power")).await;
+    room.says("still nobody?").await;
+    room.sees_event("that they are still alone", |event| event.body().starts_with("Not delivered")).await;
+    room.says("!xmpp enter").await;
+    let back = format!("We are in {tea}");
+    room.sees_some(&d.bot(), "that it is back", |event| event.body().contains(&back)).await;
+    room.says("back again").await;
+    bob.sees(&tea, "alice", "back again").await;
+    bob.says(&tea, "so I hear").await;
+    room.sees_event("what Bob says", |event| event.body() == "so I hear").await;
+    let heard = bob.heard(&tea);
+    assert!(!heard.iter().any(|(_, body)| body.contains("body?") || body.contains("!xmpp")), "{heard:?}");
 }
 
 async fn what_moderators_take_out_is_out_on_both_sides(d: XmppDeployment) {
