@@ -44,8 +44,11 @@ async fn a_message_of_a_room_is_found_by_every_id_that_it_has() {
     for id in ["o1", "s1"] {
         scene.server.sends(said(&format!("r{id}")).child(retracts(id)).child(given(&format!("r{id}"))));
     }
+    // A room that gives ids to what it archives may archive no retractions.
+    scene.server.sends(said("r1").child(retracts("s1")));
     // Where the room gives no ids, there are only the senders'.
-    scene.server.sends(said("r").child(retracts("m1")));
+    scene.server.sends(said("m7").child(body("nobody counts")));
+    scene.server.sends(said("r2").child(retracts("m7")));
     scene.settles().await;
     let targets = scene.events().into_iter().filter_map(|event| match event {
         RemoteEvent::<XmppNetwork>::Edit { target, .. } | RemoteEvent::<XmppNetwork>::Retract { target, .. } => {
@@ -54,9 +57,9 @@ async fn a_message_of_a_room_is_found_by_every_id_that_it_has() {
         _ => None,
     });
     let targets: Vec<_> = targets.collect();
-    let his = XmppMessage::by(&Person::of_occupant(TEA, "b"), "m1").encode();
+    let [his, uncounted] = ["m1", "m7"].map(|id| XmppMessage::by(&Person::of_occupant(TEA, "b"), id).encode());
     let the_rooms = XmppMessage::archived("s1").encode();
-    assert_eq!(targets, [his.clone(), his.clone(), his.clone(), the_rooms, his]);
+    assert_eq!(targets, [his.clone(), his.clone(), his, the_rooms.clone(), the_rooms, uncounted]);
 }
 
 #[tokio::test]
