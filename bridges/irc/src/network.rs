@@ -11,6 +11,7 @@ mod ephemeral;
 mod heard;
 mod life;
 mod link;
+mod observer;
 mod own;
 mod power;
 mod puppet;

@@ -4,7 +4,7 @@ mod messages;
 
 use landbridge::network::{Dedupe, Ingested, Membership, RemoteEvent, Whom, host::Closed};
 
-use super::{IrcNetwork, deliver::explain, power::level, session::IrcSession};
+use super::{IrcNetwork, deliver::explain, observer::Observer, power::level, session::IrcSession};
 use crate::{
     config::MembershipSync,
     convert::{
@@ -41,9 +41,11 @@ impl IrcSession {
             EventKind::Away { who, message } => self.hear_away(who, message.as_deref()),
             EventKind::Names { channel, members } => self.hear_names(channel, members).await,
             EventKind::JoinFailed { channel, problem, text } => {
+                self.shared.observer_is(channel, Observer::ShutOut);
                 self.notice(channel, format!("cannot enter {channel}: {} ({text})", explain(*problem))).await
             }
             EventKind::Forwarded { from, to, text } => {
+                self.shared.observer_is(from, Observer::ShutOut);
                 self.refuse_forward(to).await;
                 self.notice(from, format!("{from} sends us on to {to}, which is not bridged here ({text})")).await
             }
@@ -81,7 +83,9 @@ impl IrcSession {
 
     /// Enters a bridged channel into which we were invited, and which may have shut us out before.
     async fn come_in(&self, channel: &Channel) {
-        let wanted = self.shared.with_channel(channel.as_str(), |state| state.room.is_some() && !state.joined);
+        let wanted = self
+            .shared
+            .with_channel(channel.as_str(), |state| state.room.is_some() && state.observer != Observer::Here);
         if let (true, Ok(handle)) = (wanted, self.link.handle()) {
             let key = self.shared.channel_key(channel);
             // Its success and its failure are told as events.
@@ -93,10 +97,8 @@ impl IrcSession {
         let folded = self.shared.fold(channel.as_str());
         if own {
             self.link.entered(folded);
-            self.shared.with_channel(channel.as_str(), |state| {
-                state.joined = true;
-                (state.overlaps, state.repeated) = (None, None);
-            });
+            self.shared.with_channel(channel.as_str(), |state| (state.overlaps, state.repeated) = (None, None));
+            self.shared.observer_is(channel, Observer::Here);
             return Ok(());
         }
         if self.shared.own.lock().joined(who, &self.shared.puppets.lock()).is_some() {
@@ -111,7 +113,7 @@ impl IrcSession {
     async fn hear_part(&self, channel: &Channel, who: &Source, own: bool, reason: Option<&str>) -> Result<(), Closed> {
         if own {
             self.link.left(&self.shared.fold(channel.as_str()));
-            self.shared.with_channel(channel.as_str(), |state| state.joined = false);
+            self.shared.with_channel(channel.as_str(), |state| state.observer.gone());
             return Ok(());
         }
         if self.shared.own.lock().owner(who).is_some() {
@@ -162,7 +164,7 @@ impl IrcSession {
 
     async fn kicked_ourselves(&self, channel: &Channel, by: &Source, reason: Option<&str>) -> Result<(), Closed> {
         self.link.left(&self.shared.fold(channel.as_str()));
-        self.shared.with_channel(channel.as_str(), |state| state.joined = false);
+        self.shared.with_channel(channel.as_str(), |state| state.observer.gone());
         self.rejoin_later(channel.clone());
         let reason = reason.map(plain).unwrap_or_default();
         self.notice(

@@ -51,9 +51,12 @@ impl IrcSession {
         }
     }
 
-    /// Enters the channel of a target, if that is one and we are not in it.
+    /// Enters the channel of a target, if that is one and we are not in it. A puppet waits until the bot hears what is said there.
     pub(super) async fn be_in(&self, target: &Target) -> Result<(), SendError> {
         let Target::Channel(channel) = target else { return Ok(()) };
+        if self.puppet_of().is_some() {
+            self.shared.observed(channel).await;
+        }
         if self.link.is_in(&self.shared.fold(channel.as_str())) {
             return Ok(());
         }

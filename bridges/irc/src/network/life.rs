@@ -142,7 +142,7 @@ impl IrcSession {
         self.link.joined.lock().clear();
         match self.puppet_of() {
             Some(user_id) => self.shared.puppets.lock().offline(user_id),
-            None => self.shared.channels.lock().values_mut().for_each(|channel| channel.joined = false),
+            None => self.shared.channels.lock().values_mut().for_each(|channel| channel.observer.gone()),
         }
     }
 }

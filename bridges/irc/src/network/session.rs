@@ -19,7 +19,7 @@ use ruma::OwnedUserId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{IrcNetwork, link::Link, shared::Shared};
+use super::{IrcNetwork, link::Link, observer::Observer, shared::Shared};
 use crate::{
     convert::{
         ids::{IrcRoom, IrcUser},
@@ -141,7 +141,8 @@ impl IrcSession {
         let (shared, link) = (Arc::clone(&self.shared), Arc::clone(&self.link));
         tokio::spawn(async move {
             tokio::time::sleep(REJOIN_AFTER).await;
-            let wanted = shared.with_channel(channel.as_str(), |state| state.room.is_some() && !state.joined);
+            let wanted =
+                shared.with_channel(channel.as_str(), |state| state.room.is_some() && state.observer != Observer::Here);
             if let (true, Ok(handle)) = (wanted, link.handle()) {
                 let key = shared.channel_key(&channel);
                 // Its success and its failure are told as events.

@@ -12,11 +12,13 @@ use std::{
 
 use landbridge::network::{ConfigIssue, ConnectionError, Host, SessionId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{
     IrcNetwork,
     heard::Heard,
     link::Link,
+    observer::Observer,
     own::{OwnNicks, PuppetTable},
 };
 use crate::{
@@ -57,6 +59,8 @@ pub(super) struct Shared {
     tls_only: Mutex<HashMap<String, TlsOnly>>,
     /// What the bot has heard of our own.
     pub(super) heard: Heard,
+    /// The bot has entered or left a channel.
+    pub(super) observer_moved: Notify,
 }
 
 /// How a host is to be reached that wants TLS ([sts](https://ircv3.net/specs/extensions/sts)). Known as long as the process lives.
@@ -73,7 +77,7 @@ pub(super) struct ChannelState {
     /// The id by which the framework knows it.
     pub(super) room: Option<IrcRoom>,
     /// Whether the bot is in it.
-    pub(super) joined: bool,
+    pub(super) observer: Observer,
     /// Its topic, where known.
     pub(super) topic: Option<String>,
     /// Who has spoken, for those who become members only then.
@@ -139,6 +143,7 @@ impl Shared {
             channels: Mutex::default(),
             tls_only: Mutex::default(),
             heard: Heard::default(),
+            observer_moved: Notify::new(),
             host,
             config,
         };

@@ -11,11 +11,13 @@ use landbridge::{
     },
 };
 use ruma::{OwnedUserId, event_id, user_id};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 
 mod ircd;
+mod observer;
 mod power;
 mod presence;
 mod recorder;
@@ -33,6 +35,9 @@ struct Scene {
     bob: Person,
     lobby: IrcRoom,
     stop: CancellationToken,
+    /// Ends the bot alone.
+    stop_bot: CancellationToken,
+    bot_runs: JoinHandle<()>,
 }
 
 impl Scene {
@@ -47,16 +52,38 @@ impl Scene {
 
     /// Over this server.
     async fn over(ircd: Ircd, settings: &str) -> Self {
+        let mut scene = Self::prepared(ircd, settings).await;
+        scene.bob.send("JOIN #lobby");
+        scene.bob.send("TOPIC #lobby :welcome");
+        scene.bot_enters().await.unwrap();
+        scene
+    }
+
+    /// Over this server, where the bot is not yet.
+    async fn prepared(ircd: Ircd, settings: &str) -> Self {
         let (network, told) = network(&ircd.config(settings)).await;
         let bob = ircd.person("Bob", "bob");
-        bob.send("JOIN #lobby");
-        bob.send("TOPIC #lobby :welcome");
-        let stop = CancellationToken::new();
-        let bot = run(&network, SessionId::Relay, Identity::Relay, &stop);
-        told.connected(&SessionId::Relay).await;
+        let (stop, stop_bot) = (CancellationToken::new(), CancellationToken::new());
+        let bot = Arc::new(network.session(SessionId::Relay, Identity::Relay));
         let lobby = IrcRoom::channel("#lobby").unwrap();
-        bot.enter(&lobby).await.unwrap();
-        Self { ircd, network, told, bot, bob, lobby, stop }
+        Self { ircd, network, told, bot, bob, lobby, stop, stop_bot, bot_runs: tokio::spawn(async {}) }
+    }
+
+    /// The bot connects and enters the lobby.
+    async fn bot_enters(&mut self) -> Result<(), SendError> {
+        self.told.states.lock().retain(|(session, _)| *session != SessionId::Relay);
+        self.stop_bot = self.stop.child_token();
+        self.bot = Arc::new(self.network.session(SessionId::Relay, Identity::Relay));
+        let (bot, stop) = (Arc::clone(&self.bot), self.stop_bot.clone());
+        self.bot_runs = tokio::spawn(async move { drop(bot.run(stop).await) });
+        self.told.connected(&SessionId::Relay).await;
+        self.bot.enter(&self.lobby).await
+    }
+
+    /// The bot leaves the network.
+    async fn bot_quits(&mut self) {
+        self.stop_bot.cancel();
+        (&mut self.bot_runs).await.unwrap();
     }
 
     /// The running puppet of a Matrix user.

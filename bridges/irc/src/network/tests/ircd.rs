@@ -186,6 +186,11 @@ impl Ircd {
         self.wait(nick, there).await;
     }
 
+    /// The lines that had this in them, in order.
+    pub(super) fn lines_with(&self, part: &str) -> Vec<String> {
+        self.state.lock().lines.iter().filter(|line| line.contains(part)).cloned().collect()
+    }
+
     /// How many lines had this in them.
     pub(super) fn count_lines(&self, part: &str) -> usize {
         self.state.lock().lines.iter().filter(|line| line.contains(part)).count()
