@@ -29,6 +29,8 @@ struct Amount {
 struct Figures {
     sends: f64,
     send_median: f64,
+    sends_of_many: f64,
+    many_median: f64,
     sends_in_big_room: f64,
     joins: f64,
     initial_sync: f64,
@@ -73,6 +75,8 @@ pub(crate) async fn embedded(report: &mut Report) {
     report.ours("start to first answer, after all this", "ms", AtMost(300.0), millis(starts[1]));
     report.ours("sends, 8 in flight, 10 rooms", "/s", AtLeast(2500.0), figures.sends);
     report.ours("send, median", "ms", AtMost(4.0), figures.send_median);
+    report.ours("sends, 64 in flight, 10 rooms", "/s", AtLeast(5000.0), figures.sends_of_many);
+    report.noted("send among 64, median", "ms", figures.many_median);
     report.ours("sends into a room of 1,000 members", "/s", AtLeast(0.9 * figures.sends), figures.sends_in_big_room);
     report.ours("virtual users registered and joined", "/s", AtLeast(500.0), figures.joins);
     report.ours("initial sync in that room", "ms", AtMost(30.0), figures.initial_sync);
@@ -110,6 +114,8 @@ pub(crate) async fn synapse(report: &mut Report) {
     report.synapse("start to first answer, empty folder", "ms", millis(start));
     report.synapse("sends, 8 in flight, 10 rooms", "/s", figures.sends);
     report.synapse("send, median", "ms", figures.send_median);
+    report.synapse("sends, 64 in flight, 10 rooms", "/s", figures.sends_of_many);
+    report.synapse("send among 64, median", "ms", figures.many_median);
     report.synapse("sends into a room of 1,000 members", "/s", figures.sends_in_big_room);
     report.synapse("virtual users registered and joined", "/s", figures.joins);
     report.synapse("initial sync in that room", "ms", figures.initial_sync);
@@ -139,6 +145,7 @@ async fn measure(api: &Api, appservice: &Appservice, process: u32, amount: Amoun
         rooms.push(room);
     }
     (figures.sends, figures.send_median) = sends(api, &senders, &rooms, amount.sends).await;
+    (figures.sends_of_many, figures.many_median) = sends(api, &on_devices(&senders), &rooms, amount.sends).await;
 
     let big = api.create_room(&senders[0]).await;
     for sender in senders.iter().skip(1) {
@@ -160,6 +167,11 @@ async fn measure(api: &Api, appservice: &Appservice, process: u32, amount: Amoun
         figures.filled = Some(report::rss(process));
     }
     figures
+}
+
+/// The same people, each on eight devices.
+pub(crate) fn on_devices(people: &[Account]) -> Vec<Account> {
+    people.iter().flat_map(|account| std::iter::repeat_n(account.clone(), 8)).collect()
 }
 
 /// Sends with one request in flight per sender; events a second, and the median in milliseconds.

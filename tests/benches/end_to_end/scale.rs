@@ -19,7 +19,7 @@ use serde_json::{Value, json, value::to_raw_value};
 use crate::{
     appservice::Appservice,
     client::{Account, Api},
-    homeserver::{millis, sends, start},
+    homeserver::{millis, on_devices, sends, start},
     report::{self, Limit, Report, median, percentile},
     wire::Connection,
 };
@@ -107,6 +107,8 @@ pub(crate) async fn crowd(report: &mut Report, members: usize) {
     let total = 4 * members;
     let (small, _) = sends(&running.api, &senders, &rooms, total).await;
     report.ours("sends, 8 in flight, 10 rooms, on the way to 5,000", "/s", AtLeast(5000.0), small);
+    let (many, _) = sends(&running.api, &on_devices(&senders), &rooms, total).await;
+    report.ours("sends, 64 in flight, 10 rooms", "/s", AtLeast(5000.0), many);
 
     let big = running.room_of(&senders).await;
     let (registered, users) = register(&running, members).await;
