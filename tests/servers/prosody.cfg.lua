@@ -37,6 +37,8 @@ component_tcp_keepalives = true
 component_conflict_resolve = "@CONFLICT@"
 component_stanza_size_limit = @LIMIT@
 limits = { }                -- no rate limits in tests
+-- At its limit (10,000 by itself) an archive is read and written as a whole for what comes next, which takes seconds.
+storage_archive_item_limit = 1000000
 
 VirtualHost "xmpp.test"
   admins = { "admin@xmpp.test" }
