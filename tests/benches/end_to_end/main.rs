@@ -20,6 +20,7 @@ mod homeserver;
 mod inbox;
 mod irc;
 mod listener;
+mod machine;
 mod report;
 mod scale;
 mod state;
@@ -48,6 +49,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let mut report = Report::default();
+        machine::measure(&mut report, "before");
         if wants("homeserver") {
             homeserver::embedded(&mut report).await;
         }
@@ -79,6 +81,7 @@ fn main() {
         if wants("xmpp-http") {
             xmpp_bridge::in_two(&mut report, burst).await;
         }
+        machine::measure(&mut report, "after");
         println!("{report}");
     });
 }
