@@ -30,6 +30,39 @@ async fn kill_at_every_step_over_ejabberd() {
     Box::pin(survives(XmppDeployment::over_ejabberd(On::Embedded).await, plan.collect())).await;
 }
 
+#[tokio::test]
+async fn a_kill_with_much_on_its_way_over_prosody() {
+    Box::pin(survives_a_backlog(XmppDeployment::over_prosody(On::Embedded).await)).await;
+}
+
+#[tokio::test]
+async fn a_kill_with_much_on_its_way_over_ejabberd() {
+    Box::pin(survives_a_backlog(XmppDeployment::over_ejabberd(On::Embedded).await)).await;
+}
+
+/// What is said while the bridge is dead goes out together when it is back, and then it dies again.
+async fn survives_a_backlog(mut d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
+    let mut said = vec!["hello".to_owned()];
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
+    for (point, pass) in
+        [("remote.claimed", 2), ("remote.delivered", 3), ("remote.delivered", 70), ("remote.delivered", 110)]
+    {
+        d.bridge.kill();
+        for n in 0..120 {
+            said.push(format!("{n}, before it dies at {point} {pass}"));
+            room.says(&said[said.len() - 1]).await;
+        }
+        die_and_return(&mut d, Kill::AtPass(point, pass)).await;
+        let last = said[said.len() - 1].clone();
+        bob.sees_some(&tea, "alice", "the last line", |stanza| stanza.body() == last).await;
+    }
+    let heard: Vec<_> = bob.heard(&tea).into_iter().filter(|(nick, _)| nick != "bob").map(|(_, text)| text).collect();
+    same("Matrix → XMPP", &said, &heard);
+}
+
 async fn survives(mut d: XmppDeployment, plan: Vec<Kill>) {
     let alice = d.matrix("alice").await;
     let (bob, tea, room, ghost) = d.in_tea(&alice).await;
