@@ -23,7 +23,7 @@ use super::{
 use crate::{
     devices::Keys,
     rooms::{ClientEventFormat, ClientEventOptions, Event, Membership, RoomError, Rooms},
-    store::{StoreError, device_keys, local::Local},
+    store::{StoreError, device_keys, lately::Topic, local::Local},
     stream::{Position, Stream},
     sync::{Presences, Receipts, Typing, by_room, receipt_content},
     users::Users,
@@ -55,6 +55,8 @@ pub(super) struct Limits {
     pub(super) ephemeral: bool,
     /// The last message to a device that was taken: those up to it are gone with the next commit.
     pub(super) to_device_after: (i64, i64),
+    /// Where the log ended when none waited for a device of the service: only what came later can.
+    pub(super) no_to_device: Option<Position>,
 }
 
 /// The next transaction, or the knowledge that there is none in a stretch of the log.
@@ -65,6 +67,8 @@ pub(super) struct Batch {
     pub(super) end: Position,
     /// The position and number of the last message to a device in the body.
     pub(super) to_device_end: (i64, i64),
+    /// Where the log ended when no message waited for a device of the service, if none did.
+    pub(super) no_to_device: Option<Position>,
     /// What the body's events change of the interest index.
     pub(super) changes: Vec<InterestChange>,
 }
@@ -160,9 +164,16 @@ impl Sources {
         if !appservice.wants_to_device() || limits.events == 0 {
             return Ok(recipients);
         }
+        // Looked at before it is asked: what is written meanwhile is after it.
+        let head = self.local.head();
+        if let Some(none) = limits.no_to_device.filter(|none| !self.local.may_have_any(Topic::ToDevice, *none)) {
+            batch.no_to_device = Some(none);
+            return Ok(recipients);
+        }
         let limit = i64::try_from(limits.events).unwrap_or(i64::MAX);
         let after = limits.to_device_after;
         let waiting = device_keys::to_device_of_service(self.local.db(), appservice.id(), after, limit).await?;
+        batch.no_to_device = waiting.is_empty().then_some(head);
         let mut bytes = 0;
         for message in waiting {
             bytes += message.body.len() + 256;

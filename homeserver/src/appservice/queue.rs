@@ -70,6 +70,8 @@ pub(super) struct Progress {
     max_events: usize,
     ephemeral: bool,
     to_device_after: (i64, i64),
+    /// Where the log ended when no message waited for a device of the service.
+    no_to_device: Option<Position>,
     backoff: Backoff,
 }
 
@@ -166,6 +168,7 @@ impl Queue {
             max_events: MAX_EVENTS,
             ephemeral: true,
             to_device_after: (0, 0),
+            no_to_device: None,
             backoff: Backoff::default(),
         };
         self.note_position(&progress);
@@ -222,10 +225,12 @@ impl Queue {
     /// Gathers the next transaction.
     async fn next_flight(&self, progress: &mut Progress) -> Result<Option<Flight>, BatchError> {
         let Progress { max_events: events, ephemeral, to_device_after, .. } = *progress;
-        let limits = Limits { events, bytes: MAX_BYTES, ephemeral, to_device_after };
         loop {
             let after = Position(progress.cursor.pos);
+            let no_to_device = progress.no_to_device;
+            let limits = Limits { events, bytes: MAX_BYTES, ephemeral, to_device_after, no_to_device };
             let batch = self.sources.next(&self.appservice, &mut progress.interest, after, limits).await?;
+            progress.no_to_device = batch.no_to_device;
             if !batch.body.is_empty() {
                 return flight(progress, batch).map(Some);
             }

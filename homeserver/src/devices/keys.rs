@@ -111,6 +111,9 @@ impl Keys {
     /// # Errors
     /// When the store fails.
     pub async fn counts_between(&self, after: i64, until: i64) -> Result<Vec<(String, String)>, SqlError> {
+        if !self.local.may_have_any(Topic::KeyCounts, Position(after)) {
+            return Ok(Vec::new());
+        }
         table::counts_between(self.local.db(), after, until).await
     }
 

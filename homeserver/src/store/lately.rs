@@ -37,12 +37,14 @@ struct Known {
     /// All that was written after this is in `last`.
     complete_after: Position,
     last: HashMap<Box<str>, Position>,
+    /// The last of all of it.
+    newest: Position,
 }
 
 impl Lately {
     /// Nothing is known of what was written up to `head`.
     pub(super) fn after(head: Position) -> Self {
-        Self(std::array::from_fn(|_| RwLock::new(Known { complete_after: head, last: HashMap::new() })))
+        Self(std::array::from_fn(|_| RwLock::new(Known { complete_after: head, last: HashMap::new(), newest: head })))
     }
 
     /// Whether something may have been written after a place in the log. To be asked by those who see the log up to some place,
@@ -52,15 +54,23 @@ impl Lately {
         after < known.complete_after || known.last.get(key).is_some_and(|last| *last > after)
     }
 
+    /// Whether something of a topic may have been written after a place in the log, whoever it is about. To be asked as
+    /// [`Self::may_have`].
+    pub(crate) fn may_have_any(&self, topic: Topic, after: Position) -> bool {
+        after < self.of(topic).read().newest
+    }
+
     /// Notes what was written, before anybody sees its place as the end of the log.
     pub(super) fn note(&self, topic: Topic, key: &str, position: Position) {
         let mut known = self.of(topic).write();
+        known.newest = position.max(known.newest);
         if let Some(last) = known.last.get_mut(key) {
             *last = position.max(*last);
             return;
         }
         if known.last.len() >= KEYS {
-            *known = Known { complete_after: position.max(known.complete_after), last: HashMap::new() };
+            known.complete_after = position.max(known.complete_after);
+            known.last = HashMap::new();
         }
         known.last.insert(key.into(), position);
     }
@@ -92,6 +102,10 @@ mod tests {
         assert!(!lately.may_have(Topic::Receipts, "!a", Position(12)));
         assert!(!lately.may_have(Topic::Receipts, "!b", Position(10)));
         assert!(!lately.may_have(Topic::ToDevice, "!a", Position(10)));
+        assert!(lately.may_have_any(Topic::Receipts, Position(11)));
+        assert!(!lately.may_have_any(Topic::Receipts, Position(12)));
+        assert!(lately.may_have_any(Topic::ToDevice, Position(9)), "from before the start");
+        assert!(!lately.may_have_any(Topic::ToDevice, Position(10)));
     }
 
     #[test]

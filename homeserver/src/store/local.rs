@@ -48,6 +48,11 @@ impl Local {
         self.store.lately().may_have(topic, key, after)
     }
 
+    /// Whether something of a topic may have been written after a place in the log; see [`Lately::may_have_any`].
+    pub(crate) fn may_have_any(&self, topic: Topic, after: Position) -> bool {
+        self.store.lately().may_have_any(topic, after)
+    }
+
     /// Writes the statements in one transaction. Those that say where they stand in the log get a place in it and wake its
     /// readers.
     pub(crate) async fn write(&self, statements: Vec<Statement>) -> Result<Written, StoreError> {

@@ -71,6 +71,9 @@ impl Receipts {
     /// # Errors
     /// When the store fails.
     pub async fn between(&self, after: i64, until: i64) -> Result<Vec<Receipt>, SqlError> {
+        if !self.local.may_have_any(Topic::Receipts, Position(after)) {
+            return Ok(Vec::new());
+        }
         let rows = table::between(self.local.db(), after, until, PER_ROUND).await?;
         Ok(rows.into_iter().map(Receipt).collect())
     }
