@@ -307,7 +307,8 @@ impl<N: Network> Members<N> {
         person.is_none_or(|person| person.wanted == person.actual)
     }
 
-    fn is_wanted(&self, room_id: &RoomId, user: &N::User) -> bool {
+    /// Whether the network has somebody in the remote room of a room, so that their virtual user is there, or is to be.
+    pub(crate) fn is_wanted(&self, room_id: &RoomId, user: &N::User) -> bool {
         self.rooms.read().get(room_id).and_then(|room| room.people.get(user)).is_some_and(|person| person.wanted)
     }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     bridge::{
         commands, content,
-        mappings::{RoomMapping, remote_lane},
+        mappings::{MappingKind, RoomMapping, remote_lane},
         polls, power,
         rooms::RoomError,
     },
@@ -132,11 +132,13 @@ impl<N: Network> Converter<N> {
         let Some(kind) = self.kind(event, mapping).await? else { return Ok(change) };
         if let (MatrixKind::Act { on, membership, .. }, Some(id)) = (&kind, event.state_key.as_deref()) {
             if *membership == Membership::Invite {
-                // Whoever is wanted is there already, or comes by themselves.
-                return Ok(change);
+                if !self.is_asked_in(mapping, on) {
+                    return Ok(change);
+                }
+            } else {
+                change.members.extend(self.members.put_out(&mapping.room_id, on));
             }
             tracing::debug!(user.id = id, ?membership, "a virtual user was acted upon");
-            change.members.extend(self.members.put_out(&mapping.room_id, on));
         }
         if let MatrixKind::Redact { target, .. } = &kind {
             change.taken_back.push((target.event_id.to_string(), row.at));
@@ -176,7 +178,8 @@ impl<N: Network> Converter<N> {
             Ok(Ok(ops)) => ops,
             Ok(Err(reject)) => {
                 tracing::info!(event.id = %event.event_id, room.id = %event.room_id, %reject, "an event is not carried over");
-                if let Some(told) = outcome::told(N::INFO.name, &reject).filter(|_| event.state_key.is_none()) {
+                let is_awaited = event.state_key.is_none() || event.invites().is_some();
+                if let Some(told) = outcome::told(N::INFO.name, &reject).filter(|_| is_awaited) {
                     change.outbox.extend(self.tell(row, mapping, event, told)?);
                 }
                 return Ok(change);
@@ -211,6 +214,19 @@ impl<N: Network> Converter<N> {
             });
         }
         Ok(change)
+    }
+
+    /// Whether the network has to be told that somebody in Matrix wants a virtual user in a room. In a private conversation they are, and
+    /// who is in the network's room comes by themselves: if they could not before, the invitation may be what they lacked.
+    fn is_asked_in(&self, mapping: &RoomMapping<N::Room>, user: &N::User) -> bool {
+        if mapping.kind == MappingKind::Direct || self.members.is_actual(&mapping.room_id, user) {
+            return false;
+        }
+        let is_there = self.members.is_wanted(&mapping.room_id, user);
+        if is_there {
+            self.members.wake(&mapping.room_id, user);
+        }
+        !is_there
     }
 
     fn has_session(&self, user_id: &UserId, kept: &Kept<N>) -> bool {

@@ -99,6 +99,15 @@ pub enum RemoteEvent<R, U, M> {
         /// Why.
         reason: Option<String>,
     },
+    /// Somebody whom Matrix users have invited into a room will not come. Of who was not invited, or is there, it means nothing.
+    Declined {
+        /// Where.
+        room: R,
+        /// Who.
+        who: U,
+        /// Why.
+        reason: Option<String>,
+    },
     /// A Matrix user's session was put out of a room by somebody on the network.
     Expelled {
         /// Where.
@@ -204,6 +213,7 @@ impl<R, U, M> RemoteEvent<R, U, M> {
             | Self::Retract { room, .. }
             | Self::Reactions { room, .. }
             | Self::Member { room, .. }
+            | Self::Declined { room, .. }
             | Self::Expelled { room, .. }
             | Self::Pardoned { room, .. }
             | Self::Members { room, .. }
@@ -293,7 +303,7 @@ pub enum MatrixKind<U, M> {
         /// Why.
         reason: Option<String>,
     },
-    /// A virtual user was kicked, banned, unbanned or invited.
+    /// A virtual user was kicked, banned, unbanned, or invited into a shared room in which they are not.
     Act {
         /// Which.
         on: U,

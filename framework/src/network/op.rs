@@ -155,6 +155,13 @@ pub enum MatrixOpKind<U, M> {
         /// Why.
         reason: Option<String>,
     },
+    /// Has a virtual user who is invited reject that.
+    Decline {
+        /// Who.
+        who: U,
+        /// Why.
+        reason: Option<String>,
+    },
     /// Makes the virtual users in the room exactly these.
     Members(Vec<(U, Option<String>)>),
     /// Puts a Matrix user out.
@@ -220,6 +227,7 @@ pub fn carry_over<R: Clone, U: Clone, M: Clone>(event: &RemoteEvent<R, U, M>) ->
         RemoteEvent::Member { who, name, membership, by, reason, .. } => {
             (by, MatrixOpKind::Member { who, membership, name, reason }, None)
         }
+        RemoteEvent::Declined { who, reason, .. } => (None, MatrixOpKind::Decline { who, reason }, None),
         RemoteEvent::Expelled { user_id, by, reason, banned, .. } => {
             (by, MatrixOpKind::Expel { user_id, banned, reason }, None)
         }

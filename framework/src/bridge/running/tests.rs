@@ -3,6 +3,7 @@
 mod crash;
 mod ephemeral;
 mod failures;
+mod invitations;
 mod people;
 mod stage;
 mod talk;

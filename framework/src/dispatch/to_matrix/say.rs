@@ -70,8 +70,19 @@ impl<N: Network> ToMatrix<N> {
             MatrixOpKind::Member { .. } | MatrixOpKind::Members(_) | MatrixOpKind::Rename { .. } => {
                 Ok(Said { members: self.membership(op, room_id), ..Said::default() })
             }
+            MatrixOpKind::Decline { who, reason } => {
+                let id = self.users.id(who)?;
+                // Anybody may say that they do not come. Who is in the room stays there.
+                if !self.is_now(room_id, &id, "invite").await? {
+                    return Ok(Said::default());
+                }
+                let id = self.users.ensure(who, None).await?;
+                let homeserver = &self.parts.homeserver;
+                let done = homeserver.set_membership(&id, room_id, &id, Ask::Leave, reason.as_deref()).await;
+                forgiving("an invitation could not be declined", done)
+            }
             MatrixOpKind::Expel { user_id, banned, reason } => {
-                if self.is_banned(room_id, user_id).await? {
+                if self.is_now(room_id, user_id, "ban").await? {
                     return Ok(Said::default());
                 }
                 let ask = if *banned { Ask::Ban } else { Ask::Leave };
@@ -80,7 +91,7 @@ impl<N: Network> ToMatrix<N> {
             }
             MatrixOpKind::Pardon { user_id, reason } => {
                 // Who is in the room, or never was kept out of it, is not put out of it by this.
-                if !self.is_banned(room_id, user_id).await? {
+                if !self.is_now(room_id, user_id, "ban").await? {
                     return Ok(Said::default());
                 }
                 let done = self.moderate(room_id, user_id, Ask::Unban, reason.as_deref()).await;
@@ -111,11 +122,12 @@ impl<N: Network> ToMatrix<N> {
         self.parts.homeserver.set_membership(&self.parts.names.bot, room_id, user_id, ask, reason).await
     }
 
-    async fn is_banned(&self, room_id: &RoomId, user_id: &UserId) -> Result<bool, HomeserverError> {
+    /// Whether somebody's membership is this.
+    async fn is_now(&self, room_id: &RoomId, user_id: &UserId, membership: &str) -> Result<bool, HomeserverError> {
         let bot = &self.parts.names.bot;
         let member = self.parts.homeserver.state(bot, room_id, "m.room.member", user_id.as_str()).await;
         match member {
-            Ok(member) => Ok(member.is_some_and(|content| content["membership"] == "ban")),
+            Ok(member) => Ok(member.is_some_and(|content| content["membership"] == membership)),
             Err(error @ (HomeserverError::Limited(_) | HomeserverError::Unavailable(_))) => Err(error),
             // The bot may not look: then the attempt tells.
             Err(_) => Ok(false),

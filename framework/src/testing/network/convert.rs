@@ -2,7 +2,7 @@
 
 use super::ScriptedNetwork;
 use crate::network::{
-    Context, MatrixEvent, MatrixKind, OpKind, Reject, RemoteOp, Whom,
+    Context, Level, MatrixEvent, MatrixKind, Membership, OpKind, Reject, RemoteOp, Whom,
     event::{Body, Media, Target},
     op::{UPLOAD_URL, Upload},
 };
@@ -49,6 +49,9 @@ pub(super) fn to_remote(
         MatrixKind::Topic(topic) => op(OpKind::Control, format!("topic: {topic}")),
         MatrixKind::Name(new) => op(OpKind::Control, format!("name: {new}")),
         MatrixKind::Member { membership, .. } => op(OpKind::Control, format!("{name} {membership:?}")),
+        MatrixKind::Act { membership: Membership::Invite, .. } if context.caps.member_actions == Level::Reject => {
+            Err(Reject::Unsupported("an invitation".to_owned()))
+        }
         MatrixKind::Act { on, membership, .. } => op(OpKind::Control, format!("{name} {membership:?} {on}")),
         MatrixKind::Expel { user_id, .. } => op(OpKind::Control, format!("{name} expels {user_id}")),
         MatrixKind::Pardon { user_id, .. } => op(OpKind::Control, format!("{name} pardons {user_id}")),
