@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use landbridge_tests::{Deployment, Inspircd, Irc, IrcUser, On, RoomEvent, With, eventually};
+use landbridge_tests::{Deployment, Inspircd, Irc, IrcUser, MatrixUser, On, Room, RoomEvent, With, eventually};
 
 use serde_json::json;
 
@@ -15,6 +15,7 @@ everywhere! {
     who_leaves_on_matrix_leaves_on_irc,
     a_kick_on_irc_reaches_matrix,
     who_was_put_out_comes_back_once_p3,
+    who_is_invited_in_matrix_is_invited_on_irc,
     ranks_on_irc_are_power_in_matrix_p7,
     a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways,
     a_taken_nick_is_left_to_its_owner_p2,
@@ -138,6 +139,29 @@ async fn who_was_put_out_comes_back_once_p3(d: Deployment) {
     .await;
 }
 
+async fn who_is_invited_in_matrix_is_invited_on_irc(d: Deployment) {
+    const CHANNEL: &str = "#own";
+    let bob = d.irc_in("#elsewhere", "bob").await;
+    let alice = d.matrix("alice").await;
+    let room = own_room(&d, &alice, CHANNEL).await;
+    let ghost = d.ghost("bob");
+    room.invites(&ghost).await;
+    let invites = |line: &landbridge_tests::Line| line.command == "INVITE" && line.params == ["bob", CHANNEL];
+    let invitation = bob.sees_line("an invitation", invites).await;
+    // InspIRCd lets only operators invite: the bot is one.
+    assert!(["alice", "landbridge"].contains(&invitation.nick.as_str()), "{invitation:?}");
+    bob.joins(CHANNEL).await;
+    room.sees_membership(&ghost, "join").await;
+    bob.says(CHANNEL, "you called?");
+    room.sees(&ghost, "you called?").await;
+    room.says("I did").await;
+    bob.sees(CHANNEL, "alice", "I did").await;
+    assert_eq!(bob.lines().into_iter().filter(invites).count(), 1);
+
+    room.invites(&d.ghost("nobody")).await;
+    room.sees_event("that nobody is there", |event| event.body().starts_with("Not delivered to IRC")).await;
+}
+
 async fn ranks_on_irc_are_power_in_matrix_p7(d: Deployment) {
     let bob = d.irc_in("#ops", "bob").await;
     let _carol = d.irc_in("#ops", "carol").await;
@@ -153,16 +177,23 @@ async fn ranks_on_irc_are_power_in_matrix_p7(d: Deployment) {
     ops.has_power(&d.ghost("bob"), 50).await;
 }
 
+/// A room of somebody's own, which is joined to a channel.
+async fn own_room<'a>(d: &Deployment, user: &'a MatrixUser, channel: &str) -> Room<'a> {
+    let room = user.creates_room(json!({ "name": "Her room", "preset": "public_chat" })).await;
+    let bot = d.bot();
+    room.invites(&bot).await;
+    room.sees_membership(&bot, "join").await;
+    room.gives_power(&bot, 90).await;
+    room.says(&format!("!irc plumb {channel}")).await;
+    room.sees_some(&bot, "that it is joined", |event| event.body().contains("now joined")).await;
+    room
+}
+
 async fn a_room_of_their_own_carries_topics_kicks_and_ranks_both_ways(d: Deployment) {
     const CHANNEL: &str = "#own";
     let alice = d.matrix("alice").await;
-    let room = alice.creates_room(json!({ "name": "Her room", "preset": "public_chat" })).await;
-    room.invites(&d.bot()).await;
-    room.sees_membership(&d.bot(), "join").await;
-    let (bot, bob_in_matrix) = (d.bot(), d.ghost("bob"));
-    room.gives_power(&bot, 90).await;
-    room.says(&format!("!irc plumb {CHANNEL}")).await;
-    room.sees_some(&bot, "that it is joined", |event| event.body().contains("now joined")).await;
+    let room = own_room(&d, &alice, CHANNEL).await;
+    let bob_in_matrix = d.ghost("bob");
 
     // The bot came first: it is the operator.
     let bob = d.irc_in(CHANNEL, "bob").await;

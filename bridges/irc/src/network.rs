@@ -9,6 +9,7 @@ mod bot;
 mod deliver;
 mod ephemeral;
 mod heard;
+mod invite;
 mod life;
 mod link;
 mod observer;

@@ -47,6 +47,7 @@ impl IrcSession {
             Wire::Power { who, level } => self.empower(op, who, level).await,
             Wire::Redact { id, reason } => self.redact(op, &id, reason.as_deref()).await,
             Wire::Expel { user_id, reason } => self.expel(op, &user_id, reason).await,
+            Wire::Invite(nick) => self.invite(&op.room, &nick).await,
             control => self.control(op, control).await,
         }
     }
@@ -131,7 +132,7 @@ impl IrcSession {
     }
 
     /// Has the bot do what we may not; nothing where it may not either.
-    async fn by_bot(&self, command: Command) -> Option<Outcome> {
+    pub(super) async fn by_bot(&self, command: Command) -> Option<Outcome> {
         self.puppet_of()?;
         let bot = self.shared.link(&SessionId::Relay)?.handle().ok()?;
         let outcome = bot.run(command).await;
@@ -195,7 +196,6 @@ fn command(wire: Wire, channel: &Channel) -> Result<Command, SendError> {
         Wire::Kick { nick: whom, reason } => {
             Command::Kick { channel, nick: nick(whom)?, reason: reason.map(|reason| IrcText::one_line(&reason)) }
         }
-        Wire::Invite(whom) => Command::Invite { channel, nick: nick(whom)? },
         Wire::Ban { nick: whom, on } => {
             let mask = format!("{}!*@*", nick(whom)?);
             let sign = if on { "+b" } else { "-b" };
@@ -210,6 +210,7 @@ fn command(wire: Wire, channel: &Channel) -> Result<Command, SendError> {
         | Wire::Power { .. }
         | Wire::Part(_)
         | Wire::Expel { .. }
+        | Wire::Invite(_)
         | Wire::Rename(_) => {
             return Err(SendError::Bug("this is no control".to_owned()));
         }

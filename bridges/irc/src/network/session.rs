@@ -24,7 +24,7 @@ use crate::{
     convert::{
         ids::{IrcRoom, IrcUser},
         nick,
-        outgoing::facts,
+        outgoing::{Wire, facts},
     },
     isupport::Isupport,
     message::{Channel, IrcText, Nick, Target},
@@ -239,6 +239,9 @@ impl Session<IrcNetwork> for IrcSession {
     }
 
     async fn reconcile(&self, op: &RemoteOp<IrcNetwork>, key: &IdempotencyKey, _: Millis) -> Landed<String> {
+        if matches!(Wire::decode(&op.wire), Ok(Wire::Invite(_))) {
+            return Landed::CannotTell;
+        }
         let key = key.to_string();
         let until = Instant::now() + HEARING;
         loop {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+mod invitations;
 mod ircd;
 mod observer;
 mod power;

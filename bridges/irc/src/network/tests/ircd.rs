@@ -30,6 +30,8 @@ struct State {
     caps: String,
     /// Channels by invitation only.
     shut: Vec<String>,
+    /// Who alone may invite into a channel.
+    hosts: HashMap<String, String>,
     /// Words that may not be said.
     forbidden: Vec<String>,
     /// Every line that clients sent, as `nick: line`.
@@ -137,6 +139,11 @@ impl Ircd {
         if shut {
             state.shut.push(channel.to_owned());
         }
+    }
+
+    /// Nobody else may invite into a channel.
+    pub(super) fn has_host(&self, channel: &str, nick: &str) {
+        self.state.lock().hosts.insert(channel.to_owned(), nick.to_owned());
     }
 
     /// Takes somebody out of a channel and tells nobody.
@@ -360,6 +367,7 @@ impl State {
                     members.retain(|(member, _)| *member != victim);
                 }
             }
+            "INVITE" => self.invite(id, word(1), word(2)),
             "NAMES" => self.names(id, word(1)),
             "QUIT" => self.quit(id, word(1)),
             "TAGMSG" => {
@@ -411,6 +419,22 @@ impl State {
             self.reply(id, "332", &format!("{channel} :{topic}"));
         }
         self.names(id, channel);
+    }
+
+    fn invite(&self, id: u32, nick: &str, channel: &str) {
+        let Some(guest) = self.id_of(nick) else { return self.reply(id, "401", &format!("{nick} :No such nick")) };
+        let members = self.members(channel);
+        if members.contains(&guest) {
+            return self.reply(id, "443", &format!("{nick} {channel} :is already on channel"));
+        }
+        if self.hosts.get(channel).is_some_and(|host| *host != self.clients[&id].nick) {
+            return self.reply(id, "482", &format!("{channel} :You're not channel operator"));
+        }
+        self.reply(id, "341", &format!("{nick} {channel}"));
+        let line = format!(":{} INVITE {nick} {channel}", self.source(id));
+        self.tell(guest, &line);
+        // As `invite-notify` has it.
+        members.into_iter().filter(|member| *member != id).for_each(|member| self.tell(member, &line));
     }
 
     fn names(&self, id: u32, channel: &str) {
