@@ -14,6 +14,7 @@ mod doors;
 pub(crate) mod files;
 mod govern;
 mod hear;
+mod invite;
 mod landing;
 mod link;
 mod markers;

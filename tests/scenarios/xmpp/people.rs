@@ -13,6 +13,7 @@ everywhere! {
     people_talk_in_private_through_a_room,
     another_name_in_matrix_is_another_nick,
     an_invitation_comes_once,
+    who_is_invited_in_matrix_is_invited_on_xmpp_and_may_decline,
     an_emoji_and_a_taken_nick_are_no_hindrance,
     a_room_that_does_not_exist_is_not_made,
     others_find_out_who_we_are,
@@ -214,6 +215,40 @@ async fn an_invitation_comes_once(d: XmppDeployment) {
     chat.sees(&ghost, "well?").await;
     let times = chat.heard().iter().filter(|(_, text)| text.contains("invites you")).count();
     assert_eq!(times, if d.xmpp.domain() == "xmpp.test" { 1 } else { 2 });
+}
+
+async fn who_is_invited_in_matrix_is_invited_on_xmpp_and_may_decline(d: XmppDeployment) {
+    let bob = d.xmpp_in("tea", "bob").await;
+    let (alice, tea) = (d.matrix("alice").await, d.room("tea"));
+    let room = d.own_room(&alice, &bob, "tea").await;
+    let (carol, dora) = (d.xmpp("carol").await, d.xmpp("dora").await);
+    let invited = |stanza: &landbridge_tests::Stanza| {
+        stanza.is("message") && stanza.from() == tea && stanza.xml().contains("invite")
+    };
+
+    // By the bridge: she is not in the room there yet.
+    room.invites(&d.ghost("carol")).await;
+    let invitation = carol.sees_stanza("an invitation", invited).await;
+    assert!(invitation.xml().contains("alice invites you"), "{}", invitation.xml());
+    carol.joins(&tea, "carol").await;
+    room.sees_membership(&d.ghost("carol"), "join").await;
+    carol.says(&tea, "you called?").await;
+    room.sees(&d.ghost("carol"), "you called?").await;
+    room.says("I did").await;
+    carol.sees(&tea, "alice", "I did").await;
+    assert_eq!(carol.stanzas().into_iter().filter(invited).count(), 1);
+
+    room.invites(&d.ghost("dora")).await;
+    let invitation = dora.sees_stanza("an invitation", invited).await;
+    // In ejabberd only moderators may invite: the bridge is one, she is not.
+    let by_the_bridge = invitation.xml().contains("alice invites you");
+    assert_eq!(by_the_bridge, d.xmpp.domain() != "xmpp.test", "{}", invitation.xml());
+    let inviter = if by_the_bridge { d.bot_jid() } else { d.puppet("alice") };
+    let decline = format!("<decline to='{inviter}'><reason>too busy</reason></decline>");
+    dora.sends(&format!("<message to='{tea}'><x xmlns='http://jabber.org/protocol/muc#user'>{decline}</x></message>"))
+        .await;
+    let left = room.sees_membership(&d.ghost("dora"), "leave").await;
+    assert_eq!(left.content()["reason"], "too busy");
 }
 
 async fn another_name_in_matrix_is_another_nick(d: XmppDeployment) {

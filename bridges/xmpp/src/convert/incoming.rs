@@ -74,20 +74,50 @@ pub struct Invitation {
     pub direct: bool,
 }
 
+/// Somebody who was invited will not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declined {
+    /// Into which room.
+    pub room: Jid,
+    /// Who.
+    pub by: Jid,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 500;
+
+fn short(reason: String) -> Option<String> {
+    let reason: String = reason.chars().take(LONGEST_REASON).collect();
+    (!reason.trim().is_empty()).then_some(reason)
+}
+
+/// What a room passes on to one of ours of something in its own name
+/// ([XEP-0045 §7.8.2](https://xmpp.org/extensions/xep-0045.html#invite-mediated)). A room speaks from its bare address; whoever has a
+/// resource is somebody, and no room that passes on what others want.
+fn passed_on<'a>(stanza: &'a Element, name: &str) -> Option<(Jid, &'a Element)> {
+    if matches!(stanza.kind(), "error" | "groupchat") {
+        return None;
+    }
+    let what = stanza.get_child("x", ns::MUC_USER)?.get_child(name, ns::MUC_USER)?;
+    Some((stanza.from().filter(|from| from.resource().is_none())?, what))
+}
+
+/// Reads that somebody declines, as the room passes it on ([XEP-0045 §7.8.2](https://xmpp.org/extensions/xep-0045.html#invite-mediated)).
+pub fn declined(stanza: &Element) -> Option<Declined> {
+    let (room, decline) = passed_on(stanza, "decline")?;
+    let by = decline.attr("from").and_then(Jid::parse)?;
+    Some(Declined { room, by, reason: decline.own_text("reason").and_then(short) })
+}
+
 /// Reads an invitation, as the room passes it on ([XEP-0045 §7.8.2](https://xmpp.org/extensions/xep-0045.html#invite-mediated)) or as somebody
 /// sends it themselves ([XEP-0249](https://xmpp.org/extensions/xep-0249.html)). Servers put both into one message: it is one.
 pub fn invitation(stanza: &Element) -> Option<Invitation> {
     if matches!(stanza.kind(), "error" | "groupchat") {
         return None;
     }
-    let short = |reason: String| {
-        let reason: String = reason.chars().take(500).collect();
-        (!reason.trim().is_empty()).then_some(reason)
-    };
-    // A room speaks from its bare address; whoever has a resource is somebody, and no room that passes on what others want.
-    if let Some(invite) = stanza.get_child("x", ns::MUC_USER).and_then(|user| user.get_child("invite", ns::MUC_USER))
-        && let Some(room) = stanza.from().filter(|from| from.resource().is_none())
-    {
+    if let Some((room, invite)) = passed_on(stanza, "invite") {
         let (by, reason) = (invite.attr("from").and_then(Jid::parse), invite.own_text("reason").and_then(short));
         return Some(Invitation { room, by, reason, direct: false });
     }

@@ -131,6 +131,14 @@ pub struct File {
     pub size: Option<u64>,
 }
 
+/// What somebody is told who is invited by another than who sends it.
+pub fn invites(name: &str, reason: Option<&str>) -> String {
+    match reason {
+        Some(reason) => format!("{name} invites you: {reason}"),
+        None => format!("{name} invites you"),
+    }
+}
+
 impl Wire {
     /// The bytes for the outbox.
     pub fn encode(&self) -> Vec<u8> {

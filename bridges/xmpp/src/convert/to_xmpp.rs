@@ -9,7 +9,7 @@ use landbridge::network::{
 use super::{
     ids::{XmppMessage, XmppRoom, XmppUser},
     incoming::LONGEST_KEY,
-    outgoing::{Answer, File, Say, ToBe, Wire},
+    outgoing::{Answer, File, Say, ToBe, Wire, invites},
     styling,
 };
 use crate::{
@@ -251,7 +251,12 @@ impl Convert<'_> {
             Membership::Invite => ToBe::Invited,
             Membership::Join | Membership::Leave => return Vec::new(),
         };
-        self.in_room(Wire::Act { user, to_be, reason: reason.map(str::to_owned) })
+        let sender = &self.event.sender;
+        let reason = match to_be {
+            ToBe::Invited if !sender.own_session => Some(invites(&sender.display_name, reason)),
+            _ => reason.map(str::to_owned),
+        };
+        self.in_room(Wire::Act { user, to_be, reason })
     }
 
     fn power(&self, change: &Power<XmppUser>) -> Vec<Op> {

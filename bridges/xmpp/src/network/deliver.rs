@@ -19,7 +19,7 @@ use super::{
 use crate::{
     convert::{
         ids::{XmppMessage, XmppRoom},
-        outgoing::Wire,
+        outgoing::{ToBe, Wire},
     },
     jid::Jid,
     muc::SeatId,
@@ -80,7 +80,7 @@ impl XmppSession {
                 Ok(Delivered::unnamed())
             }
             Wire::Name(name) => self.name_room(room, &name).await,
-            Wire::Act { user, to_be, reason } => self.act(room, &user, to_be, reason.as_deref()).await,
+            Wire::Act { user, to_be, reason } => self.act(room, &user, to_be, reason.as_deref(), key).await,
         }
     }
 
@@ -252,6 +252,8 @@ impl XmppSession {
             Wire::Say(say) => say.id,
             Wire::React { id, .. } | Wire::Retract { id, own: true, .. } => id,
             Wire::Subject(_) => key.to_string(),
+            // Whoever is invited would hear of it twice, and of whether they have nobody tells.
+            Wire::Act { to_be: ToBe::Invited, .. } => return Landed::CannotTell,
             // Doing these twice is doing them once.
             Wire::Retract { .. }
             | Wire::Part(_)

@@ -101,6 +101,15 @@ impl Shared {
         from.node().is_some() && from.domain() != self.own.domain && !is_of_room
     }
 
+    /// The address of somebody, where it is known: also one that no Matrix id holds.
+    pub(super) async fn address_of(&self, user: &XmppUser) -> Option<Jid> {
+        if let Some(jid) = user.jid() {
+            return Some(jid);
+        }
+        let noted = self.host.note(ADDRESSES, &user.encode()).await.ok().flatten()?;
+        Jid::parse(&noted)
+    }
+
     /// Somebody invites a Matrix user into a room: told in the conversation between the two. Nothing is entered by that.
     pub(super) async fn hear_invitation(&self, user_id: &UserId, invitation: Invitation) -> Result<(), Closed> {
         let Invitation { room, by, reason, direct } = invitation;
@@ -294,20 +303,9 @@ impl XmppSession {
         }
     }
 
-    /// Where somebody is spoken to, also at an address that no Matrix id holds.
-    async fn reach(&self, with: &XmppUser) -> Result<(Jid, bool), SendError> {
-        if with.jid().is_none()
-            && let Ok(Some(noted)) = self.shared.host.note(ADDRESSES, &with.encode()).await
-            && let Some(jid) = Jid::parse(&noted)
-        {
-            return Ok((jid, false));
-        }
-        self.address_of(with)
-    }
-
     /// Where somebody is spoken to: at their address, or, where only a room knows that, through the room.
-    fn address_of(&self, with: &XmppUser) -> Result<(Jid, bool), SendError> {
-        if let Some(jid) = with.jid() {
+    async fn reach(&self, with: &XmppUser) -> Result<(Jid, bool), SendError> {
+        if let Some(jid) = self.shared.address_of(with).await {
             return Ok((jid, false));
         }
         let rooms = self.shared.rooms.lock();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use landbridge::network::{Delivered, Reject, RemoteId as _, SendError};
+use landbridge::network::{Delivered, IdempotencyKey, Reject, RemoteId as _, SendError};
 
 use super::{
     deliver::{Said, rejected},
@@ -48,13 +48,20 @@ impl XmppSession {
     }
 
     /// Changes what somebody is in a room.
-    pub(super) async fn act(&self, room: &Jid, user: &str, to_be: ToBe, reason: Option<&str>) -> Said {
+    pub(super) async fn act(
+        &self,
+        room: &Jid,
+        user: &str,
+        to_be: ToBe,
+        reason: Option<&str>,
+        key: &IdempotencyKey,
+    ) -> Said {
         let Some(user) = XmppUser::decode(user) else { return Err(SendError::Rejected(Reject::UnknownTarget)) };
+        if to_be == ToBe::Invited {
+            return self.invite(room, &user, reason, key).await;
+        }
         self.listener_in(room).await?;
         let (nick, real) = self.whereabouts(room, &user);
-        if to_be == ToBe::Invited {
-            return self.invite(room, real.as_ref(), reason).await;
-        }
         let items = changes(to_be, nick.as_deref(), real.as_ref());
         if items.is_empty() {
             // They are not there: then there is nobody to put out.
@@ -89,16 +96,6 @@ impl XmppSession {
         });
         let (nick, real) = found.unwrap_or_default();
         (nick, real.or_else(|| user.jid()))
-    }
-
-    async fn invite(&self, room: &Jid, whom: Option<&Jid>, reason: Option<&str>) -> Said {
-        let Some(whom) = whom else { return Ok(Delivered::unnamed()) };
-        let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
-        let why = reason.map(|reason| Element::bare("reason", ns::MUC_USER).with_text(reason));
-        let invite = Element::bare("invite", ns::MUC_USER).with("to", whom.as_str()).child_some(why);
-        let stanza = Element::stanza("message", from.as_str(), room.as_str(), "");
-        self.shared.send_lossy(&stanza.child(Element::bare("x", ns::MUC_USER).child(invite)));
-        Ok(Delivered::unnamed())
     }
 
     /// Has a room change something: as ourselves, or as the listener where that may do more.

@@ -89,6 +89,9 @@ impl Shared {
             self.refuse_for_nobody(&stanza, from, to);
             return Ok(());
         };
+        if let Some(declined) = incoming::declined(&stanza) {
+            return self.hear_decline(declined).await;
+        }
         match (&seat, incoming::invitation(&stanza)) {
             (SeatId::Puppet(user_id), Some(invitation)) => return self.hear_invitation(user_id, invitation).await,
             (SeatId::Listener, Some(invitation)) => {

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod doors;
+mod invitations;
 mod presence;
 mod private;
 mod rooms;

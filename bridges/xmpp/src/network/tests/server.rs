@@ -47,6 +47,8 @@ struct State {
     ping: Option<&'static str>,
     /// The error with which nobody is let in, and its type.
     entry: Option<(&'static str, &'static str)>,
+    /// Whose invitations the room does not pass on, and the error that says so.
+    uninviting: Vec<(&'static str, &'static str)>,
     /// Whether the room is listed.
     is_public: bool,
     /// What came.
@@ -70,6 +72,7 @@ impl Server {
             nick: None,
             ping: None,
             entry: None,
+            uninviting: Vec::new(),
             is_public: false,
             came: Vec::new(),
             silent: false,
@@ -120,6 +123,11 @@ impl Server {
     /// Nobody is let in, for this reason.
     pub(super) fn refuses_entry(&self, error: Option<(&'static str, &'static str)>) {
         self.state.lock().entry = error;
+    }
+
+    /// The room does not pass on what this one invites, for this reason.
+    pub(super) fn refuses_invitations(&self, of: &'static str, why: &'static str) {
+        self.state.lock().uninviting.push((of, why));
     }
 
     /// Who asks whether they are in the room is answered with this error.
@@ -249,6 +257,7 @@ impl State {
         match (stanza.name(), stanza.kind()) {
             ("presence", "") => self.enters(&from, to.resource().unwrap_or_default()),
             ("message", "groupchat") => self.said(stanza, &from),
+            ("message", "") => self.invited(stanza),
             ("iq", "get" | "set") => self.asked(stanza),
             _ => Vec::new(),
         }
@@ -287,6 +296,15 @@ impl State {
             copy
         };
         self.seats.iter().map(copy).collect()
+    }
+
+    fn invited(&self, message: &Element) -> Vec<Element> {
+        let from = message.attr("from").unwrap();
+        let Some((_, why)) = self.uninviting.iter().find(|(who, _)| *who == from) else { return Vec::new() };
+        let error = Element::bare("error", ns::COMPONENT).with("type", "auth");
+        let error = error.child(Element::bare(*why, ns::STANZA_ERROR));
+        let answer = Element::stanza("message", message.attr("to").unwrap(), from, "error");
+        vec![answer.with_some("id", message.attr("id")).child(error)]
     }
 
     fn asked(&mut self, iq: &Element) -> Vec<Element> {
