@@ -111,8 +111,7 @@ impl Bare {
     }
 }
 
-/// About so many messages wait at Prosody at most. It takes longer for each of many that are written at once: bare components in its
-/// room had 1,490 echoes/s of 2,000, and 820/s of 5,000.
+/// About so many messages wait at Prosody at most, however large a burst is.
 const STEP: usize = 256;
 
 /// Says so much as fast as the room takes it, where each comes back to Bob so often.
