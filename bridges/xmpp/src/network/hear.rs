@@ -188,7 +188,7 @@ impl Shared {
                 Out::Lost(seat, gone) => self.seat_lost(room, seat, gone).await?,
                 Out::Reflected { id, archive } => self.landed(&id, Ok(archive)),
                 Out::Bounced { id, error } => self.refused(&id, error, None).await?,
-                Out::GivenUp { nick, generation } => self.note_nick(room, nick, generation),
+                Out::GivenUp { nick, generation } => self.note_nick(room, &nick, generation).await,
                 Out::Happened(happening) => self.carry(room, happening).await?,
             }
         }

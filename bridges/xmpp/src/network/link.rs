@@ -295,13 +295,10 @@ impl Shared {
         }
     }
 
-    /// Notes how often a nick was given up.
-    pub(super) fn note_nick(self: &Arc<Self>, jid: &Jid, nick: String, generation: u32) {
-        let (shared, topic) = (Arc::clone(self), nicks_of(jid));
-        tokio::spawn(async move {
-            // What is not kept is told in the log; then whoever has the nick next is taken for who had it.
-            let _ = shared.host.set_note(&topic, &nick, &generation.to_string()).await;
-        });
+    /// Notes how often a nick was given up, before anybody is told who has it next.
+    pub(super) async fn note_nick(&self, jid: &Jid, nick: &str, generation: u32) {
+        // What is not kept is told in the log; then, after a restart, whoever has the nick is taken for who had it.
+        let _ = self.host.set_note(&nicks_of(jid), nick, &generation.to_string()).await;
     }
 
     /// From when on a room's messages may have been missed.

@@ -1,5 +1,7 @@
 //! Seats in rooms: lost, taken again, kept out.
 
+use landbridge::network::Membership;
+
 use super::*;
 
 /// An earlier life of the bridge left a seat there: nobody reads what is said to it, so it is left.
@@ -160,4 +162,30 @@ async fn what_becomes_of_a_ping_says_whether_we_are_in_a_room() {
     assert_eq!(scene.state(&scene.listener), SeatState::Out);
     let pings: Vec<_> = scene.server.came().into_iter().filter(|iq| iq.get_child("ping", ns::PING).is_some()).collect();
     assert!(pings.len() == 5 && pings.iter().all(|ping| ping.attr("to") == Some("tea@muc.test/Given")), "{pings:?}");
+}
+
+/// A restart must not take whoever has the nick next for who had it: that they are gone is told once it is noted how often it was given up.
+#[tokio::test]
+async fn whoever_gives_up_a_nick_is_gone_once_that_is_noted() {
+    let scene = Scene::start().await;
+    let item = || Element::bare("item", ns::MUC_USER).with("role", "participant").with("affiliation", "none");
+    let presence = |kind: &str| {
+        let presence = from("presence", &format!("{TEA}/somebody"), LISTENER, kind);
+        presence.child(Element::bare("x", ns::MUC_USER).child(item()))
+    };
+    let came = |wanted: Membership| {
+        move |event: &RemoteEvent<XmppNetwork>| match event {
+            RemoteEvent::<XmppNetwork>::Member { name: Some(name), membership, .. } => {
+                (name == "somebody" && *membership == wanted).then_some(())
+            }
+            _ => None,
+        }
+    };
+    scene.server.sends(presence(""));
+    scene.told.event("that somebody comes", came(Membership::Join)).await;
+    scene.server.sends(presence("unavailable"));
+    scene.told.event("that somebody goes", came(Membership::Leave)).await;
+    let noted: Vec<_> =
+        scene.shelf.notes.lock().iter().map(|((_, nick), times)| (nick.clone(), times.clone())).collect();
+    assert_eq!(noted, [("somebody".to_owned(), "1".to_owned())]);
 }
