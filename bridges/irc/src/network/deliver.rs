@@ -131,8 +131,17 @@ impl IrcSession {
         }
     }
 
+    /// Does what takes power in a channel: by ourselves, or by the bot where we have too little.
+    pub(super) async fn by_whoever_may(&self, command: Command) -> Result<Outcome, SendError> {
+        let outcome = self.link.handle()?.run(command.clone()).await;
+        if refused_because(&outcome) != Some(RefusedBecause::NotPrivileged) {
+            return Ok(outcome);
+        }
+        Ok(self.by_bot(command).await.unwrap_or(outcome))
+    }
+
     /// Has the bot do what we may not; nothing where it may not either.
-    pub(super) async fn by_bot(&self, command: Command) -> Option<Outcome> {
+    async fn by_bot(&self, command: Command) -> Option<Outcome> {
         self.puppet_of()?;
         let bot = self.shared.link(&SessionId::Relay)?.handle().ok()?;
         let outcome = bot.run(command).await;
@@ -173,13 +182,7 @@ impl IrcSession {
         }
         let command = command(wire, &channel)?;
         self.be_in(&Target::Channel(channel)).await?;
-        let mut outcome = self.link.handle()?.run(command.clone()).await;
-        if let Outcome::Rejected(Rejection { why: RejectedBecause::Command(RefusedBecause::NotPrivileged), .. }) =
-            &outcome
-        {
-            outcome = self.by_bot(command).await.unwrap_or(outcome);
-        }
-        match outcome {
+        match self.by_whoever_may(command).await? {
             // Doing it twice is doing it once.
             Outcome::Unknown(_) | Outcome::Suspected(_) => Err(SendError::Disconnected),
             outcome => taken(outcome).map(|_| Delivered::unnamed()),
@@ -215,6 +218,14 @@ fn command(wire: Wire, channel: &Channel) -> Result<Command, SendError> {
             return Err(SendError::Bug("this is no control".to_owned()));
         }
     })
+}
+
+/// Why the server refused a command, if it did.
+pub(super) fn refused_because(outcome: &Outcome) -> Option<RefusedBecause> {
+    match outcome {
+        Outcome::Rejected(Rejection { why: RejectedBecause::Command(because), .. }) => Some(*because),
+        _ => None,
+    }
 }
 
 /// Whether the server took it.

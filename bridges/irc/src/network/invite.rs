@@ -4,14 +4,14 @@ use landbridge::network::{Dedupe, Delivered, Membership, Reject, RemoteEvent, Se
 
 use super::{
     IrcNetwork,
-    deliver::taken,
+    deliver::{refused_because, taken},
     session::{IrcSession, channel},
 };
 use crate::{
     convert::ids::IrcRoom,
     message::{Nick, Target},
     numerics::RefusedBecause,
-    session::{Command, Outcome, RejectedBecause, Rejection},
+    session::Command,
 };
 
 impl IrcSession {
@@ -22,11 +22,7 @@ impl IrcSession {
         let channel = channel(name)?;
         let nick = Nick::new(nick).map_err(|error| SendError::Rejected(Reject::Forbidden(error.to_string())))?;
         self.be_in(&Target::Channel(channel.clone())).await?;
-        let command = Command::Invite { channel, nick: nick.clone() };
-        let mut outcome = self.link.handle()?.run(command.clone()).await;
-        if refused_because(&outcome) == Some(RefusedBecause::NotPrivileged) {
-            outcome = self.by_bot(command).await.unwrap_or(outcome);
-        }
+        let outcome = self.by_whoever_may(Command::Invite { channel, nick: nick.clone() }).await?;
         if refused_because(&outcome) == Some(RefusedBecause::AlreadyInChannel) {
             self.is_there(room, nick.as_str()).await;
             return Ok(Delivered::unnamed());
@@ -46,12 +42,5 @@ impl IrcSession {
         };
         // A bridge that stops hears of them when it is back.
         let _ = self.shared.host.ingest(&self.id, event, Dedupe::Never).await;
-    }
-}
-
-fn refused_because(outcome: &Outcome) -> Option<RefusedBecause> {
-    match outcome {
-        Outcome::Rejected(Rejection { why: RejectedBecause::Command(because), .. }) => Some(*because),
-        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     IrcNetwork,
-    deliver::{rejected, taken},
+    deliver::{refused_because, rejected, taken},
     heard::Expected,
     session::{IrcSession, target},
 };
@@ -18,7 +18,7 @@ use crate::{
     },
     message::{IrcText, Tags, Target},
     numerics::RefusedBecause,
-    session::{Cap, Command, MessageKind, Outcome, Outgoing, RejectedBecause, Rejection, SendKind},
+    session::{Cap, Command, MessageKind, Outcome, Outgoing, SendKind},
     wire::Handle,
 };
 
@@ -212,6 +212,6 @@ async fn said(handle: &Handle, target: &Target, lines: &[Line]) -> Vec<Outcome> 
 
 /// Whether a line was refused as if we were not in the channel.
 fn is_outside(outcome: &Outcome) -> bool {
-    let Outcome::Rejected(Rejection { why: RejectedBecause::Command(because), .. }) = outcome else { return false };
-    matches!(because, RefusedBecause::NotInChannel | RefusedBecause::CannotSend | RefusedBecause::NoSuchChannel)
+    use RefusedBecause::{CannotSend, NoSuchChannel, NotInChannel};
+    matches!(refused_because(outcome), Some(NotInChannel | CannotSend | NoSuchChannel))
 }
