@@ -253,7 +253,10 @@ impl Store {
         // No event was sent in the last state.
         let steps = self.delete_states([room.root()].into()).await?;
         self.write(Box::new(DeleteRows(&DELETE_STEPS, steps))).await?;
-        while self.delete_events(room).await? {}
+        let mut after = EventNid(0);
+        while let Some(last) = self.delete_events(room, after).await? {
+            after = last;
+        }
         for sql in BY_NUMBER {
             while self.local().write(vec![statement!(sql, room.nid.0)]).await?.rows > 0 {}
         }
@@ -284,10 +287,12 @@ impl Store {
         }
     }
 
-    /// Deletes the oldest events that are left; says whether there were any.
-    async fn delete_events(&self, room: &RoomInfo) -> Result<bool, StoreError> {
-        let sql = "SELECT nid, root, resolved FROM event WHERE room = $1 ORDER BY nid LIMIT $2";
-        let rows = self.db.fetch_all(sql, &[Value::from(room.nid.0), Value::from(EVENTS)]).await?;
+    /// Deletes the oldest events after `after`; gives the last of them, where there were any. What is before is gone already, and not
+    /// gone through again: other rooms' events lie between.
+    async fn delete_events(&self, room: &RoomInfo, after: EventNid) -> Result<Option<EventNid>, StoreError> {
+        let sql = "SELECT nid, root, resolved FROM event WHERE room = $1 AND nid > $2 ORDER BY nid LIMIT $3";
+        let values = [Value::from(room.nid.0), Value::from(after.0), Value::from(EVENTS)];
+        let rows = self.db.fetch_all(sql, &values).await?;
         let (mut nids, mut roots) = (Vec::new(), HashSet::new());
         for row in &rows {
             nids.push(EventNid(row.int(0)?));
@@ -296,15 +301,13 @@ impl Store {
                 roots.insert(Root::from_bytes(&resolved).ok_or(BAD)?);
             }
         }
-        if nids.is_empty() {
-            return Ok(false);
-        }
+        let Some(&last) = nids.last() else { return Ok(None) };
         let events = self.events(&nids).await?;
         let steps = self.delete_states(roots).await?;
         let _still = self.log.unindexed.stand_still().await;
         self.write(Box::new(DeleteEvents { steps, events: Purge::of(&self.db, &events) })).await?;
         self.log.forget(&events);
-        Ok(true)
+        Ok(Some(last))
     }
 
     /// Deletes the nodes of states and of those that they were made of; gives what is then left of them, to go with the last that

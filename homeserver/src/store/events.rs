@@ -181,12 +181,20 @@ impl Store {
         {
             return Ok(events);
         }
+        // Pairs are compared, and the order begins with the room, for PostgreSQL: of `room = $1` it makes a plan for any room, which
+        // goes through the log of all rooms until it has found `limit` events of this one.
         let sql = match direction {
             Direction::Forward => {
-                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position LIMIT $4")
+                select!(
+                    "WHERE (e.room, e.position) > ($1, $2) AND (e.room, e.position) <= ($1, $3) \
+                     ORDER BY e.room, e.position LIMIT $4"
+                )
             }
             Direction::Backward => {
-                select!("WHERE e.room = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position DESC LIMIT $4")
+                select!(
+                    "WHERE (e.room, e.position) > ($1, $2) AND (e.room, e.position) <= ($1, $3) \
+                     ORDER BY e.room DESC, e.position DESC LIMIT $4"
+                )
             }
         };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -228,8 +236,8 @@ impl Store {
         let row = self
             .db
             .fetch_optional(
-                "SELECT nid, resolved FROM event WHERE room = $1 AND position > 0 AND position <= $2 \
-                 ORDER BY position DESC LIMIT 1",
+                "SELECT nid, resolved FROM event WHERE (room, position) > ($1, 0) AND (room, position) <= ($1, $2) \
+                 ORDER BY room DESC, position DESC LIMIT 1",
                 &[Value::from(room.0), Value::from(position.0)],
             )
             .await?;

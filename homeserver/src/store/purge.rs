@@ -24,8 +24,8 @@ use crate::{
 const PER_COMMIT: i64 = 100;
 
 /// State has a place in the index of its room.
-const FIND: &str = "SELECT nid FROM event WHERE room = $1 AND position > $2 AND position < $3 AND key_idx IS NULL \
-    AND event_id NOT IN (SELECT event_id FROM receipt WHERE room_id = $4) ORDER BY position LIMIT $5";
+const FIND: &str = "SELECT nid FROM event WHERE (room, position) > ($1, $2) AND (room, position) < ($1, $3) AND key_idx IS NULL \
+    AND event_id NOT IN (SELECT event_id FROM receipt WHERE room_id = $4) ORDER BY room, position LIMIT $5";
 
 static EVENTS: LazyLock<BatchSql> =
     LazyLock::new(|| BatchSql::new("DELETE FROM event WHERE nid IN (SELECT CAST(value->>0 AS BIGINT) FROM {rows})"));

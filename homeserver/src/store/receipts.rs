@@ -68,8 +68,8 @@ pub(crate) async fn of_room_between(
 ) -> Result<Vec<ReceiptRow>, SqlError> {
     let rows = db
         .fetch_all(
-            "SELECT room_id, user_id, kind, thread, event_id, ts, pos FROM receipt WHERE room_id = $1 AND pos > $2 \
-             AND pos <= $3 ORDER BY pos LIMIT $4",
+            "SELECT room_id, user_id, kind, thread, event_id, ts, pos FROM receipt WHERE (room_id, pos) > ($1, $2) \
+             AND (room_id, pos) <= ($1, $3) ORDER BY room_id, pos LIMIT $4",
             &[Value::from(room_id), Value::from(after), Value::from(until), Value::from(limit)],
         )
         .await?;
@@ -80,8 +80,8 @@ pub(crate) async fn of_room_between(
 pub(crate) async fn of_room(db: &Db, room_id: &str, until: i64, limit: i64) -> Result<Vec<ReceiptRow>, SqlError> {
     let rows = db
         .fetch_all(
-            "SELECT room_id, user_id, kind, thread, event_id, ts, pos FROM receipt WHERE room_id = $1 AND pos <= $2 \
-             ORDER BY pos DESC LIMIT $3",
+            "SELECT room_id, user_id, kind, thread, event_id, ts, pos FROM receipt WHERE (room_id, pos) >= ($1, 0) \
+             AND (room_id, pos) <= ($1, $2) ORDER BY room_id DESC, pos DESC LIMIT $3",
             &[Value::from(room_id), Value::from(until), Value::from(limit)],
         )
         .await?;
