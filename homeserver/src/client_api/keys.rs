@@ -161,7 +161,7 @@ async fn query(
 
 /// A master key with the signatures of its owner and of the reader: whom others trust is their own business.
 fn with_signatures_for(mut key: Value, owner: &UserId, reader: &UserId) -> Value {
-    if let Some(signatures) = key["signatures"].as_object_mut() {
+    if let Some(signatures) = key.get_mut("signatures").and_then(Value::as_object_mut) {
         signatures.retain(|user_id, _| user_id == owner.as_str() || user_id == reader.as_str());
     }
     key

@@ -109,7 +109,7 @@ impl Rooms {
                 // Above everybody but the creators, as in every room of this version.
                 levels["events"]["m.room.tombstone"] = json!(150);
             }
-            if let Some(users) = levels["users"].as_object_mut() {
+            if let Some(users) = levels.get_mut("users").and_then(Value::as_object_mut) {
                 users.retain(|user, _| !upgrade.additional_creators.iter().any(|creator| creator == user));
             }
         } else {

@@ -179,6 +179,22 @@ async fn an_upgrade_carries_over_what_there_is() {
 }
 
 #[tokio::test]
+async fn a_room_whose_power_levels_name_nobody_is_upgraded() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    for to in ["12", "11"] {
+        let room = alice.creates_room(json!({ "room_version": "12" })).await;
+        let path = format!("rooms/{room}/state/m.room.power_levels");
+        alice.put(&path, json!({ "ban": 60 })).await.ok();
+        let new = alice.post(&format!("rooms/{room}/upgrade"), json!({ "new_version": to })).await.ok();
+        let new = new["replacement_room"].as_str().unwrap();
+        let levels = alice.get(&format!("rooms/{new}/state/m.room.power_levels")).await.ok();
+        assert_eq!(levels["ban"], 60, "to {to}: {levels}");
+        assert_ne!(levels.get("users"), Some(&Value::Null), "to {to}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_can_be_reported() {
     let server = Server::start().await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);
