@@ -14,6 +14,7 @@ mod ephemeral;
 mod extensions;
 mod filters;
 mod keys;
+mod login_page;
 mod login_tokens;
 mod media;
 mod members;
@@ -72,6 +73,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         ephemeral::routes,
         filters::routes,
         keys::routes,
+        login_page::routes,
         login_tokens::routes,
         media::routes,
         members::routes,

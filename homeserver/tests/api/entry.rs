@@ -166,6 +166,20 @@ async fn terms_are_agreed_to_in_the_client_or_on_a_page() {
 }
 
 #[tokio::test]
+async fn a_page_logs_in_for_clients_that_cannot() {
+    let server = server(|_| ()).await;
+    let page = server.call("GET", "/_matrix/static/client/login/?device_id=PHONE", None, None).await;
+    assert_eq!(
+        (page.status.as_u16(), &page.headers["content-type"]),
+        (200, &"text/html; charset=utf-8".parse().unwrap())
+    );
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    let text = String::from_utf8(page.bytes.to_vec()).unwrap();
+    assert!(text.contains("window.matrixLogin.onLogin(response)") && !text.contains("PHONE"), "{text}");
+}
+
+#[tokio::test]
 async fn what_was_passed_for_one_thing_does_not_count_for_another() {
     let server = server(|_| ()).await;
     let (alice, bob) = (server.person("alice").await, server.person("bob").await);

@@ -34,6 +34,7 @@ const OPEN: &[&str] = &[
     "GET /_matrix/media/v3/download/{server}/{id}",
     "GET /_matrix/media/v3/download/{server}/{id}/{filename}",
     "GET /_matrix/media/v3/thumbnail/{server}/{id}",
+    "GET /_matrix/static/client/login/",
     "GET /health",
     "GET /metrics",
     "POST /_matrix/client/unstable/org.matrix.msc2918/refresh",
