@@ -13,6 +13,7 @@ mod departure;
 pub mod devices;
 pub mod entropy;
 pub mod http;
+mod kill;
 pub mod media;
 pub mod notices;
 mod one_at_a_time;

@@ -53,6 +53,11 @@ impl Bridge {
         self.ask(Method::POST, &path, batch).await
     }
 
+    async fn makes_room(&self) -> String {
+        let made = self.ok(Method::POST, "v3/createRoom", &json!({ "preset": "private_chat" })).await;
+        made["room_id"].as_str().expect("a room").to_owned()
+    }
+
     /// What was said in a room, from its beginning, as the bot reads it.
     async fn texts(&self, room: &str) -> Vec<String> {
         let (mut texts, mut from) = (Vec::new(), String::new());
@@ -67,6 +72,21 @@ impl Bridge {
             }
         }
     }
+}
+
+/// A homeserver that takes batches, and a bridge with a bot and somebody who speaks.
+async fn started() -> (Homeserver, Bridge) {
+    let port = Port::free();
+    let mut registration: Value = serde_json::from_str(&ForeignBridge::registration(&port)).expect("JSON");
+    registration["url"] = Value::Null;
+    let hs = Homeserver::start_with_behaving(&registration.to_string(), "bridge_extensions: true\n").await;
+    let bridge = Bridge { base: hs.url().as_str().trim_end_matches('/').to_owned() };
+    for name in ["echobot", "echo_guest"] {
+        let body = json!({ "type": "m.login.application_service", "username": name });
+        // The bot may be there already.
+        bridge.ask(Method::POST, "v3/register", &body).await;
+    }
+    (hs, bridge)
 }
 
 /// The texts of a batch, oldest first.
@@ -96,20 +116,10 @@ fn names(room: usize, number: usize) -> Value {
 
 #[tokio::test]
 async fn a_kill_in_the_midst_of_batches_leaves_each_whole_or_not_at_all() {
-    let port = Port::free();
-    let mut registration: Value = serde_json::from_str(&ForeignBridge::registration(&port)).expect("JSON");
-    registration["url"] = Value::Null;
-    let mut hs = Homeserver::start_with_behaving(&registration.to_string(), "bridge_extensions: true\n").await;
-    let bridge = Bridge { base: hs.url().as_str().trim_end_matches('/').to_owned() };
-    for name in ["echobot", "echo_guest"] {
-        let body = json!({ "type": "m.login.application_service", "username": name });
-        // The bot may be there already.
-        bridge.ask(Method::POST, "v3/register", &body).await;
-    }
+    let (mut hs, bridge) = started().await;
     let mut rooms = Vec::new();
     for goes in [Goes::ToTheEnd, Goes::IntoHistory, Goes::ToTheEnd, Goes::IntoHistory] {
-        let made = bridge.ok(Method::POST, "v3/createRoom", &json!({ "preset": "private_chat" })).await;
-        rooms.push((goes, made["room_id"].as_str().expect("a room").to_owned()));
+        rooms.push((goes, bridge.makes_room().await));
     }
     // How many batches each room has that were acknowledged.
     let mut acknowledged = vec![0; rooms.len()];
@@ -176,5 +186,33 @@ async fn a_kill_in_the_midst_of_batches_leaves_each_whole_or_not_at_all() {
         let path = format!("v3/rooms/{room}/joined_members");
         let members = bridge.ok(Method::GET, &path, &json!({})).await;
         assert_eq!(members["joined"].as_object().expect("members").len(), 1, "{members}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_was_written_and_never_answered_is_there_once() {
+    let (mut hs, bridge) = started().await;
+    for (index, goes) in [Goes::ToTheEnd, Goes::IntoHistory].into_iter().enumerate() {
+        let room = bridge.makes_room().await;
+        for (number, point) in [(0, "batch.committed"), (1, "batch.started"), (2, "batch.committed")] {
+            hs.started_again_to_die_at(point).await;
+            let answer = bridge.sends(&room, &batch(goes, index, number)).await;
+            assert!(answer.is_none(), "it dies before it answers: {answer:?}");
+            hs.has_died_and_is_started_again().await;
+            let there: HashSet<String> = bridge.texts(&room).await.into_iter().collect();
+            let written = said(index, number).iter().filter(|text| there.contains(*text)).count();
+            assert_eq!(written, if point == "batch.committed" { EVENTS } else { 0 }, "{goes:?} {number}");
+            // The bridge heard nothing, and sends it again.
+            for _ in 0..2 {
+                let (status, answer) = bridge.sends(&room, &batch(goes, index, number)).await.expect("an answer");
+                assert_eq!((status, answer), (StatusCode::OK, names(index, number)));
+            }
+        }
+        let mut batches = [0, 1, 2];
+        if goes == Goes::IntoHistory {
+            batches.reverse();
+        }
+        let expected: Vec<String> = batches.into_iter().flat_map(|number| said(index, number)).collect();
+        assert_eq!(bridge.texts(&room).await, expected, "{goes:?}");
     }
 }

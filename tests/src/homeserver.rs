@@ -101,6 +101,23 @@ impl Homeserver {
         self.ready().await;
     }
 
+    /// Kills ours and starts it again, to die by itself at one of its kill points.
+    pub async fn started_again_to_die_at(&mut self, point: &str) {
+        let Kind::Ours { landbridge, .. } = &mut self.kind else { panic!("Synapse has no kill points") };
+        landbridge.kill();
+        landbridge.start_again(&[("LANDBRIDGE_KILL_POINT", point)]);
+        self.ready().await;
+    }
+
+    /// Waits for the death that was planned, and starts it again to live.
+    pub async fn has_died_and_is_started_again(&mut self) {
+        let Kind::Ours { landbridge, .. } = &mut self.kind else { panic!("Synapse has no kill points") };
+        let status = landbridge.process().end().await;
+        assert!(Process::was_killed(status), "it died as planned, not otherwise: {status}");
+        landbridge.start_again(&[]);
+        self.ready().await;
+    }
+
     /// The data directory of ours.
     pub fn data(&self) -> PathBuf {
         match &self.kind {

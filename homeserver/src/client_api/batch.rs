@@ -25,6 +25,7 @@ use crate::{
         error::ApiResult,
         path::PathArgs,
     },
+    kill,
     push::Unread,
     rooms::{Backfill, BackfillEvent, BackfillPlace, MemberProfile, Membership, RoomNid, Rooms},
     search::Search,
@@ -164,7 +165,9 @@ impl Sending<'_> {
         let (rooms, search) = (self.rooms.clone(), self.search.clone());
         let may_be_history = backfill.place != BackfillPlace::Forward;
         let filling = tokio::spawn(async move {
+            kill::pass(kill::BATCH_STARTED);
             let ids = rooms.backfill(backfill).await;
+            kill::pass(kill::BATCH_COMMITTED);
             if may_be_history {
                 search.history_grew(room);
             }
