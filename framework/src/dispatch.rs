@@ -31,7 +31,8 @@ use std::time::Duration;
 use landbridge_sql::WriteError;
 
 pub(crate) use self::{
-    convert::Converter, revive::revive, status::answer, to_matrix::ToMatrix, to_remote::ToRemote, work::work,
+    convert::Converter, revive::revive, status::answer, to_matrix::ToMatrix, to_remote::ToRemote,
+    to_remote::aside::aside_lanes, work::work,
 };
 pub use self::{
     intake::{AcceptError, Backlog, Intake, Transaction},

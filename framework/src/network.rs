@@ -211,6 +211,13 @@ pub trait Session<N: Network>: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns when what was [withheld](SendError::Withheld) in a room may be said now, as far as the network tells. It is tried again now
+    /// and then in any case.
+    async fn may_speak(&self, room: &N::Room) {
+        let _ = room;
+        std::future::pending::<()>().await;
+    }
+
     /// After a crash, or an attempt that may or may not have been heard: did `key` land? By the bridge's clock it was not said before
     /// `since`: further back nobody needs to look, and no less far, however long the connection was down.
     async fn reconcile(&self, op: &RemoteOp<N>, key: &IdempotencyKey, since: Millis) -> Landed<N::Message> {

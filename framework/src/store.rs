@@ -22,7 +22,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use self::{
     apply::{Committed, Listener},
-    change::{Change, Echo, Heard},
+    change::{Change, Echo, Heard, Standing, Withdrawal},
     dead_letters::DeadLetterRow,
     inbox::InboxRow,
     jobs::JobRow,

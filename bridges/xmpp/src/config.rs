@@ -78,6 +78,8 @@ pub struct Rooms {
     pub max_members: usize,
     /// How often a room is asked whether the bridge is still in it (XEP-0410).
     pub check_every: Span,
+    /// How long what somebody says without a voice is kept, until they are given one (XEP-0045 §7.13).
+    pub keep_voiceless: Span,
 }
 
 impl Default for Rooms {
@@ -89,6 +91,7 @@ impl Default for Rooms {
             deny: Vec::new(),
             max_members: 500,
             check_every: Span(Duration::from_mins(12)),
+            keep_voiceless: Span(Duration::from_hours(1)),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::{
     HomeserverError,
     homeserver::NewRoom,
-    mappings::{MappingKind, RoomMapping, remember},
+    mappings::{MappingKind, RoomMapping, remember, remote_lane},
     members::Members,
     parts::Parts,
     stripes::Stripes,
@@ -21,8 +21,9 @@ use super::{
     virtual_users::VirtualUsers,
 };
 use crate::{
+    dispatch::aside_lanes,
     network::{Network, Reject, RemoteId, RoomInfo, RoomKind, SendError, Session as _, SessionId},
-    store::{Change, JobRow},
+    store::{Change, JobRow, Standing, Withdrawal},
 };
 
 /// Why two rooms were not joined.
@@ -145,6 +146,10 @@ impl<N: Network> Rooms<N> {
         let gone = self.members.want_nobody(room_id);
         let change = Change {
             unmap: vec![room_id.to_string()],
+            withdraw: vec![Withdrawal {
+                lanes: Standing::From(aside_lanes(&remote_lane(&mapping.remote))),
+                source: None,
+            }],
             members: gone.iter().map(|(_, row)| row.clone()).collect(),
             ..Change::default()
         };

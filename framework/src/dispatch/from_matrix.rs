@@ -12,6 +12,7 @@ use super::{
     keys::key,
     outcome::{self, Told},
     status::{About, answer, failed},
+    to_remote::aside::{aside_lane, aside_lanes},
 };
 use crate::{
     bridge::{
@@ -25,7 +26,7 @@ use crate::{
         Direction, MatrixEvent, MatrixKind, Membership, Network, OpKind, Power, RemoteId, Sender, SessionId, Target,
         Whom, event,
     },
-    store::{Change, InboxRow, Memory, MessageRow, OutboxRow},
+    store::{Change, InboxRow, Memory, MessageRow, OutboxRow, Standing, Withdrawal},
 };
 
 /// After how many milliseconds each it is looked again whether a message that another is about has crossed, before the room waits longer.
@@ -326,6 +327,7 @@ impl<N: Network> Converter<N> {
     async fn redaction(&self, event: &Event, mapping: &RoomMapping<N::Room>) -> Result<Option<Kind<N>>, NotConverted> {
         let redacted = event.redacts.as_ref().map(|id| id.as_str()).or_else(|| event.content["redacts"].as_str());
         let Some(redacted) = redacted else { return Ok(None) };
+        self.take_back(redacted, mapping).await?;
         let rows = self.crossed(redacted, mapping).await?;
         let reason = event.content["reason"].as_str().map(str::to_owned);
         let Some(first) = rows.first() else { return Ok(None) };
@@ -348,7 +350,7 @@ impl<N: Network> Converter<N> {
     }
 
     /// What an event became on the network. One that is on its way there is waited for, as everything behind it in the room waits, too: else
-    /// what is taken back before it crossed would cross all the same. What stands aside is not waited for, and not found.
+    /// what is taken back before it crossed would cross all the same. What stands aside is not waited for, and not found; see [`Self::take_back`].
     async fn crossed(&self, event_id: &str, mapping: &RoomMapping<N::Room>) -> Result<Vec<MessageRow>, NotConverted> {
         let lane = remote_lane(&mapping.remote);
         let idem = key(&[&self.parts.bridge, "remote", event_id, "0"]).to_string();
@@ -364,6 +366,45 @@ impl<N: Network> Converter<N> {
             tokio::time::sleep(Duration::from_millis(look)).await;
         }
         Err(NotConverted::NotNow("what it is about has not crossed yet".to_owned()))
+    }
+
+    /// What is taken back while it stands aside is not said at all. What is being said at this moment is waited for.
+    async fn take_back(&self, event_id: &str, mapping: &RoomMapping<N::Room>) -> Result<(), NotConverted> {
+        let lanes = aside_lanes(&remote_lane(&mapping.remote));
+        let idem = key(&[&self.parts.bridge, "remote", event_id, "0"]).to_string();
+        for look in LOOKS {
+            let lane = self.parts.store.outbox_lane(&idem).await?.filter(|lane| lane.starts_with(&lanes));
+            let Some(lane) = lane else { return Ok(()) };
+            self.withdraw(lane, Some(event_id.to_owned())).await?;
+            if self.parts.store.outbox_lane(&idem).await?.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(look)).await;
+        }
+        Err(NotConverted::NotNow("what is taken back is just being said".to_owned()))
+    }
+
+    /// What somebody had still to say, and could not yet, is not said when they have left. (Where sessions have connections of their own,
+    /// that waits for theirs, and their leaving behind it.)
+    async fn falls_silent(&self, who: &UserId, mapping: &RoomMapping<N::Room>) -> Result<(), NotConverted> {
+        if !N::SHARED_LINK {
+            return Ok(());
+        }
+        let lane = aside_lane(&remote_lane(&mapping.remote), who.as_str());
+        for look in LOOKS {
+            if self.parts.store.outbox_count(&lane).await? == 0 {
+                return Ok(());
+            }
+            self.withdraw(lane.clone(), None).await?;
+            tokio::time::sleep(Duration::from_millis(look)).await;
+        }
+        Err(NotConverted::NotNow("what they said is just being said".to_owned()))
+    }
+
+    async fn withdraw(&self, lane: String, source: Option<String>) -> Result<(), NotConverted> {
+        let withdraw = vec![Withdrawal { lanes: Standing::Only(lane), source }];
+        let done = self.parts.store.commit(Change { withdraw, ..Change::default() }).await;
+        done.map(drop).map_err(|error| NotConverted::NotNow(error.to_string()))
     }
 
     async fn member(
@@ -409,6 +450,7 @@ impl<N: Network> Converter<N> {
             }
             "leave" | "ban" => {
                 self.room_names.left(&mapping.room_id, who);
+                self.falls_silent(who, mapping).await?;
                 let user_id = who.to_owned();
                 if !by_themselves {
                     match (now, before) {

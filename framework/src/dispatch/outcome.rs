@@ -70,6 +70,13 @@ pub(super) enum Verdict {
     Wait(Option<Duration>),
     /// Find out whether it was said.
     FindOut,
+    /// Certainly not said: its sender may not, for this reason. Kept for this long, and the sender told.
+    Keep {
+        /// Why not, for its sender.
+        why: String,
+        /// For how long, counted from when it was heard.
+        keep: Duration,
+    },
 }
 
 /// What programs know of a reason.
@@ -87,6 +94,7 @@ pub(super) fn verdict(network: &str, error: &SendError) -> Verdict {
         SendError::RetryAfter(wait) => Verdict::Wait(Some(*wait)),
         SendError::Disconnected | SendError::LoggedOut => Verdict::Wait(None),
         SendError::MaybeSent(_) => Verdict::FindOut,
+        SendError::Withheld { why, keep } => Verdict::Keep { why: why.clone(), keep: *keep },
         SendError::Bug(_) => Verdict::Fail { tell: Some(fault()), park: true },
     }
 }
@@ -118,6 +126,38 @@ pub(super) fn too_old(network: &str, last_error: &str) -> Told {
     Told::new(format!("Not delivered to {network}: {last_error}."), "m.bridge_unavailable", true)
 }
 
+/// What the sender is told of what is kept until they may say it.
+pub(super) fn withheld(network: &str, why: &str, keep: Duration) -> Told {
+    let most = in_words(keep);
+    let text = format!(
+        "Not delivered to {network} yet: {why}. It is kept until you may, for {most} at most, and so is what you say meanwhile."
+    );
+    Told::new(text, "m.no_permission", false)
+}
+
+/// What the sender is told of what was kept, and could not be said in all that time.
+pub(super) fn kept_too_long(network: &str, why: &str, keep: Duration) -> Told {
+    let text = format!("Not delivered to {network}, and given up after {}: {why}.", in_words(keep));
+    Told::new(text, "m.no_permission", true)
+}
+
+/// What the sender is told of what is not kept, because so much of theirs is.
+pub(super) fn keeps_no_more(network: &str, most: usize) -> Told {
+    let text =
+        format!("Not delivered to {network}: {most} of your messages are kept there already, until you may say them.");
+    Told::new(text, "m.no_permission", true)
+}
+
+/// A time, as people say it.
+fn in_words(time: Duration) -> String {
+    let (count, unit) = match time.as_secs() {
+        seconds @ 0..=119 => (seconds, "second"),
+        seconds @ 120..=7199 => (seconds.div_ceil(60), "minute"),
+        seconds => (seconds.div_ceil(3600), "hour"),
+    };
+    if count == 1 { format!("a {unit}") } else { format!("{count} {unit}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +171,11 @@ mod tests {
         assert!(!fails(&SendError::Disconnected));
         assert!(!fails(&SendError::RetryAfter(Duration::from_secs(1))));
         assert_eq!(verdict("IRC", &SendError::MaybeSent(String::new())), Verdict::FindOut);
+    }
+
+    #[test]
+    fn times_are_told_as_people_say_them() {
+        let said = [0, 1, 119, 120, 3600, 7200, 86_400].map(|seconds| in_words(Duration::from_secs(seconds)));
+        assert_eq!(said, ["0 seconds", "a second", "119 seconds", "2 minutes", "60 minutes", "2 hours", "24 hours"]);
     }
 }

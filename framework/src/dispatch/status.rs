@@ -64,6 +64,23 @@ pub(super) fn failed<N: Network>(
     Ok(rows)
 }
 
+/// The rows by which a message's sender hears that it has not crossed yet, but is kept.
+pub(super) fn kept<N: Network>(
+    form: StatusForm,
+    about: About<'_>,
+    told: Told,
+) -> Result<Vec<OutboxRow>, serde_json::Error> {
+    let About { bridge, lane, room_id, event_id, at } = about;
+    let mut rows = Vec::new();
+    if form.has_events() {
+        rows.push(status_row::<N>(about, "PENDING", json!({ "reason": told.reason, "message": told.text }))?);
+    }
+    if form.has_notices() {
+        rows.push(answer::<N>(bridge, lane.to_owned(), room_id, Some(event_id), told.text, at)?);
+    }
+    Ok(rows)
+}
+
 /// The row by which a message's sender hears that it crossed, if they want to.
 pub(super) fn crossed<N: Network>(form: StatusForm, about: About<'_>) -> Result<Option<OutboxRow>, serde_json::Error> {
     form.has_events().then(|| status_row::<N>(about, "SUCCESS", json!({}))).transpose()

@@ -4,6 +4,7 @@
 //! Whatever waits is not claimed. Where much waits, and the network confirms late, several are told at once; each is then worked
 //! in its turn with what became of it.
 
+pub(super) mod aside;
 mod attempt;
 mod claims;
 mod files;
@@ -49,8 +50,10 @@ enum End<N: Network> {
     Echoed,
     /// It will not be delivered.
     Failed { tell: Option<Told>, park: Option<String>, why: Outcome },
-    /// It waits for a session that others need not wait for.
-    Aside,
+    /// It waits for a session that others need not wait for, or until its user may say it; then its sender is told this.
+    Aside(Option<Told>),
+    /// It is not to be said any more; the row is gone.
+    Withdrawn,
     /// The store is closed.
     Stopped,
 }
@@ -78,14 +81,16 @@ impl<N: Network> ToRemote<N> {
                 return;
             }
             self.tell_together(&mut held).await;
-            let end = self.deliver(&row, &mut held).await;
+            let mut end = self.deliver(&row, &mut held).await;
             if matches!(end, End::Stopped) {
                 return;
             }
             // A file may have been stored for it.
             let row = held.rows.pop_front().unwrap_or(row);
             held.claimed = held.claimed.saturating_sub(1);
-            if matches!(end, End::Aside) && self.put_aside(&row).await.is_none() {
+            if let End::Aside(tell) = &mut end
+                && self.put_aside(&row, tell.take()).await.is_none()
+            {
                 return;
             }
             if self.finish(&lane, &row, end, &mut held).await.is_none() {
@@ -170,7 +175,7 @@ impl<N: Network> ToRemote<N> {
                 change.park.extend(park.map(|error| DeadLetterRow::undelivered(row, error, row.attempts + 1, now)));
             }
             End::Echoed => self.parts.metrics.outcome(N::INFO.id, Direction::ToRemote, Outcome::Delivered),
-            End::Aside | End::Stopped => {}
+            End::Aside(_) | End::Withdrawn | End::Stopped => {}
         }
         if held.rows.len() < BATCH / 2 && self.parts.lanes.to_remote.waiting(lane) > 0 {
             self.refill(lane, held).await;

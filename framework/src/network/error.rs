@@ -54,6 +54,16 @@ pub enum SendError {
     /// Not connected, and certainly not said: the lane waits for the connection.
     #[error("not connected")]
     Disconnected,
+    /// Certainly not said: whoever speaks may say nothing there now, but may later. It is kept, and with it what they say there
+    /// meanwhile, until [`Session::may_speak`](super::Session::may_speak) returns or some time has passed, when it is tried again; nobody
+    /// else in the room waits for that. The sender is told.
+    #[error("{why}")]
+    Withheld {
+        /// Why not now, for its sender.
+        why: String,
+        /// For how long it is kept, counted from when it was heard.
+        keep: Duration,
+    },
     /// The account is not valid any more: the lane waits for a login; the user is told once.
     #[error("logged out")]
     LoggedOut,
@@ -71,7 +81,7 @@ impl SendError {
         matches!(self, Self::Unsupported | Self::Rejected(_) | Self::Bug(_))
     }
 
-    /// Whether it was certainly not said, and is to be tried again.
+    /// Whether it was certainly not said, and is to be tried again in its place.
     pub fn is_not_yet(&self) -> bool {
         matches!(self, Self::RetryAfter(_) | Self::Disconnected | Self::LoggedOut)
     }

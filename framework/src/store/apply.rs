@@ -127,6 +127,7 @@ impl Tables {
         outbox::claim(&numbers(ops, |op| &op.claim), to)?;
         outbox::rewrite(&gather(ops, |op| &op.rewrite), to)?;
         outbox::move_to(&gather(ops, |op| &op.move_to), to)?;
+        outbox::withdraw(&gather(ops, |op| &op.withdraw), to)?;
         outbox::follow(&gather(ops, |op| &op.moves), to)?;
         closed.extend(numbers(ops, |op| &op.outbox_done));
         outbox::delete(&closed, to)?;

@@ -25,6 +25,8 @@ pub(crate) struct Change {
     pub(crate) rewrite: Vec<(i64, String, Option<String>)>,
     /// Outbox rows that stand in another lane from now on.
     pub(crate) move_to: Vec<(i64, String)>,
+    /// What stands aside and is not to be said any more.
+    pub(crate) withdraw: Vec<Withdrawal>,
     /// Rooms that were followed into another: what is to be said in the one is said in the other.
     pub(crate) moves: Vec<(String, String)>,
     /// Outbox rows that are done with.
@@ -77,6 +79,7 @@ impl Change {
             release,
             rewrite,
             move_to,
+            withdraw,
             moves,
             outbox_done,
             messages,
@@ -105,6 +108,7 @@ impl Change {
         self.release.extend(release);
         self.rewrite.extend(rewrite);
         self.move_to.extend(move_to);
+        self.withdraw.extend(withdraw);
         self.moves.extend(moves);
         self.outbox_done.extend(outbox_done);
         self.messages.extend(messages);
@@ -125,6 +129,24 @@ impl Change {
         self.jobs.extend(jobs);
         self.jobs_done.extend(jobs_done);
     }
+}
+
+/// Outbox rows towards the network that nobody has claimed, and that are not to be said any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Withdrawal {
+    /// In which lanes: in this one, or in all whose names begin so.
+    pub(crate) lanes: Standing,
+    /// From which Matrix event; from any, where none is named.
+    pub(crate) source: Option<String>,
+}
+
+/// Some lanes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// One.
+    Only(String),
+    /// All whose names begin so.
+    From(String),
 }
 
 /// Things heard together, and how they are recognised when they are heard again.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Store,
+    change::{Standing, Withdrawal},
     inbox::{direction, direction_text},
 };
 use crate::network::Direction;
@@ -76,6 +77,13 @@ static MOVE: LazyLock<BatchSql> = LazyLock::new(|| {
          WHERE outbox.seq = r.seq",
     )
 });
+static WITHDRAW: LazyLock<BatchSql> = LazyLock::new(|| {
+    BatchSql::new(
+        "DELETE FROM outbox WHERE direction = 'to_remote' AND state = 0 AND EXISTS (SELECT 1 FROM {rows} WHERE \
+         (outbox.lane = value->>0 OR substr(outbox.lane, 1, length(value->>1)) = value->>1) \
+         AND (value->>2 IS NULL OR outbox.source = value->>2))",
+    )
+});
 static FOLLOW: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new(
         "UPDATE outbox SET room_id = r.room FROM (SELECT value->>0 AS old, value->>1 AS room FROM {rows}) AS r \
@@ -122,6 +130,14 @@ pub(super) fn move_to(rows: &[&(i64, String)], to: &mut Statements) -> Result<()
     to.add(&MOVE, rows)
 }
 
+pub(super) fn withdraw(gone: &[&Withdrawal], to: &mut Statements) -> Result<(), SqlError> {
+    let rows = gone.iter().map(|gone| match &gone.lanes {
+        Standing::Only(lane) => (Some(lane), None, &gone.source),
+        Standing::From(prefix) => (None, Some(prefix), &gone.source),
+    });
+    to.add(&WITHDRAW, &rows.collect::<Vec<_>>())
+}
+
 pub(super) fn follow(rows: &[&(String, String)], to: &mut Statements) -> Result<(), SqlError> {
     to.add(&FOLLOW, rows)
 }
@@ -151,6 +167,19 @@ impl Store {
     pub(crate) async fn outbox_lane(&self, idem: &str) -> Result<Option<String>, SqlError> {
         let row = self.db.fetch_optional("SELECT lane FROM outbox WHERE idem = $1", &[Value::from(idem)]).await?;
         row.map(|row| row.text(0)).transpose()
+    }
+
+    /// Whether a row is there still.
+    pub(crate) async fn outbox_holds(&self, seq: i64) -> Result<bool, SqlError> {
+        let row = self.db.fetch_optional("SELECT seq FROM outbox WHERE seq = $1", &[Value::from(seq)]).await?;
+        Ok(row.is_some())
+    }
+
+    /// How many rows stand in a lane towards the network.
+    pub(crate) async fn outbox_count(&self, lane: &str) -> Result<usize, SqlError> {
+        let count = "SELECT COUNT(*) FROM outbox WHERE direction = 'to_remote' AND lane = $1";
+        let row = self.db.fetch_optional(count, &[Value::from(lane)]).await?;
+        Ok(row.map(|row| row.int(0)).transpose()?.and_then(|count| usize::try_from(count).ok()).unwrap_or(0))
     }
 
     /// Reads on in a lane, behind `after`.

@@ -111,6 +111,28 @@ async fn story(address: &str) {
     assert_eq!(store.message_by_event("!r:b", "$event").await.unwrap()[0].memory.author_name, "bob");
     assert!(store.message_by_event("!other:b", "$event").await.unwrap().is_empty(), "only from the same room");
 
+    // Withdrawn where it stands aside, unless it is just being said.
+    let aside = |name: &str, lane: &str| OutboxRow { lane: lane.to_owned(), ..outbox(name, Direction::ToRemote) };
+    let rows = vec![aside("w1", "r:#a|x"), aside("w2", "r:#a|x"), aside("w3", "r:#a|xy"), aside("w4", "r:#a")];
+    let done = store.commit(Change { outbox: rows, ..Change::default() }).await.unwrap();
+    let seqs: Vec<i64> = done.outbox.iter().map(|row| row.seq).collect();
+    let withdraw = |lanes: Standing, source: Option<&str>| Change {
+        withdraw: vec![Withdrawal { lanes, source: source.map(str::to_owned) }],
+        ..Change::default()
+    };
+    store.commit(withdraw(Standing::Only("r:#a|x".into()), Some("$other"))).await.unwrap();
+    assert_eq!(store.outbox_count("r:#a|x").await.unwrap(), 2);
+    store.commit(Change { claim: vec![seqs[0]], ..Change::default() }).await.unwrap();
+    store.commit(withdraw(Standing::Only("r:#a|x".into()), None)).await.unwrap();
+    assert_eq!((store.outbox_holds(seqs[0]).await.unwrap(), store.outbox_holds(seqs[1]).await.unwrap()), (true, false));
+    store.commit(Change { release: vec![(seqs[0], 1, String::new())], ..Change::default() }).await.unwrap();
+    let source = done.outbox[0].source.as_deref();
+    store.commit(withdraw(Standing::From("r:#a|".into()), source)).await.unwrap();
+    assert_eq!(store.outbox_count("r:#a|x").await.unwrap(), 0);
+    store.commit(withdraw(Standing::From("r:#a|".into()), None)).await.unwrap();
+    assert_eq!((store.outbox_count("r:#a|xy").await.unwrap(), store.outbox_count("r:#a").await.unwrap()), (0, 1));
+    store.commit(Change { outbox_done: seqs, ..Change::default() }).await.unwrap();
+
     // Parked, and brought back.
     let letter = DeadLetterRow {
         number: 99,

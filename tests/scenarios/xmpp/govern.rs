@@ -10,6 +10,7 @@ everywhere! {
     a_bridge_that_is_put_out_stays_out_until_it_is_wanted_again,
     what_moderators_take_out_is_out_on_both_sides,
     what_a_room_refuses_is_told_to_who_said_it,
+    what_is_said_without_a_voice_is_kept_until_there_is_one,
 }
 
 on!(own_prosody, over_prosody(landbridge_tests::On::Embedded), who_may_plumb_has_a_kicked_bridge_come_back,);
@@ -121,7 +122,7 @@ async fn a_room_is_governed_from_xmpp(d: XmppDeployment) {
         room.says("am I heard?").await;
         room.sees_event("that she is not", |event| event.body().contains("no voice")).await;
         bob.gives_role(&tea, "alice", "participant").await;
-        bob.sees_become(&tea, "alice", "role=\"participant\"").await;
+        bob.sees(&tea, "alice", "am I heard?").await;
     }
     room.says("sorry").await;
     bob.sees(&tea, "alice", "sorry").await;
@@ -233,20 +234,20 @@ async fn what_a_room_refuses_is_told_to_who_said_it(d: XmppDeployment) {
         room.sees_event(why, |event| event.body().contains("delivered") && event.body().contains(why)).await;
     };
 
-    // Without a voice; one is asked for, and once it is given, she is heard.
+    // Without a voice; one is asked for.
     room.says("hello").await;
     bob.sees(&tea, "alice", "hello").await;
     bob.configures(&tea, "moderatedroom", "1").await;
     bob.gives_role(&tea, "alice", "visitor").await;
     bob.sees_become(&tea, "alice", "role=\"visitor\"").await;
     room.says("may I?").await;
-    refused(&room, "no voice").await;
+    refused(&room, "kept until you may").await;
     bob.sees_stanza("she asks for a voice", |stanza| {
         stanza.xml().contains("muc#request") && stanza.xml().contains("alice")
     })
     .await;
     bob.gives_role(&tea, "alice", "participant").await;
-    bob.sees_become(&tea, "alice", "role=\"participant\"").await;
+    bob.sees(&tea, "alice", "may I?").await;
     room.says("now I may").await;
     bob.sees(&tea, "alice", "now I may").await;
 
@@ -261,4 +262,51 @@ async fn what_a_room_refuses_is_told_to_who_said_it(d: XmppDeployment) {
     bob.affiliates(&tea, &d.puppet("dora"), "outcast").await;
     hers.says("and now?").await;
     refused(&hers, "banned").await;
+}
+
+async fn what_is_said_without_a_voice_is_kept_until_there_is_one(mut d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
+    let dora = d.matrix("dora").await;
+    let hers = dora.joins(&room.id).await;
+    for (room, name) in [(&room, "alice"), (&hers, "dora")] {
+        room.says("hello").await;
+        bob.sees(&tea, name, "hello").await;
+    }
+    bob.configures(&tea, "moderatedroom", "1").await;
+    bob.gives_role(&tea, "alice", "visitor").await;
+    bob.sees_become(&tea, "alice", "role=\"visitor\"").await;
+    room.says("one").await;
+    room.sees_event("that it is kept", |event| event.body().contains("for 60 minutes at most")).await;
+    let slip = room.says("a slip").await;
+    room.says("two").await;
+    // Others are not held up.
+    hers.says("go on").await;
+    bob.sees(&tea, "dora", "go on").await;
+    room.redacts(&slip, "").await;
+
+    assert!(d.bridge.stop().await.success());
+    d.start_again().await;
+    room.says("three").await;
+    hers.says("and on").await;
+    bob.sees(&tea, "dora", "and on").await;
+    bob.gives_role(&tea, "alice", "participant").await;
+    bob.sees(&tea, "alice", "three").await;
+    room.says("four").await;
+    bob.sees(&tea, "alice", "four").await;
+    let heard = bob.heard(&tea).into_iter().filter(|(nick, _)| nick == "alice");
+    let heard: Vec<_> = heard.map(|(_, body)| body).collect();
+    assert_eq!(heard, ["hello", "one", "two", "three", "four"], "in order, once, and without what was taken back");
+
+    // Who leaves leaves at once, and says nothing more.
+    bob.gives_role(&tea, "alice", "visitor").await;
+    bob.sees_become(&tea, "alice", "role=\"visitor\"").await;
+    room.says("five").await;
+    let refused = |event: &landbridge_tests::RoomEvent| event.body().contains("kept until you may");
+    let five = |event: &landbridge_tests::RoomEvent| refused(event) && event.sender() == d.bot();
+    while alice.events().iter().filter(|event| five(event)).count() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    room.leaves().await;
+    bob.sees_leave(&tea, "alice").await;
 }

@@ -51,11 +51,11 @@ pub(super) async fn say_all(ops: &[Telling]) -> Vec<Confirmation<XmppNetwork>> {
 }
 
 impl XmppSession {
-    /// Our address, if we have a seat in a room, and the listener too.
+    /// Our address, if we have a seat in a room, and a voice, and the listener a seat too.
     fn seated(&self, room: &Jid) -> Option<Jid> {
         let all_in =
             self.shared.with_room(room, |state| state.room.is_in(&SeatId::Listener) && state.room.is_in(&self.seat));
-        self.shared.seat_jid(&self.seat).filter(|_| all_in == Some(true))
+        self.shared.seat_jid(&self.seat).filter(|_| all_in == Some(true) && !self.is_voiceless(room))
     }
 
     /// What became of something that went out with others.
@@ -66,7 +66,7 @@ impl XmppSession {
                 self.shared.with_room(room, |state| state.room.lost(&self.seat));
                 Err(SendError::Disconnected)
             }
-            back => self.came_back(room, &self.seat, back).await,
+            back => self.came_back(room, &self.seat, back, false).await,
         }
     }
 }

@@ -22,12 +22,15 @@ use crate::{
         outgoing::{ToBe, Wire},
     },
     jid::Jid,
-    muc::SeatId,
+    muc::{Role, SeatId, SeatState},
     stanza::{Condition, Element, ElementExt as _, StanzaError, ns},
 };
 
 /// How long a message of ours may take to come back from its room.
 pub(super) const REFLECTION: Duration = Duration::from_secs(20);
+
+/// The moderators of a room are asked for a voice for one user no more often than this.
+const ASKS_AGAIN: Duration = Duration::from_mins(15);
 
 /// At this attempt it is final when a room says twice that somebody is not in it who has just entered; before, it is tried again later.
 const LAST_ENTRY: u32 = 5;
@@ -99,6 +102,8 @@ impl XmppSession {
             self.shared.be_in(room, seat).await?;
             let from = self.shared.seat_jid(seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
             let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
+            // They may be given a voice before the refusal is looked at.
+            let was_voiceless = self.is_voiceless(room);
             let landing = Landing::of(&self.shared, id);
             let mut stanza = stanza(room.as_str(), from.as_str());
             stanza.set("from", from.as_str());
@@ -117,16 +122,16 @@ impl XmppSession {
                     self.shared.with_room(room, |state| state.room.lost(seat));
                     return Err(SendError::Disconnected);
                 }
-                back => return self.came_back(room, seat, back).await,
+                back => return self.came_back(room, seat, back, was_voiceless).await,
             }
         }
     }
 
-    /// What came back of something that was said in a room, as the framework is told it.
-    pub(super) async fn came_back(&self, room: &Jid, seat: &SeatId, back: Back) -> Said {
+    /// What came back of something that was said in a room, by somebody who had a voice in it then or not, as the framework is told it.
+    pub(super) async fn came_back(&self, room: &Jid, seat: &SeatId, back: Back, was_voiceless: bool) -> Said {
         match back {
             Back::Said(archive) => Ok(delivered(archive)),
-            Back::Refused(error) => Err(self.refused(room, &error)),
+            Back::Refused(error) => Err(self.refused(room, &error, was_voiceless)),
             Back::Cut => Err(SendError::MaybeSent("the link went down".to_owned())),
             Back::Silence => {
                 self.shared.check_seat(room, seat).await;
@@ -143,12 +148,14 @@ impl XmppSession {
             Element::stanza("message", from, to, "groupchat").with("id", id.clone()).child(text)
         };
         let mut said = self.say(room, &self.seat, &id, attempt, message).await;
-        if matches!(said, Err(SendError::Rejected(_))) && self.seat != SeatId::Listener {
+        if matches!(said, Err(SendError::Rejected(_) | SendError::Withheld { .. })) && self.seat != SeatId::Listener {
             said = self.say(room, &SeatId::Listener, &id, attempt, message).await;
         }
         match said {
             // Some rooms do not give a topic its id back.
             Err(SendError::MaybeSent(_)) => Ok(Delivered::unnamed()),
+            // By the time they may, it is another topic.
+            Err(SendError::Withheld { why, .. }) => Err(SendError::Rejected(Reject::Forbidden(why))),
             other => other.map(|_| Delivered::unnamed()),
         }
     }
@@ -166,21 +173,48 @@ impl XmppSession {
     }
 
     /// Why a message was refused, for its sender.
-    fn refused(&self, room: &Jid, error: &StanzaError) -> SendError {
-        let is_visitor = self.shared.with_room(room, |state| {
-            state.room.seat(&self.seat).is_some_and(|seat| seat.role == crate::muc::Role::Visitor)
-        });
-        if error.condition == Condition::Forbidden && is_visitor == Some(true) {
-            self.ask_for_voice(room);
-            let why = "the room is moderated, and you have no voice in it; one was asked for";
-            return SendError::Rejected(Reject::Forbidden(why.to_owned()));
+    fn refused(&self, room: &Jid, error: &StanzaError, was_voiceless: bool) -> SendError {
+        if error.condition != Condition::Forbidden || !(was_voiceless || self.is_voiceless(room)) {
+            return rejected(error);
         }
-        rejected(error)
+        self.ask_for_voice(room);
+        let who = if self.seat == SeatId::Listener { "the bridge, which speaks for you, has" } else { "you have" };
+        let why = format!("the room is moderated, and {who} no voice in it; one was asked for");
+        match self.shared.config.rooms.keep_voiceless.0 {
+            Duration::ZERO => SendError::Rejected(Reject::Forbidden(why)),
+            keep => SendError::Withheld { why, keep },
+        }
     }
 
-    /// Asks the moderators of a room for a voice ([XEP-0045 §7.13](https://xmpp.org/extensions/xep-0045.html#requestvoice)).
+    /// Whether we are in a room and may only listen, if it is moderated.
+    pub(super) fn is_voiceless(&self, room: &Jid) -> bool {
+        let voiceless = self.shared.with_room(room, |state| {
+            let seat = state.room.seat(&self.seat);
+            seat.is_some_and(|seat| seat.state == SeatState::In && seat.role == Role::Visitor)
+        });
+        voiceless == Some(true)
+    }
+
+    /// Returns when we are no longer in a room as somebody who may only listen.
+    pub(super) async fn until_voiced(&self, room: &Jid) {
+        let mut roles = self.shared.roles.subscribe();
+        while self.is_voiceless(room) {
+            // The sender lives as long as `self.shared`.
+            let _ = roles.changed().await;
+        }
+    }
+
+    /// Asks the moderators of a room for a voice ([XEP-0045 §7.13](https://xmpp.org/extensions/xep-0045.html#requestvoice)), if they were
+    /// not asked lately.
     fn ask_for_voice(&self, room: &Jid) {
-        let Some(from) = self.shared.seat_jid(&self.seat) else { return };
+        let now = Instant::now();
+        let is_due = self.shared.with_room(room, |state| {
+            state.asked_for_voice.retain(|_, at| now.saturating_duration_since(*at) < ASKS_AGAIN);
+            let is_due = !state.asked_for_voice.contains_key(&self.seat);
+            state.asked_for_voice.entry(self.seat.clone()).or_insert(now);
+            is_due
+        });
+        let Some(from) = self.shared.seat_jid(&self.seat).filter(|_| is_due == Some(true)) else { return };
         let form = Element::form("submit").field("FORM_TYPE", ns::MUC_REQUEST).field("muc#role", "participant");
         self.shared.send_lossy(&Element::stanza("message", from.as_str(), room.as_str(), "").child(form));
     }

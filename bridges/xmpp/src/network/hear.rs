@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use landbridge::network::host::Closed;
 
-use super::shared::Shared;
+use super::shared::{RoomState, Shared};
 use crate::{
     convert::{
         ids::XmppRoom,
@@ -69,8 +69,16 @@ impl Shared {
     async fn hear_presence(self: &Arc<Self>, stanza: Element, from: &Jid, to: &Jid) -> Result<(), Closed> {
         let room = from.bare();
         if let Some(seat) = self.seat_of(to)
-            && let Some(out) = self.with_room(&room, |state| state.room.presence_came(&stanza, &seat))
+            && let Some((out, is_other_role)) = self.with_room(&room, |state| {
+                let role = |state: &RoomState| state.room.seat(&seat).map(|seat| seat.role);
+                let before = role(state);
+                let out = state.room.presence_came(&stanza, &seat);
+                (out, role(state) != before)
+            })
         {
+            if is_other_role {
+                self.roles.send_replace(());
+            }
             return self.perform(&room, out).await;
         }
         self.hear_person(&stanza, from, to).await;

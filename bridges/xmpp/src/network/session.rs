@@ -142,6 +142,13 @@ impl Session<XmppNetwork> for XmppSession {
         say_all(ops).await
     }
 
+    async fn may_speak(&self, room: &XmppRoom) {
+        match room {
+            XmppRoom::Muc(jid) => self.until_voiced(jid).await,
+            XmppRoom::Direct { .. } => std::future::pending().await,
+        }
+    }
+
     async fn reconcile(&self, op: &RemoteOp<XmppNetwork>, key: &IdempotencyKey, since: Millis) -> Landed<XmppMessage> {
         self.find_out(op, key, since).await
     }

@@ -13,7 +13,10 @@ use landbridge::network::{ConfigIssue, Host};
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use ruma::{OwnedUserId, UserId};
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use super::{XmppNetwork, origins::Origins, outside::Outside};
 use crate::{
@@ -53,6 +56,8 @@ pub(super) struct Shared {
     /// The way out, while there is a link.
     pub(super) outlet: watch::Sender<Option<Outlet>>,
     pub(super) rooms: Mutex<HashMap<Jid, RoomState>>,
+    /// Told when one of our seats has another role in its room.
+    pub(super) roles: watch::Sender<()>,
     waiting: Mutex<HashMap<(Jid, SeatId), Vec<Seated>>>,
     landing: Mutex<HashMap<String, Landing>>,
     heard: Mutex<Heard>,
@@ -96,6 +101,8 @@ pub(super) struct RoomState {
     pub(super) origins: Origins,
     /// Whether what was said last had no id of the room's.
     pub(super) gives_no_ids: bool,
+    /// For which of our seats a voice was asked for lately, and when.
+    pub(super) asked_for_voice: HashMap<SeatId, Instant>,
 }
 
 /// What is held back while an archive is read.
@@ -141,6 +148,7 @@ impl Shared {
             iqs: Iqs::default(),
             outlet: watch::Sender::default(),
             rooms: Mutex::default(),
+            roles: watch::Sender::default(),
             waiting: Mutex::default(),
             landing: Mutex::default(),
             heard: Mutex::default(),
@@ -269,6 +277,7 @@ impl Shared {
             outside: Outside::default(),
             origins: Origins::default(),
             gives_no_ids: false,
+            asked_for_voice: HashMap::new(),
         });
         change(state)
     }

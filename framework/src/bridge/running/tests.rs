@@ -9,3 +9,4 @@ mod stage;
 mod talk;
 mod telling;
 mod upgrades;
+mod withheld;

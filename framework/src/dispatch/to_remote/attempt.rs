@@ -1,6 +1,6 @@
 //! One delivery: said, found out about, tried again, or given up.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::{
     FutureExt as _,
@@ -9,29 +9,21 @@ use futures_util::{
 use ruma::UserId;
 use tokio::time::{Instant, error::Elapsed};
 
-use super::{End, Held, Spoken, ToRemote, in_doubt};
+use super::{End, Held, Spoken, ToRemote, aside::stands_aside, in_doubt};
 use crate::{
     clock::Millis,
     dispatch::{
-        WhenUnsure, commit_patiently,
+        WhenUnsure,
         convert::{guarded, message},
         outcome::{self, Verdict},
     },
     metrics::Outcome,
     network::{Delivered, Idempotency, IdempotencyKey, Landed, Network, RemoteOp, SendError, Session as _, SessionId},
-    store::{Change, OutboxRow},
+    store::OutboxRow,
 };
 
 /// A session that does not answer a delivery for this long may have said it or not.
 pub(super) const LONGEST_DELIVERY: Duration = Duration::from_mins(10);
-
-/// Stands between a lane and the session whose rows stand aside.
-const ASIDE: char = '\u{1f}';
-
-/// The lane in which a row stands aside.
-fn aside(row: &OutboxRow) -> String {
-    format!("{}{ASIDE}{}", row.lane, row.session)
-}
 
 impl<N: Network> ToRemote<N> {
     /// Delivers one row, however long that takes within its age.
@@ -42,13 +34,15 @@ impl<N: Network> ToRemote<N> {
         let Some(key) = IdempotencyKey::parse(&row.idem) else { return End::fault("the stored key cannot be read") };
         let Some(session_id) = session_id(&row.session) else { return End::fault("the stored session cannot be read") };
         let told = held.told.remove(&row.seq);
-        if told.is_none() && self.is_aside(row) {
-            return End::Aside;
+        if told.is_none()
+            && let Some(end) = self.follows(row, &op).await
+        {
+            return end;
         }
         let mut unsure = in_doubt(row);
         let mut claimed = unsure || held.claimed > 0;
         let (mut attempt, mut wait) = (row.attempts, self.parts.options.first_wait);
-        let (begun, deadline) = (Instant::now(), Millis(row.at).max(self.since) + self.parts.options.max_age);
+        let (begun, mut deadline) = (Instant::now(), self.deadline(row, held));
         let (mut watch, mut told) = match told {
             Some(Spoken { watch, said }) => (watch, Some(said)),
             None => (self.parts.lanes.under_way.watch(&row.idem), None),
@@ -86,6 +80,9 @@ impl<N: Network> ToRemote<N> {
                             }
                             claimed = true;
                         }
+                        if self.is_withdrawn(row).await {
+                            return End::Withdrawn;
+                        }
                         session.deliver(&op, &key, attempt + 1)
                     }
                 };
@@ -118,6 +115,26 @@ impl<N: Network> ToRemote<N> {
                     unsure = true;
                     continue;
                 }
+                Verdict::Keep { why, keep } if !stands_aside(row) => return self.kept(row, &why, keep).await,
+                Verdict::Keep { why, keep } => {
+                    held.keep = keep;
+                    deadline = self.deadline(row, held);
+                    let until = Millis(row.at) + keep;
+                    if self.parts.clock.now() >= until {
+                        let tell = Some(outcome::kept_too_long(N::INFO.name, &why, keep));
+                        return End::Failed { tell, park: None, why: Outcome::Expired };
+                    }
+                    if self.release(row, attempt, &error, held).await.is_none() {
+                        return End::Stopped;
+                    }
+                    (claimed, unsure) = (false, false);
+                    let longest = until.since(self.parts.clock.now()).min(self.parts.options.longest_wait);
+                    match &session {
+                        Some(session) => drop(tokio::time::timeout(longest, session.may_speak(&op.room)).await),
+                        None => tokio::time::sleep(self.parts.options.first_wait).await,
+                    }
+                    continue;
+                }
                 Verdict::Wait(for_how_long) => for_how_long,
             };
             if self.parts.clock.now() >= deadline {
@@ -135,9 +152,9 @@ impl<N: Network> ToRemote<N> {
             // However long anything else may wait: its sender is told in time.
             let left = deadline.since(self.parts.clock.now()).max(self.parts.options.first_wait);
             let patience = self.parts.options.puppet_patience.saturating_sub(begun.elapsed());
-            let is_puppet = !N::SHARED_LINK && session_id.user_id().is_some() && !row.lane.contains(ASIDE);
+            let is_puppet = !N::SHARED_LINK && session_id.user_id().is_some() && !stands_aside(row);
             if is_puppet && patience.is_zero() && !unsure {
-                return End::Aside;
+                return End::Aside(None);
             }
             if attempted {
                 // However quickly the connection comes and goes, the lane does not spin.
@@ -160,6 +177,11 @@ impl<N: Network> ToRemote<N> {
                 }
             }
         }
+    }
+
+    /// Until when a row is tried: its age counts from when it was heard, or from when this life began; what is kept, longer.
+    fn deadline(&self, row: &OutboxRow, held: &Held<N>) -> Millis {
+        Millis(row.at).max(self.since) + self.parts.options.max_age.max(held.keep)
     }
 
     /// Whether what may have been said was: `Ok` when it was not, or nothing speaks against saying it again; `Ok(false)` when nobody
@@ -216,26 +238,6 @@ impl<N: Network> ToRemote<N> {
         let (landed, found) = tokio::join!(landed::<N>(session, op, key, since), join_all(asked));
         held.found.extend(found);
         landed
-    }
-
-    /// Whether what this user said before stands aside: then this follows it there.
-    pub(super) fn is_aside(&self, row: &OutboxRow) -> bool {
-        !row.lane.contains(ASIDE)
-            && !in_doubt(row)
-            && row.session.starts_with('@')
-            && self.parts.lanes.to_remote.contains(&aside(row))
-    }
-
-    /// Puts a row aside, so that one user who cannot connect holds up nobody else in the room: behind whatever of theirs stands aside.
-    pub(super) async fn put_aside(&self, row: &OutboxRow) -> Option<()> {
-        let lane = aside(row);
-        tracing::info!(lane = row.lane, session.id = row.session, "what waits for a session of its own stands aside");
-        let release = vec![(row.seq, row.attempts, "waits for its session".to_owned())];
-        let change = Change { release, move_to: vec![(row.seq, lane.clone())], ..Change::default() };
-        commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
-        let moved = OutboxRow { lane, claimed: false, fresh: true, ..row.clone() };
-        self.parts.lanes.to_remote.push(&Arc::new(moved));
-        Some(())
     }
 }
 

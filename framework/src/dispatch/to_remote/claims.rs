@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{ToRemote, in_doubt};
@@ -40,6 +41,8 @@ pub(super) struct Held<N: Network> {
     pub(super) stopped: bool,
     /// What was found out about rows that an earlier life claimed, by their number.
     pub(super) found: HashMap<i64, Landed<N::Message>>,
+    /// For how long what stands in this lane is kept, if it is because its user may not say it.
+    pub(super) keep: Duration,
 }
 
 impl<N: Network> Held<N> {
@@ -51,6 +54,7 @@ impl<N: Network> Held<N> {
             told: HashMap::new(),
             stopped: false,
             found: HashMap::new(),
+            keep: Duration::ZERO,
         }
     }
 

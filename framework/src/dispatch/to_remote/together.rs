@@ -9,6 +9,7 @@ use futures_util::{
 
 use super::{
     ToRemote,
+    aside::stands_aside,
     attempt::{LONGEST_DELIVERY, parsed, session_id},
     claims::{Held, Spoken},
 };
@@ -58,9 +59,10 @@ impl<N: Network> ToRemote<N> {
         }
     }
 
-    /// Who says a row, where they can do so now and nothing of theirs stands aside.
+    /// Who says a row, where they can do so now and nothing of theirs stands aside. What was kept until it may be said is said in its turn,
+    /// once it is known that it was not withdrawn.
     async fn connected(&self, row: &OutboxRow) -> Option<Arc<N::Session>> {
-        let id = session_id(&row.session).filter(|_| !self.is_aside(row))?;
+        let id = session_id(&row.session).filter(|_| !(self.is_aside(row) || N::SHARED_LINK && stands_aside(row)))?;
         let session = self.parts.speakers.session(&id).await?;
         self.parts.speakers.connected(&id).now_or_never().map(|()| session)
     }

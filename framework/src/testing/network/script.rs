@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt,
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -75,6 +76,8 @@ struct State {
     refusals: HashMap<SessionId, ConnectionError>,
     down: bool,
     kept_out: HashSet<SessionId>,
+    /// Who may say nothing yet, and for how long it is kept.
+    withheld: HashMap<SessionId, Duration>,
     entered: HashSet<String>,
     forgetful: bool,
     /// How often nobody can be asked whether something landed.
@@ -206,6 +209,32 @@ impl Script {
     /// The next delivery fails so.
     pub fn refuses_next(&self, error: SendError) {
         self.change(|state| state.outcomes.push_back(Outcome::Fail(error)));
+    }
+
+    /// What this session says is withheld, and kept for so long.
+    pub fn withholds(&self, id: &SessionId, keep: Duration) {
+        self.change(|state| {
+            state.withheld.insert(id.clone(), keep);
+        });
+    }
+
+    /// This session may speak again.
+    pub fn lets_speak(&self, id: &SessionId) {
+        self.change(|state| {
+            state.withheld.remove(id);
+        });
+    }
+
+    pub(super) fn is_withheld(&self, id: &SessionId) -> bool {
+        self.0.state.lock().withheld.contains_key(id)
+    }
+
+    /// For how long is kept what this session says, if it may say nothing yet.
+    pub(super) fn withheld(&self, id: &SessionId) -> Option<Duration> {
+        self.change(|state| {
+            state.attempts += u64::from(state.withheld.contains_key(id));
+            state.withheld.get(id).copied()
+        })
     }
 
     /// The next delivery's answer is lost; it landed, or not.

@@ -75,6 +75,9 @@ impl Session<ScriptedNetwork> for ScriptedSession {
         if !self.script.is_connected(&self.id) {
             return Err(SendError::Disconnected);
         }
+        if let Some(keep) = self.script.withheld(&self.id) {
+            return Err(SendError::Withheld { why: "you are muted".to_owned(), keep });
+        }
         match self.script.next_outcome() {
             None => Ok(Delivered::named(self.script.land(&self.id, op, key))),
             Some(Outcome::Fail(error)) => Err(error),
@@ -83,6 +86,15 @@ impl Session<ScriptedNetwork> for ScriptedSession {
                     self.script.land(&self.id, op, key);
                 }
                 Err(SendError::MaybeSent("the answer was lost".to_owned()))
+            }
+        }
+    }
+
+    async fn may_speak(&self, _: &String) {
+        let mut changes = self.script.changes();
+        while self.script.is_withheld(&self.id) {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -189,3 +189,61 @@ async fn whoever_gives_up_a_nick_is_gone_once_that_is_noted() {
         scene.shelf.notes.lock().iter().map(|((_, nick), times)| (nick.clone(), times.clone())).collect();
     assert_eq!(noted, [("somebody".to_owned(), "1".to_owned())]);
 }
+
+#[tokio::test]
+async fn whoever_has_no_voice_is_withheld_what_they_say_until_they_have_one() {
+    let scene = Scene::start().await;
+    scene.server.gives_voice(ALICE, false);
+    let hour = Duration::from_hours(1);
+    for _ in 0..3 {
+        let said = scene.alice_says("may I?").await;
+        assert!(
+            matches!(&said, Err(SendError::Withheld { why, keep }) if why.contains("no voice") && *keep == hour),
+            "{said:?}"
+        );
+    }
+    let ops = [(Arc::clone(&scene.alice), scene.op("and now?"), KEY)];
+    assert_eq!(scene.alice.deliver_among(&ops).await.len(), 0, "it has its turn");
+    let tea = tea();
+    let waits = scene.alice.may_speak(&tea);
+    tokio::pin!(waits);
+    scene.settles().await;
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    let asks = |stanza: &Element| stanza.children().any(|child| child.is("x", ns::DATA)) && stanza.kind().is_empty();
+    assert_eq!(scene.server.came().iter().filter(|stanza| asks(stanza)).count(), 1, "the moderators are asked once");
+    scene.server.gives_voice(ALICE, true);
+    tokio::time::timeout(Duration::from_secs(20), waits).await.expect("she is told");
+    scene.alice_says("so I may").await.unwrap();
+    assert_eq!((scene.server.count("may I?"), scene.server.count("so I may")), (0, 1));
+}
+
+#[tokio::test]
+async fn a_topic_is_set_by_the_bridge_where_its_author_has_no_voice_and_is_not_kept() {
+    let scene = Scene::start().await;
+    scene.server.gives_voice(ALICE, false);
+    let mut event = scene.event("");
+    event.kind = MatrixKind::Topic("cake".to_owned());
+    let op = scene.network.to_remote(&event, &scene.context()).unwrap().remove(0);
+    scene.alice.deliver(&op, &KEY, 1).await.unwrap();
+    scene.server.gives_voice(LISTENER, false);
+    let said = scene.alice.deliver(&op, &KEY, 1).await;
+    assert!(matches!(said, Err(SendError::Rejected(Reject::Forbidden(_)))), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_voice_that_comes_with_the_refusal_is_a_reason_to_say_it_again() {
+    let scene = Scene::start().await;
+    scene.server.gives_voice(ALICE, false);
+    assert!(matches!(scene.alice_says("may I?").await, Err(SendError::Withheld { .. })));
+    scene.server.gives_voice_after_next_refusal(ALICE);
+    let (op, tea) = (scene.op("may I?"), tea());
+    let said = scene.alice.deliver(&op, &KEY, 2);
+    tokio::pin!(said);
+    // The refusal and the voice are there before anybody looks.
+    assert!(futures_util::poll!(&mut said).is_pending());
+    let may = tokio::time::timeout(Duration::from_secs(20), scene.alice.may_speak(&tea));
+    may.await.expect("she is told");
+    let said = said.await;
+    assert!(matches!(said, Err(SendError::Withheld { .. })), "{said:?}");
+    scene.alice.deliver(&op, &KEY, 3).await.unwrap();
+}

@@ -47,6 +47,10 @@ struct State {
     ping: Option<&'static str>,
     /// The error with which nobody is let in, and its type.
     entry: Option<(&'static str, &'static str)>,
+    /// By whom what is said is refused, as the room is moderated.
+    voiceless: Vec<&'static str>,
+    /// Who gets a voice together with the next refusal.
+    voiced_late: Option<&'static str>,
     /// Whose invitations the room does not pass on, and the error that says so.
     uninviting: Vec<(&'static str, &'static str)>,
     /// Whether the room is listed.
@@ -72,6 +76,8 @@ impl Server {
             nick: None,
             ping: None,
             entry: None,
+            voiceless: Vec::new(),
+            voiced_late: None,
             uninviting: Vec::new(),
             is_public: false,
             came: Vec::new(),
@@ -123,6 +129,25 @@ impl Server {
     /// Nobody is let in, for this reason.
     pub(super) fn refuses_entry(&self, error: Option<(&'static str, &'static str)>) {
         self.state.lock().entry = error;
+    }
+
+    /// This one has a voice, or none; in the room they are told so.
+    pub(super) fn gives_voice(&self, to: &'static str, voice: bool) {
+        let mut state = self.state.lock();
+        state.voiceless.retain(|who| *who != to);
+        if !voice {
+            state.voiceless.push(to);
+        }
+        let seat = state.seats.iter().find(|(jid, _)| jid.as_str() == to).cloned();
+        if let Some((jid, nick)) = seat {
+            let presence = state.presence(&jid, &nick);
+            state.unasked.send(presence).unwrap();
+        }
+    }
+
+    /// This one is given a voice as soon as the next thing they say is refused.
+    pub(super) fn gives_voice_after_next_refusal(&self, to: &'static str) {
+        self.state.lock().voiced_late = Some(to);
     }
 
     /// The room does not pass on what this one invites, for this reason.
@@ -273,14 +298,31 @@ impl State {
         }
         self.seats.retain(|(known, _)| known != who);
         self.seats.push((who.clone(), nick.to_owned()));
-        let item = Element::bare("item", ns::MUC_USER).with("affiliation", "none").with("role", "participant");
+        vec![self.presence(who, nick)]
+    }
+
+    fn presence(&self, who: &Jid, nick: &str) -> Element {
+        let role = if self.voiceless.contains(&who.as_str()) { "visitor" } else { "participant" };
+        let item = Element::bare("item", ns::MUC_USER).with("affiliation", "none").with("role", role);
         let own = Element::bare("status", ns::MUC_USER).with("code", "110");
         let presence = Element::stanza("presence", &format!("{TEA}/{nick}"), who.as_str(), "");
-        vec![presence.child(Element::bare("x", ns::MUC_USER).child(item).child(own))]
+        presence.child(Element::bare("x", ns::MUC_USER).child(item).child(own))
     }
 
     fn said(&mut self, stanza: &Element, who: &Jid) -> Vec<Element> {
         let Some((_, nick)) = self.seats.iter().find(|(known, _)| known == who) else { return Vec::new() };
+        if self.voiceless.contains(&who.as_str()) {
+            let why = Element::bare("error", ns::COMPONENT).with("type", "auth");
+            let why = why.child(Element::bare("forbidden", ns::STANZA_ERROR));
+            let error = Element::stanza("message", TEA, who.as_str(), "error").with_some("id", stanza.attr("id"));
+            let mut answers = vec![error.child(why)];
+            if let Some(voiced) = self.voiced_late.take() {
+                self.voiceless.retain(|who| *who != voiced);
+                let seat = self.seats.iter().find(|(jid, _)| jid.as_str() == voiced);
+                answers.extend(seat.map(|(jid, nick)| self.presence(jid, nick)));
+            }
+            return answers;
+        }
         let mut message = stanza.clone();
         message.set("from", format!("{TEA}/{nick}"));
         self.archive.push((self.now, message.clone()));
