@@ -2,7 +2,7 @@
 
 use landbridge_tests::{XmppDeployment, eventually};
 
-use super::everywhere::everywhere;
+use super::everywhere::{everywhere, on};
 
 everywhere! {
     people_come_and_go_and_change_their_names,
@@ -20,6 +20,18 @@ everywhere! {
     who_types_and_who_read_is_shown,
     what_people_look_like_is_shown_on_both_sides,
 }
+
+// Prosody 0.12 passes on what anybody in an open room invites.
+on!(
+    own_ejabberd,
+    over_ejabberd(landbridge_tests::On::Embedded),
+    who_is_invited_by_nobody_in_the_room_is_invited_by_who_does,
+);
+on!(
+    synapse_ejabberd_too,
+    over_ejabberd(landbridge_tests::On::Synapse),
+    who_is_invited_by_nobody_in_the_room_is_invited_by_who_does,
+);
 
 async fn people_come_and_go_and_change_their_names(d: XmppDeployment) {
     let alice = d.matrix("alice").await;
@@ -249,6 +261,33 @@ async fn who_is_invited_in_matrix_is_invited_on_xmpp_and_may_decline(d: XmppDepl
         .await;
     let left = room.sees_membership(&d.ghost("dora"), "leave").await;
     assert_eq!(left.content()["reason"], "too busy");
+}
+
+async fn who_is_invited_by_nobody_in_the_room_is_invited_by_who_does(d: XmppDeployment) {
+    let bob = d.xmpp_in("tea", "bob").await;
+    let (alice, tea) = (d.matrix("alice").await, d.room("tea"));
+    let room = d.own_room(&alice, &bob, "tea").await;
+    let (carol, dora) = (d.xmpp("carol").await, d.xmpp("dora").await);
+    // Only who administers it may invite, and that is none of ours.
+    bob.sees_join(&tea, "Matrix").await;
+    bob.affiliates(&tea, &d.bot_jid(), "none").await;
+    bob.gives_role(&tea, "Matrix", "participant").await;
+
+    room.invites(&d.ghost("carol")).await;
+    let hers = d.puppet("alice");
+    let invited = |stanza: &landbridge_tests::Stanza| {
+        stanza.is("message") && stanza.from().starts_with(&hers) && stanza.xml().contains("jabber:x:conference")
+    };
+    let invitation = carol.sees_stanza("an invitation", invited).await;
+    assert!(invitation.xml().contains(&tea), "{}", invitation.xml());
+    carol.joins(&tea, "carol").await;
+    room.sees_membership(&d.ghost("carol"), "join").await;
+
+    bob.affiliates(&tea, &d.bot_jid(), "member").await;
+    bob.configures(&tea, "membersonly", "1").await;
+    room.invites(&d.ghost("dora")).await;
+    room.sees_event("that she cannot", |event| event.body().contains("does not pass the invitation on")).await;
+    assert!(!dora.stanzas().iter().any(invited));
 }
 
 async fn another_name_in_matrix_is_another_nick(d: XmppDeployment) {

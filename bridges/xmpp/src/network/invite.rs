@@ -1,4 +1,9 @@
-//! Asking people into rooms, and what they answer ([XEP-0045 §7.8.2](https://xmpp.org/extensions/xep-0045.html#invite-mediated)).
+//! Asking people into rooms, and what they answer ([XEP-0045 §7.8](https://xmpp.org/extensions/xep-0045.html#invite)).
+//!
+//! It is the room that invites, where it does: then a room for members only makes a member of whom it invites, everybody can see that
+//! somebody in the room wants them there, and they can decline. Where a room passes on nobody's invitations, or only some people's, and
+//! anybody may enter it, whoever invites says so themselves ([XEP-0249](https://xmpp.org/extensions/xep-0249.html)). Not so where the room
+//! would not let them in: they would stand before a closed door.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +28,7 @@ use crate::{
     jid::Jid,
     link::IqError,
     muc::SeatId,
-    stanza::{Element, ElementExt as _, ns},
+    stanza::{Condition, Element, ElementExt as _, StanzaError, ns},
 };
 
 /// How long the room may take to say that it works what we send it.
@@ -47,15 +52,40 @@ impl XmppSession {
         let is_in = self.shared.with_room(room, |state| state.room.is_in(&self.seat)) == Some(true);
         if is_in && self.seat != SeatId::Listener {
             let said = self.invite_as(&self.seat, room, &whom, reason.map(str::to_owned), key).await;
-            if !matches!(said, Err(SendError::Rejected(_))) {
-                return said;
+            match said {
+                Ok(Asked::PassedOn) => return Ok(Delivered::unnamed()),
+                Ok(Asked::Refused { .. }) | Err(SendError::Rejected(_)) => {}
+                Err(error) => return Err(error),
             }
         }
-        let reason = match &self.seat {
+        let through_the_bridge = match &self.seat {
             SeatId::Puppet(user_id) => Some(invites(&self.shared.display_name(user_id), reason)),
             SeatId::Listener => reason.map(str::to_owned),
         };
-        self.invite_as(&SeatId::Listener, room, &whom, reason, key).await
+        match self.invite_as(&SeatId::Listener, room, &whom, through_the_bridge, key).await? {
+            Asked::PassedOn => Ok(Delivered::unnamed()),
+            Asked::Refused { error, is_open: true }
+                if matches!(error.condition, Condition::Forbidden | Condition::NotAllowed) =>
+            {
+                self.invite_directly(room, &whom, reason, key).await
+            }
+            Asked::Refused { error, .. } => {
+                let why = format!("the room does not pass the invitation on: {error}");
+                Err(SendError::Rejected(Reject::Forbidden(why)))
+            }
+        }
+    }
+
+    /// Invites somebody into a room without its help. Nobody tells whether they heard of it.
+    async fn invite_directly(&self, room: &Jid, whom: &Jid, reason: Option<&str>, key: &IdempotencyKey) -> Said {
+        let from = self.shared.seat_jid(&self.seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
+        let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
+        let invite = Element::bare("x", ns::CONFERENCE).with("jid", room.as_str()).with_some("reason", reason);
+        let stanza = Element::stanza("message", from.as_str(), whom.as_str(), "").with("id", key.to_string());
+        match outlet.send(&stanza.child(invite)).await {
+            Ok(()) => Ok(Delivered::unnamed()),
+            Err(error) => Err(SendError::Rejected(Reject::Forbidden(error.to_string()))),
+        }
     }
 
     /// The room passes an invitation on without a word, and says only what it refuses. It works what comes from one address in its order
@@ -68,7 +98,7 @@ impl XmppSession {
         whom: &Jid,
         reason: Option<String>,
         key: &IdempotencyKey,
-    ) -> Said {
+    ) -> Result<Asked, SendError> {
         let from = self.shared.seat_jid(seat).ok_or(SendError::Rejected(Reject::UnknownTarget))?;
         let outlet = self.shared.outlet().ok_or(SendError::Disconnected)?;
         let why = reason.map(|reason| Element::bare("reason", ns::MUC_USER).with_text(reason));
@@ -79,21 +109,36 @@ impl XmppSession {
         let sent = outlet.send(&stanza.child(Element::bare("x", ns::MUC_USER).child(invite))).await;
         sent.map_err(|error| SendError::Rejected(Reject::Forbidden(error.to_string())))?;
         let question = Element::stanza("iq", from.as_str(), room.as_str(), "get");
-        match self.shared.ask(question.child(Element::bare("query", ns::DISCO_INFO)), ANSWER).await {
-            Ok(_) | Err(IqError::Refused(_)) => {}
+        let is_open = match self.shared.ask(question.child(Element::bare("query", ns::DISCO_INFO)), ANSWER).await {
+            Ok(answer) => is_open(&answer),
+            Err(IqError::Refused(_)) => false,
             Err(IqError::Disconnected) => return Err(SendError::MaybeSent("the link went down".to_owned())),
             Err(IqError::Timeout) => return Err(SendError::MaybeSent("the room does not answer".to_owned())),
-        }
+        };
         match landing.back(Instant::now()).await {
-            Back::Said(_) | Back::Silence => Ok(Delivered::unnamed()),
+            Back::Said(_) | Back::Silence => Ok(Asked::PassedOn),
             Back::Cut => Err(SendError::MaybeSent("the link went down".to_owned())),
             Back::Refused(error) if error.is_temporary() => Err(rejected(&error)),
-            Back::Refused(error) => {
-                let why = format!("the room does not pass the invitation on: {error}");
-                Err(SendError::Rejected(Reject::Forbidden(why)))
-            }
+            Back::Refused(error) => Ok(Asked::Refused { error, is_open }),
         }
     }
+}
+
+/// What a room does about an invitation.
+enum Asked {
+    PassedOn,
+    /// It does not pass it on. Whether anybody may enter it who knows of it.
+    Refused {
+        error: StanzaError,
+        is_open: bool,
+    },
+}
+
+/// Whether anybody may enter a room, as it says of itself ([XEP-0045 §6.4](https://xmpp.org/extensions/xep-0045.html#disco-roominfo)).
+fn is_open(answer: &Element) -> bool {
+    let Some(info) = answer.get_child("query", ns::DISCO_INFO) else { return false };
+    let is_closing = |var: &str| matches!(var, "muc_membersonly" | "muc_passwordprotected");
+    !info.find_all("feature", ns::DISCO_INFO).filter_map(|feature| feature.attr("var")).any(is_closing)
 }
 
 impl Shared {

@@ -119,3 +119,30 @@ async fn who_declines_is_told_of_where_the_room_says_so() {
     let declined = || RemoteEvent::<XmppNetwork>::Declined { room: tea(), who: user(CAROL), reason: reason() };
     assert_eq!(scene.events(), [declined(), declined(), declined()]);
 }
+
+#[tokio::test]
+async fn where_an_open_room_passes_nothing_on_who_invites_says_so_themselves() {
+    let scene = Scene::start().await;
+    scene.alice_says("hello").await.unwrap();
+    scene.server.refuses_invitations(ALICE, "forbidden");
+    scene.server.refuses_invitations(LISTENER, "not-allowed");
+    scene.alice_invites(user(CAROL)).await.unwrap();
+    let direct = || {
+        let came = scene.server.came().into_iter().filter(|stanza| stanza.attr("to") == Some(CAROL));
+        let invite = |stanza: Element| {
+            let invite = stanza.get_child("x", ns::CONFERENCE)?;
+            let part = |name| invite.attr(name).map(str::to_owned);
+            Some((stanza.attr("from")?.to_owned(), part("jid")?, part("reason")?))
+        };
+        came.filter_map(invite).collect::<Vec<_>>()
+    };
+    scene.settles().await;
+    assert_eq!(direct(), [invited(ALICE, TEA, "there is tea")]);
+    // Behind a closed door nobody is invited by others than the room.
+    scene.server.is_for("muc_membersonly");
+    let refused = scene.alice_invites(user(CAROL)).await;
+    let Err(SendError::Rejected(reject)) = refused else { panic!("{refused:?}") };
+    assert_eq!(reject.to_string(), "the room does not pass the invitation on: not-allowed");
+    scene.settles().await;
+    assert_eq!(direct().len(), 1);
+}

@@ -55,6 +55,8 @@ struct State {
     uninviting: Vec<(&'static str, &'static str)>,
     /// Whether the room is listed.
     is_public: bool,
+    /// For whom the room is, where not for everybody.
+    closed: Option<&'static str>,
     /// What came.
     came: Vec<Element>,
     /// Whether it answers nothing any more.
@@ -80,6 +82,7 @@ impl Server {
             voiced_late: None,
             uninviting: Vec::new(),
             is_public: false,
+            closed: None,
             came: Vec::new(),
             silent: false,
         }));
@@ -163,6 +166,11 @@ impl Server {
     /// Whether the room is listed for everybody.
     pub(super) fn lists_the_room(&self, is_public: bool) {
         self.state.lock().is_public = is_public;
+    }
+
+    /// The room says of itself that not everybody may enter it.
+    pub(super) fn is_for(&self, feature: &'static str) {
+        self.state.lock().closed = Some(feature);
     }
 
     /// From now on it answers nothing.
@@ -358,7 +366,7 @@ impl State {
             let feature = |var| Element::bare("feature", ns::DISCO_INFO).with("var", var);
             let public = self.is_public.then(|| feature("muc_public"));
             let info = Element::bare("query", ns::DISCO_INFO).child(feature(ns::MUC)).child(feature(ns::MAM));
-            let info = info.child_some(public);
+            let info = info.child_some(public).child_some(self.closed.map(feature));
             return vec![answer("result").child(info)];
         }
         if let (Some(error), Some(_)) = (self.ping, iq.get_child("ping", ns::PING)) {
