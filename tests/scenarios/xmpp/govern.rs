@@ -14,6 +14,7 @@ everywhere! {
 }
 
 on!(own_prosody, over_prosody(landbridge_tests::On::Embedded), who_may_plumb_has_a_kicked_bridge_come_back,);
+on!(patient_prosody, over_prosody(landbridge_tests::On::Embedded), no_more_is_kept_than_a_hundred_messages,);
 
 async fn a_room_is_governed_from_matrix(d: XmppDeployment) {
     let bob = d.xmpp_in("tea", "bob").await;
@@ -309,4 +310,30 @@ async fn what_is_said_without_a_voice_is_kept_until_there_is_one(mut d: XmppDepl
     }
     room.leaves().await;
     bob.sees_leave(&tea, "alice").await;
+}
+
+async fn no_more_is_kept_than_a_hundred_messages(d: XmppDeployment) {
+    let alice = d.matrix("alice").await;
+    let (bob, tea, room, _) = d.in_tea(&alice).await;
+    room.says("hello").await;
+    bob.sees(&tea, "alice", "hello").await;
+    bob.configures(&tea, "moderatedroom", "1").await;
+    bob.gives_role(&tea, "alice", "visitor").await;
+    bob.sees_become(&tea, "alice", "role=\"visitor\"").await;
+    for number in 0..100 {
+        room.says(&number.to_string()).await;
+    }
+    let beyond = room.says("one too many").await;
+    let told =
+        room.sees_event("that no more is kept", |event| event.body().contains("100 of your messages are kept")).await;
+    assert_eq!(told.content()["m.relates_to"]["m.in_reply_to"]["event_id"], beyond);
+    bob.gives_role(&tea, "alice", "participant").await;
+    bob.sees(&tea, "alice", "99").await;
+    room.says("done").await;
+    bob.sees(&tea, "alice", "done").await;
+    let heard = bob.heard(&tea).into_iter().filter(|(nick, _)| nick == "alice");
+    let heard: Vec<_> = heard.map(|(_, body)| body).collect();
+    let numbers = (0..100).map(|number| number.to_string());
+    let wanted: Vec<_> = ["hello".to_owned()].into_iter().chain(numbers).chain(["done".to_owned()]).collect();
+    assert_eq!(heard, wanted);
 }
