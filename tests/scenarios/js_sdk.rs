@@ -18,3 +18,9 @@ async fn two_people_on_matrix_js_sdk() {
 async fn two_people_with_secrets_on_matrix_js_sdk() {
     story("secrets.mjs").await;
 }
+
+/// One of them on simplified sliding sync, in plain rooms and in encrypted ones.
+#[tokio::test]
+async fn somebody_on_sliding_sync_of_matrix_js_sdk() {
+    story("sliding.mjs").await;
+}

@@ -165,8 +165,9 @@ impl Sync {
             seen: connection.seen,
             until,
         };
-        let (extensions, extended) =
-            extensions.build(&wanted, &in_lists, |room_id| !connection.sent.contains_key(room_id)).await?;
+        let (extensions, extended) = extensions
+            .build(&wanted, &in_lists, |room_id| connection.sent.get(room_id).is_none_or(|sent| !sent.inside))
+            .await?;
         let has_news = !shown_rooms.is_empty() || extended;
         Ok(Answer { lists: shown_lists, rooms: shown_rooms, extensions, sent, until, joined: joined_nids, has_news })
     }

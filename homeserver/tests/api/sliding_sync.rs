@@ -178,7 +178,11 @@ async fn lists_are_filtered_and_invitations_and_leaving_are_told() {
     alice.post(&format!("rooms/{secret}/kick"), json!({ "user_id": bob.user_id })).await.ok();
     alice.sends(&secret, "m.room.message", json!({ "body": "after", "msgtype": "m.text" })).await;
     let second = slides(&bob, Some(&pos(&first)), 0, json!({ "lists": list(0, 9) })).await.ok();
-    assert_eq!(types(&second["rooms"][&invited]["timeline"]), ["m.room.member @bob:localhost"]);
+    // As one who was invited he was told little: now it is a new room, with all of its state.
+    let entered = &second["rooms"][&invited];
+    assert_eq!(entered["initial"], true, "{entered}");
+    assert_eq!(types(&entered["timeline"]).last().map(String::as_str), Some("m.room.member @bob:localhost"));
+    assert!(types(&entered["required_state"]).contains(&"m.room.name ".to_owned()), "{entered}");
     assert_eq!(types(&second["rooms"][&secret]["timeline"]), ["m.room.member @bob:localhost"]);
     let third = slides(&bob, Some(&pos(&second)), 0, json!({ "lists": list(0, 9) })).await.ok();
     assert_eq!((&third["lists"]["all"]["count"], &third["rooms"]), (&json!(2), &json!({})));

@@ -61,6 +61,8 @@ struct Point {
 pub(super) struct RoomSent {
     /// Everything up to here.
     pub(super) until: Position,
+    /// As to one who is in it.
+    pub(super) inside: bool,
     /// As much of it.
     pub(super) params: RoomParams,
     /// Members that were told because they spoke.

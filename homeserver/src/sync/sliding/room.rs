@@ -49,10 +49,15 @@ pub(super) async fn shown(
     if !is_news && !widened && !read {
         return Ok(None);
     }
+    // To those outside little was told: who comes in learns everything, as of a room that is new.
+    let is_outside = matches!(frame.known.membership, Membership::Invite | Membership::Knock);
+    let until = before.map(|before| before.until);
+    let before = before.filter(|before| before.inside || is_outside);
     let mut params = before.map(|before| before.params.clone()).unwrap_or_default();
     params.widen(frame.params);
     let members = before.map(|before| before.members.clone()).unwrap_or_default();
-    let mut told = RoomSent { until: frame.until, params, members };
+    let inside = frame.known.membership == Membership::Join;
+    let mut told = RoomSent { until: frame.until, inside, params, members };
     let mut room = Map::new();
     room.insert("bump_stamp".to_owned(), last.bump.into());
     room.insert("membership".to_owned(), frame.known.membership.as_str().into());
@@ -62,7 +67,7 @@ pub(super) async fn shown(
         Membership::Leave | Membership::Ban => {
             let out = frame.sources.rooms.left_at(&frame.known.room_id, frame.onlooker.user).await?;
             // Who was not in the room, or left it before, learns only that it is over.
-            match out.filter(|out| before.is_none_or(|before| *out > before.until)) {
+            match out.filter(|out| until.is_none_or(|until| *out > until)) {
                 Some(out) => frame.add_timeline_and_state(before, out, &mut told, &mut room).await?,
                 None => frame.add_end(&mut room).await?,
             }
@@ -81,7 +86,7 @@ pub(super) fn gone(known: &RoomMembership, until: Position) -> (Value, RoomSent)
         "timeline": [],
         "limited": false,
     });
-    (room, RoomSent { until, params: RoomParams::default(), members: HashSet::new() })
+    (room, RoomSent { until, inside: false, params: RoomParams::default(), members: HashSet::new() })
 }
 
 impl Frame<'_> {
