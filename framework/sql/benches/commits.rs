@@ -1,4 +1,4 @@
-//! How long a commit of one row takes on SQLite, alone and one after the other, with and without room taken for the log.
+//! How long a commit of one row takes on SQLite, alone and one after the other, with and without room taken for the log; and a question.
 //!
 //! `cargo bench -p landbridge-sql --bench commits`
 
@@ -31,6 +31,20 @@ async fn commits(db: &Db, count: usize, pause: Duration) -> Vec<Duration> {
     took
 }
 
+/// As many questions for one row, with a pause before each; how long each took.
+async fn questions(db: &Db, count: usize, pause: Duration) -> Vec<Duration> {
+    let mut took = Vec::with_capacity(count);
+    for _ in 0..count {
+        tokio::time::sleep(pause).await;
+        let began = Instant::now();
+        let row = db.fetch_optional("SELECT words FROM line WHERE n = $1", &[1.into()]).await.expect("it is read");
+        assert!(row.is_some(), "the row is there");
+        took.push(began.elapsed());
+    }
+    took.sort();
+    took
+}
+
 #[tokio::main]
 async fn main() {
     let (alone, behind) = if std::env::args().any(|argument| argument == "--bench") { (300, 3_000) } else { (3, 3) };
@@ -40,6 +54,8 @@ async fn main() {
         let db = Db::open(&address, STEPS, DbOptions { reserve_log, ..DbOptions::default() }).await.expect("it opens");
         let at_ease = commits(&db, alone, Duration::from_millis(10)).await;
         let in_a_row = commits(&db, behind, Duration::ZERO).await;
+        let asked_at_ease = questions(&db, alone, Duration::from_millis(10)).await;
+        let asked_in_a_row = questions(&db, behind, Duration::ZERO).await;
         db.close().await;
         println!(
             "room taken: {reserve_log:5}; one every 10 ms: median {:.2?}, 90th {:.2?}; one behind the other: median {:.2?}, 90th {:.2?}",
@@ -47,6 +63,11 @@ async fn main() {
             at_ease[alone * 9 / 10],
             in_a_row[behind / 2],
             in_a_row[behind * 9 / 10],
+        );
+        println!(
+            "a row read every 10 ms: median {:.2?}; one behind the other: median {:.2?}",
+            asked_at_ease[alone / 2],
+            asked_in_a_row[behind / 2],
         );
     }
 }

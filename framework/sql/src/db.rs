@@ -4,8 +4,8 @@ use std::{str::FromStr, time::Duration};
 
 use serde::Serialize;
 use sqlx::{
-    Sqlite, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     migrate::migrator,
     reserve::reserve_log,
     row::{bind_postgres, bind_sqlite},
+    sqlite::SqliteConnections,
 };
 
 /// How much of an acknowledged commit survives a power cut.
@@ -65,12 +66,12 @@ const WAL_PAGES: usize = 4000;
 /// An open database.
 #[derive(Debug, Clone)]
 pub enum Db {
-    /// SQLite in WAL mode. The writer pool has exactly one connection, because SQLite has one writer anyway.
+    /// SQLite in WAL mode. There is exactly one connection that writes, because SQLite has one writer anyway.
     Sqlite {
         /// The one connection that writes.
-        writer: SqlitePool,
+        writer: SqliteConnections,
         /// Read-only connections; each sees a snapshot.
-        readers: SqlitePool,
+        readers: SqliteConnections,
     },
     /// PostgreSQL.
     Postgres(PostgresDb),
@@ -109,20 +110,9 @@ impl Db {
             // The same pages change again and again: the longer they are kept apart, the fewer are copied back.
             .pragma("wal_autocheckpoint", WAL_PAGES.to_string());
         let cached = |kibibytes: u32| connect.clone().pragma("cache_size", format!("-{kibibytes}"));
-        // A file does not hang up: asking each connection first whether it lives is a change of threads for each statement.
-        let pool = |size: u32| {
-            let options = SqlitePoolOptions::new().max_connections(size).test_before_acquire(false);
-            options.idle_timeout(None).max_lifetime(None)
-        };
-        let open_writer = || pool(1).connect_with(cached(options.writer_cache));
-        let mut writer = open_writer().await?;
-        migrator(migrations, options.migrations_table, |step| step.sqlite)
-            .run(&writer)
-            .await
-            .map_err(SqlError::Migration)?;
+        migrate(connect.clone(), &migrator(migrations, options.migrations_table, |step| step.sqlite)).await?;
         if options.reserve_log && options.durability == Durability::Full {
-            // Whoever closes a database last takes its log away, and a log beside an empty database would not be kept.
-            writer.close().await;
+            // Nobody has the database open: a log beside an empty database would not be kept.
             let file = connect.get_filename().to_owned();
             match tokio::task::spawn_blocking(move || reserve_log(&file, WAL_PAGES)).await {
                 Ok(Ok(())) => {}
@@ -130,12 +120,10 @@ impl Db {
                 Ok(Err(error)) => tracing::debug!(%error, "no room was taken for the write-ahead log"),
                 Err(error) => tracing::debug!(%error, "no room was taken for the write-ahead log"),
             }
-            writer = open_writer().await?;
         }
-        let readers = pool(options.readers.max(1))
-            .min_connections(1)
-            .connect_with(cached(options.reader_cache).read_only(true).create_if_missing(false))
-            .await?;
+        let writer = SqliteConnections::open(cached(options.writer_cache), 1).await?;
+        let reading = cached(options.reader_cache).read_only(true).create_if_missing(false);
+        let readers = SqliteConnections::open(reading, options.readers.max(1)).await?;
         Ok(Self::Sqlite { writer, readers })
     }
 
@@ -154,7 +142,7 @@ impl Db {
     /// [`SqlError::Failed`] where no connection can be had.
     pub async fn begin(&self) -> Result<Tx<'static>, SqlError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(begin_writing(writer).await?),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin("BEGIN IMMEDIATE").await?),
             Self::Postgres(db) => Tx::Postgres(db.pool().begin().await?),
         })
     }
@@ -165,7 +153,7 @@ impl Db {
     /// [`SqlError::Failed`] where no connection can be had.
     pub async fn snapshot(&self) -> Result<Tx<'static>, SqlError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin("BEGIN").await?),
             Self::Postgres(db) => {
                 Tx::Postgres(db.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
@@ -179,7 +167,8 @@ impl Db {
     pub async fn fetch_all(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, SqlError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
-                bind_sqlite(sqlx::query(sql), values).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+                let rows = readers.fetch_all(bind_sqlite(sqlx::query(sql), values)).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
             }
             Self::Postgres(db) => bind_postgres(sqlx::query(sql), values)
                 .fetch_all(db.pool())
@@ -197,7 +186,7 @@ impl Db {
     pub async fn fetch_optional(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Option<Row>, SqlError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
-                bind_sqlite(sqlx::query(sql), values).fetch_optional(readers).await?.map(Row::Sqlite)
+                readers.fetch_optional(bind_sqlite(sqlx::query(sql), values)).await?.map(Row::Sqlite)
             }
             Self::Postgres(db) => {
                 bind_postgres(sqlx::query(sql), values).fetch_optional(db.pool()).await?.map(Row::Postgres)
@@ -217,7 +206,7 @@ impl Db {
         let rows = encode(rows)?;
         Ok(match self {
             Self::Sqlite { readers, .. } => {
-                let found = sqlx::query(sql.sqlite()).bind(rows).fetch_all(readers).await?;
+                let found = readers.fetch_all(sqlx::query(sql.sqlite()).bind(rows)).await?;
                 found.into_iter().map(Row::Sqlite).collect()
             }
             Self::Postgres(db) => {
@@ -235,7 +224,7 @@ impl Db {
     pub async fn limit_pages(&self, most: Option<u32>) -> Result<(), SqlError> {
         if let Self::Sqlite { writer, .. } = self {
             let sql = format!("PRAGMA max_page_count = {}", most.unwrap_or(u32::MAX - 1));
-            sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(writer).await?;
+            writer.fetch_all(sqlx::query(sqlx::AssertSqlSafe(sql))).await?;
         }
         Ok(())
     }
@@ -252,17 +241,10 @@ impl Db {
     }
 }
 
-/// After some failures, such as a full disk, SQLite ends a transaction by itself, and the connection counts one that is not there. It
-/// would refuse to begin another for ever: a new connection takes its place.
-async fn begin_writing(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-    const BEGIN: &str = "BEGIN IMMEDIATE";
-    let error = match writer.begin_with(BEGIN).await {
-        Ok(tx) => return Ok(tx),
-        Err(error) => error,
-    };
-    // It is the only one of its pool.
-    if let Ok(broken) = writer.acquire().await {
-        let _ = broken.close().await;
-    }
-    writer.begin_with(BEGIN).await.map_err(|_| error)
+/// Brings the schema up to date, with a connection of its own: whoever closes a database last takes its log away.
+async fn migrate(connect: SqliteConnectOptions, steps: &Migrator) -> Result<(), SqlError> {
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(connect).await?;
+    let ran = steps.run(&pool).await;
+    pool.close().await;
+    ran.map_err(SqlError::Migration)
 }

@@ -8,9 +8,9 @@ use std::sync::{
 };
 
 use futures_util::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Either, Executor as _, SqlitePool};
+use sqlx::{AssertSqlSafe, Either, Executor as _};
 
-use crate::{BatchSql, Db, SqlError, Value, row};
+use crate::{BatchSql, Db, SqlError, Value, row, sqlite::SqliteConnections};
 
 /// One statement of a round.
 #[derive(Debug)]
@@ -68,9 +68,10 @@ impl Db {
     }
 }
 
-async fn on_sqlite(writer: &SqlitePool, steps: Vec<Step<'_>>) -> Result<(), SqlError> {
+async fn on_sqlite(writer: &SqliteConnections, steps: Vec<Step<'_>>) -> Result<(), SqlError> {
     let (text, told) = (joined(&steps), steps.iter().map(Told::of).collect::<Vec<_>>());
-    let mut connection = writer.acquire().await?;
+    let mut connection = writer.get().await?;
+    connection.opens();
     let mut query = sqlx::query(AssertSqlSafe(text));
     for step in steps {
         query = match step {
@@ -96,10 +97,10 @@ async fn on_sqlite(writer: &SqlitePool, steps: Vec<Step<'_>>) -> Result<(), SqlE
     };
     drop(answers);
     if let Err(error) = ran {
-        // Where BEGIN itself failed there is nothing to undo; the engine says so, and that is no news.
-        let _ = sqlx::query("ROLLBACK").execute(&mut *connection).await;
+        connection.rollback().await;
         return Err(error.into());
     }
+    connection.has_ended();
     Ok(())
 }
 

@@ -1,20 +1,21 @@
 //! Transactions.
 
 use serde::Serialize;
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use crate::{
     BatchSql, Row, SqlError, Step, Value,
     batch::encode,
     round::Told,
     row::{bind_postgres, bind_sqlite},
+    sqlite::Held,
 };
 
 /// An open transaction; dropped without [`Tx::commit`], it is rolled back.
 #[derive(Debug)]
 pub enum Tx<'c> {
     /// On SQLite.
-    Sqlite(Transaction<'c, Sqlite>),
+    Sqlite(Held),
     /// On PostgreSQL.
     Postgres(Transaction<'c, Postgres>),
 }
@@ -132,7 +133,7 @@ impl Tx<'_> {
     /// [`SqlError::Failed`] where the connection broke; the engine then undoes it by itself.
     pub async fn rollback(self) -> Result<(), SqlError> {
         match self {
-            Self::Sqlite(tx) => tx.rollback().await?,
+            Self::Sqlite(tx) => tx.rollback().await,
             Self::Postgres(tx) => tx.rollback().await?,
         }
         Ok(())
