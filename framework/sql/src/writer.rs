@@ -42,6 +42,19 @@ pub trait Apply: Send + Sync + 'static {
         self.prepare(ops)
     }
 
+    /// As [`Apply::prepare_from`], without asking what is nearly always answered in the same way: the round takes that answer for
+    /// granted, and is one that [conflicts](SqlError::Conflict) where it is wrong. Then nothing of it is written, and
+    /// [`Apply::guessed_wrong`] and [`Apply::prepare_from`] are called. `None`, as by default: there is nothing to guess.
+    ///
+    /// # Errors
+    /// As for [`Apply::apply`].
+    async fn guess<'a>(&self, _ops: &'a [Self::Op], _db: &Db) -> Result<Option<Round<'a, Self::Done>>, SqlError> {
+        Ok(None)
+    }
+
+    /// A round that was guessed was in conflict with what is there.
+    fn guessed_wrong(&self) {}
+
     /// Called after the commit and before anyone is answered, in commit order.
     fn committed(&self, _ops: &[Self::Op], _done: &[Self::Done]) {}
 }
@@ -206,6 +219,16 @@ async fn one_by_one<A: Apply>(db: &Db, apply: &A, ops: Vec<A::Op>, answers: Vec<
 }
 
 async fn commit<A: Apply>(db: &Db, apply: &A, ops: &[A::Op]) -> Result<Vec<A::Done>, SqlError> {
+    if let Some(Round { steps, done }) = apply.guess(ops, db).await? {
+        match db.commit_round(steps).await {
+            Ok(()) => {
+                apply.committed(ops, &done);
+                return Ok(done);
+            }
+            Err(SqlError::Conflict(_)) => apply.guessed_wrong(),
+            Err(error) => return Err(error),
+        }
+    }
     let done = match apply.prepare_from(ops, db).await? {
         Some(Round { steps, done }) => {
             db.commit_round(steps).await?;

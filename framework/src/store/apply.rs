@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU32, Ordering},
     },
 };
 
@@ -29,6 +29,9 @@ pub(crate) struct Committed {
     pub(crate) closed: Vec<(OutboxRow, Option<String>)>,
 }
 
+/// After something was heard again, so many rounds are asked for: what is repeated comes in numbers.
+const DOUBT: u32 = 64;
+
 /// Hears of each commit, in commit order, before anybody is answered. Must be quick.
 pub(crate) trait Listener: Send + Sync + 'static {
     /// One change was committed.
@@ -39,6 +42,8 @@ pub(crate) trait Listener: Send + Sync + 'static {
 pub(crate) struct Tables {
     /// The next place in the order. A round that fails leaves a gap, which hurts nobody.
     next: AtomicI64,
+    /// How many rounds more are not guessed.
+    doubt: AtomicU32,
     listener: Arc<dyn Listener>,
 }
 
@@ -62,7 +67,26 @@ pub(super) async fn next_seq(db: &Db) -> Result<i64, SqlError> {
 
 impl Tables {
     pub(super) fn new(next: i64, listener: Arc<dyn Listener>) -> Self {
-        Self { next: AtomicI64::new(next), listener }
+        Self { next: AtomicI64::new(next), doubt: AtomicU32::new(0), listener }
+    }
+
+    /// Whether something was heard again a short while ago.
+    fn is_in_doubt(&self) -> bool {
+        let less = |doubt: u32| doubt.checked_sub(1);
+        self.doubt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    /// What a round writes, where it needs nothing but steps.
+    async fn round<'a>(&self, ops: &'a [Change], db: &Db, guess: bool) -> Result<Round<'a, Committed>, SqlError> {
+        let wanted = Wanted::of(ops);
+        let marks: &[_] = if guess { &[] } else { &wanted.marks };
+        let (marks, positions, echoed) = tokio::try_join!(
+            found(db, &seen::FIND, marks),
+            found(db, &seen::FIND_CURSOR, &wanted.streams),
+            found(db, &outbox::BY_KEY, &wanted.keys),
+        )?;
+        let (statements, done) = self.statements(ops, Known::read(&marks, &positions, &echoed)?)?;
+        Ok(Round { steps: statements.into_steps(), done })
     }
 
     fn seq(&self) -> i64 {
@@ -199,6 +223,11 @@ impl Known {
     }
 }
 
+/// What is taken back depends on what the round writes before.
+fn takes_back(ops: &[Change]) -> bool {
+    ops.iter().any(|op| !op.taken_back.is_empty())
+}
+
 async fn found(db: &Db, sql: &'static BatchSql, rows: &[[&str; 1]]) -> Result<Vec<Row>, SqlError> {
     if rows.is_empty() { Ok(Vec::new()) } else { db.fetch_rows(sql, rows).await }
 }
@@ -233,18 +262,20 @@ impl Apply for Tables {
     }
 
     async fn prepare_from<'a>(&self, ops: &'a [Change], db: &Db) -> Result<Option<Round<'a, Committed>>, SqlError> {
-        // What is taken back depends on what the round writes before.
-        if ops.iter().any(|op| !op.taken_back.is_empty()) {
+        if takes_back(ops) { Ok(None) } else { self.round(ops, db, false).await.map(Some) }
+    }
+
+    /// What is heard is new, but for repetitions after a fault. PostgreSQL is asked all the same: it writes each conflict into its log.
+    async fn guess<'a>(&self, ops: &'a [Change], db: &Db) -> Result<Option<Round<'a, Committed>>, SqlError> {
+        let heard = ops.iter().any(|op| !op.heard.is_empty());
+        if !heard || takes_back(ops) || !matches!(db, Db::Sqlite { .. }) || self.is_in_doubt() {
             return Ok(None);
         }
-        let wanted = Wanted::of(ops);
-        let (marks, positions, echoed) = tokio::try_join!(
-            found(db, &seen::FIND, &wanted.marks),
-            found(db, &seen::FIND_CURSOR, &wanted.streams),
-            found(db, &outbox::BY_KEY, &wanted.keys),
-        )?;
-        let (statements, done) = self.statements(ops, Known::read(&marks, &positions, &echoed)?)?;
-        Ok(Some(Round { steps: statements.into_steps(), done }))
+        self.round(ops, db, true).await.map(Some)
+    }
+
+    fn guessed_wrong(&self) {
+        self.doubt.store(DOUBT, Ordering::Relaxed);
     }
 
     fn committed(&self, _ops: &[Change], done: &[Committed]) {

@@ -59,6 +59,23 @@ fn heard(together: Option<&str>, cursor: Option<(&str, i64)>, rows: Vec<InboxRow
     }
 }
 
+/// What is heard for the first time is not asked for before it is written; what is heard again is found out by that.
+#[tokio::test]
+async fn what_is_heard_again_among_what_is_new_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("sqlite:{}", dir.path().join("t.db").display());
+    let (store, _writer) = Store::open(&address, Durability::Full, Arc::new(Listening::default())).await.unwrap();
+    let of = |marks: &[&str]| heard(None, None, marks.iter().map(|mark| inbox(mark, 1)).collect());
+    for marks in [&["a", "b"][..], &["b", "c"], &["c", "d", "d"], &["e"]] {
+        store.commit(of(marks)).await.unwrap();
+    }
+    // In one round, with one that was heard and one that was not.
+    let (known, new) = tokio::join!(store.commit(of(&["a", "e"])), store.commit(of(&["f"])));
+    assert_eq!([known.unwrap().fresh, new.unwrap().fresh], [[false], [true]]);
+    let rows = store.inbox_of("r:#a", 0, 99).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.mark.as_str()).collect::<Vec<_>>(), ["a", "b", "c", "d", "e", "f"]);
+}
+
 async fn story(address: &str) {
     let listening = Arc::new(Listening::default());
     let (store, writer) = Store::open(address, Durability::Full, Arc::clone(&listening) as _).await.unwrap();
@@ -74,11 +91,13 @@ async fn story(address: &str) {
     let rows = store.inbox_of("r:#a", 1, 2).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.mark.as_str()).collect::<Vec<_>>(), ["e2", ""]);
     assert_eq!(rows[0].body, "{\"text\":\"e2\\u0000\"}", "JSON is kept as it came");
-    assert_eq!(store.inbox_lanes().await.unwrap(), [("r:#a".to_owned(), 4)]);
+    let lanes = store.inbox_lanes().await.unwrap();
+    let [(lane, last)] = lanes.as_slice() else { panic!("one lane: {lanes:?}") };
+    assert_eq!((lane.as_str(), store.inbox_of("r:#a", 0, 9).await.unwrap().len()), ("r:#a", 4));
 
     // Decided: the inbox row goes in the commit in which the outbox rows come.
     let out = vec![outbox("k1", Direction::ToRemote), outbox("k2", Direction::ToMatrix)];
-    let change = Change { inbox_done: vec![1, 2, 3, 4], outbox: out, ..Change::default() };
+    let change = Change { inbox_done: (1..=*last).collect(), outbox: out, ..Change::default() };
     let done = store.commit(change).await.unwrap();
     let seqs: Vec<i64> = done.outbox.iter().map(|row| row.seq).collect();
     assert_eq!(store.inbox_backlog().await.unwrap(), (0, None));
