@@ -46,6 +46,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// after a pause is sent at once.
 const APART: Duration = Duration::from_millis(5);
 
+/// How long a service's own words wait for company: it knows them, and who else waits for them is told first.
+const ECHO: Duration = Duration::from_millis(4);
+
 /// How far the cursor moves in memory over events of no interest before that is stored.
 const IDLE_STRIDE: i64 = 1000;
 
@@ -149,6 +152,26 @@ impl Queue {
         {
             tokio::time::sleep_until(began + APART).await;
         }
+        let until = Instant::now() + ECHO;
+        while let Some(head) = self.echoes_up_to(progress).await {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                _ = self.sources.stream.wait_past(head) => {}
+            }
+        }
+    }
+
+    /// The end of the log, where all that waits there for the service are some events that its own users sent.
+    async fn echoes_up_to(&self, progress: &Progress) -> Option<Position> {
+        let (after, head) = (Position(progress.cursor.pos), self.sources.stream.position());
+        let waiting = usize::try_from(head.0 - after.0).ok()?;
+        if waiting == 0 || waiting >= progress.max_events {
+            return None;
+        }
+        // What cannot be read now is read, and told, by who gathers.
+        let events = self.sources.stream.read(after, head, waiting).await.ok()?;
+        let echoes = events.iter().filter(|event| self.appservice.owns_user(&event.sender)).count();
+        (echoes == waiting).then_some(head)
     }
 
     /// Takes up the stored cursor and what was in flight, or begins at the log's end.
