@@ -25,6 +25,29 @@ pub(crate) fn measure(report: &mut Report, when: &str) {
     report.noted(&format!("the machine {when}: a thread wakes another and is woken, median"), "µs", there_and_back());
 }
 
+/// The processors' time since the machine started, and how much of it was given to other machines while there was work here.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ProcessorTime {
+    all: f64,
+    stolen: f64,
+}
+
+impl ProcessorTime {
+    /// Up to now. Zero where the system does not tell.
+    pub(crate) fn now() -> Self {
+        let told = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let first = told.lines().next().unwrap_or_default();
+        // user, nice, system, idle, iowait, irq, softirq, steal; what guests take is in the first two.
+        let times: Vec<f64> = first.split_whitespace().skip(1).take(8).filter_map(|time| time.parse().ok()).collect();
+        Self { all: times.iter().sum(), stolen: times.get(7).copied().unwrap_or_default() }
+    }
+
+    /// Of each hundred parts of what passed since `before`, how many were stolen.
+    pub(crate) fn stolen_since(self, before: Self) -> f64 {
+        100.0 * (self.stolen - before.stolen) / (self.all - before.all).max(1.0)
+    }
+}
+
 /// Writes a page of a file that is there already, and waits for the disk.
 fn to_disk() -> f64 {
     let dir = Workdir::new("disk");

@@ -48,7 +48,7 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let mut report = Report::default();
+        let mut report = Report::new();
         machine::measure(&mut report, "before");
         if wants("homeserver") {
             homeserver::embedded(&mut report).await;

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::machine::ProcessorTime;
+
 /// A limit of the goals.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Limit {
@@ -19,15 +21,24 @@ struct Row {
     limit: Option<Limit>,
     ours: Option<f64>,
     synapse: Option<f64>,
+    /// What others took of the processors while it was measured, in percent.
+    stolen: f64,
 }
 
 /// All figures measured so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
     rows: Vec<Row>,
+    /// When the last figure was noted.
+    noted: ProcessorTime,
 }
 
 impl Report {
+    /// Nothing is measured yet.
+    pub(crate) fn new() -> Self {
+        Self { rows: Vec::new(), noted: ProcessorTime::now() }
+    }
+
     /// Notes a figure of ours beside its limit.
     pub(crate) fn ours(&mut self, what: &str, unit: &'static str, limit: Limit, value: f64) {
         eprintln!("{what}: {value:.1} {unit}");
@@ -48,8 +59,11 @@ impl Report {
     }
 
     fn row(&mut self, what: &str, unit: &'static str) -> &mut Row {
+        let now = ProcessorTime::now();
+        let stolen = now.stolen_since(self.noted);
+        self.noted = now;
         let at = self.rows.iter().position(|row| row.what == what).unwrap_or_else(|| {
-            self.rows.push(Row { what: what.to_owned(), unit, limit: None, ours: None, synapse: None });
+            self.rows.push(Row { what: what.to_owned(), unit, limit: None, ours: None, synapse: None, stolen });
             self.rows.len() - 1
         });
         self.rows.get_mut(at).expect("found or just pushed")
@@ -58,7 +72,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| what | limit | Landbridge | | Synapse |\n|---|---:|---:|---|---:|")?;
+        writeln!(f, "| what | limit | Landbridge | | Synapse | others took |\n|---|---:|---:|---|---:|---:|")?;
         for row in &self.rows {
             let number =
                 |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{} {}", short(value), row.unit));
@@ -73,7 +87,8 @@ impl fmt::Display for Report {
                 (Some(_), Some(_)) => "reached",
                 _ => "",
             };
-            writeln!(f, "| {} | {limit} | {} | {verdict} | {} |", row.what, number(row.ours), number(row.synapse))?;
+            let (ours, synapse) = (number(row.ours), number(row.synapse));
+            writeln!(f, "| {} | {limit} | {ours} | {verdict} | {synapse} | {:.0} % |", row.what, row.stolen)?;
         }
         Ok(())
     }
