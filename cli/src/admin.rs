@@ -53,6 +53,10 @@ enum AdminCommand {
     /// What users reported.
     #[command(subcommand)]
     Reports(ReportsCommand),
+    /// What waits to be sent: how far each application service is behind, and which pushers cannot reach their gateways.
+    Queues,
+    /// Who this server is to other servers, and what waits to be sent to them.
+    Federation,
     /// Tell a user something, in the room for what the server has to say.
     Notify {
         user_id: String,
@@ -223,6 +227,8 @@ pub(crate) fn main(args: AdminArgs) -> anyhow::Result<()> {
             AdminCommand::Appservices(command) => appservices(&server, command).await,
             AdminCommand::Media(command) => media(&server, command).await,
             AdminCommand::Reports(command) => reports(&server, command).await,
+            AdminCommand::Queues => queues(&server).await,
+            AdminCommand::Federation => federation(&server).await,
             AdminCommand::Notify { user_id, text } => {
                 print(&server.post(&["notices"], json!({ "user_id": user_id, "body": text })).await?)
             }
@@ -422,11 +428,37 @@ async fn tokens(server: &Server, command: TokensCommand) -> anyhow::Result<()> {
     print(&done)
 }
 
+/// What is shown of each application service.
+const APPSERVICE: &[&str] = &["id", "sender", "lag", "failures", "events", "paused"];
+
+async fn queues(server: &Server) -> anyhow::Result<()> {
+    let state = server.get(&["queues"]).await?;
+    lines(&state["appservices"], APPSERVICE);
+    let pushers = &state["pushers"];
+    lines(&pushers["failing"], &["user_id", "app_id", "url", "failures", "error"]);
+    let failing = pushers["failing"].as_array().map_or(0, Vec::len);
+    println!("{} pushers, of which {failing} cannot reach their gateways", pushers["total"]);
+    Ok(())
+}
+
+async fn federation(server: &Server) -> anyhow::Result<()> {
+    let state = server.get(&["federation"]).await?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for (id, key) in state["verify_keys"].as_object().into_iter().flatten() {
+        println!("{} signs with {id} {}", text(&state["server_name"]), text(&key["key"]));
+    }
+    if state["enabled"] == false {
+        println!("it speaks to no other server");
+    }
+    lines(&state["destinations"], &["server_name", "waiting", "failures", "error"]);
+    Ok(())
+}
+
 async fn appservices(server: &Server, command: AppservicesCommand) -> anyhow::Result<()> {
     let done = match command {
         AppservicesCommand::List => {
             let all = server.get(&["appservices"]).await?;
-            lines(&all["appservices"], &["id", "sender", "lag", "failures", "events", "paused"]);
+            lines(&all["appservices"], APPSERVICE);
             return Ok(());
         }
         AppservicesCommand::Add { file } => {

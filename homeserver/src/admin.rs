@@ -1,4 +1,5 @@
-//! The API for operators, `/_landbridge/admin/v1/…`: users, rooms, notices, registration tokens, application services, files.
+//! The API for operators, `/_landbridge/admin/v1/…`: users, rooms, notices, registration tokens, application services, files,
+//! what waits to be sent, and how the server stands to others.
 //!
 //! Who asks shows the operator token, which lies in the data directory, or the access token of a user with a [`Role`]. What
 //! is changed is logged, with who changed it.
@@ -8,6 +9,7 @@ mod files;
 mod moderation;
 mod notices;
 mod page;
+mod queues;
 mod reports;
 mod rooms;
 mod services;
@@ -30,6 +32,7 @@ pub(crate) fn routes(router: Router<ApiState>) -> Router<ApiState> {
         notices::routes,
         tokens::routes,
         services::routes,
+        queues::routes,
         files::routes,
     ]
     .into_iter()

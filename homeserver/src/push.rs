@@ -5,6 +5,7 @@
 //!
 //! [spec]: https://spec.matrix.org/v1.19/client-server-api/#push-notifications
 
+mod failing;
 mod gateway;
 mod judge;
 mod notification;
@@ -12,8 +13,9 @@ mod pushers;
 mod unread;
 
 pub use self::{
+    failing::Failing,
     gateway::{GatewayError, HttpGateway, PushGateway},
     judge::{Judge, Verdict},
-    pushers::{MAX_PUSHERS, NewPusher, Pushers},
+    pushers::{FailingPusher, MAX_PUSHERS, NewPusher, Pushers},
     unread::{Counts, Unread},
 };

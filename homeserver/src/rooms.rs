@@ -128,6 +128,11 @@ impl Rooms {
         &self.context.server_name
     }
 
+    /// The key that signs this server's events.
+    pub fn signing_key(&self) -> &ServerKey {
+        &self.context.key
+    }
+
     /// The version of a room, or `None` where there is no such room here.
     ///
     /// # Errors

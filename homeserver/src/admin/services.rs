@@ -51,6 +51,11 @@ fn shown(appservice: &Appservice, head: i64) -> Value {
     })
 }
 
+/// All of them, as they stand.
+pub(super) fn all_shown(appservices: &Appservices, head: i64) -> Vec<Value> {
+    appservices.all().iter().map(|appservice| shown(appservice, head)).collect()
+}
+
 /// `GET appservices`
 async fn list(
     State(appservices): State<Appservices>,
@@ -59,8 +64,7 @@ async fn list(
 ) -> ApiResult<Json<Value>> {
     by.must_be(Role::Auditor)?;
     let head = stream.position().0;
-    let all: Vec<Value> = appservices.all().iter().map(|appservice| shown(appservice, head)).collect();
-    Ok(Json(json!({ "appservices": all, "log_position": head })))
+    Ok(Json(json!({ "appservices": all_shown(&appservices, head), "log_position": head })))
 }
 
 /// `POST appservices`: a registration, as YAML or JSON; it is served at once, and again after each start.

@@ -13,7 +13,11 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::{Map, Value};
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use super::{Judge, PushGateway, Unread, Verdict, notification};
+use super::{
+    Judge, PushGateway, Unread, Verdict,
+    failing::{Failing, Trouble},
+    notification,
+};
 use crate::{
     clock::Clock,
     http::error::ApiError,
@@ -49,7 +53,25 @@ pub struct Pushers {
 #[derive(Debug)]
 struct Inner {
     parts: Arc<Parts>,
-    tasks: Mutex<HashMap<Key, JoinHandle<()>>>,
+    tasks: Mutex<HashMap<Key, Task>>,
+}
+
+/// A pusher at work, and what it last met with.
+#[derive(Debug)]
+struct Task {
+    task: JoinHandle<()>,
+    trouble: Trouble,
+}
+
+/// A pusher that cannot reach its gateway.
+#[derive(Clone, Debug)]
+pub struct FailingPusher {
+    /// Whose it is.
+    pub user_id: String,
+    /// The application.
+    pub app_id: String,
+    /// What is wrong.
+    pub failing: Failing,
 }
 
 /// User, application, push key.
@@ -142,9 +164,22 @@ impl Pushers {
 
     /// Stops sending.
     pub(crate) fn stop(&self) {
-        for (_, task) in self.inner.tasks.lock().drain() {
+        for (_, Task { task, .. }) in self.inner.tasks.lock().drain() {
             task.abort();
         }
+    }
+
+    /// How many pushers there are at work, and those of them that cannot reach their gateways.
+    pub(crate) fn state(&self) -> (usize, Vec<FailingPusher>) {
+        let mut tasks = self.inner.tasks.lock();
+        tasks.retain(|_, task| !task.task.is_finished());
+        let failing = tasks.iter().filter_map(|((user_id, app_id, _), task)| {
+            let failing = task.trouble.now()?;
+            Some(FailingPusher { user_id: user_id.clone(), app_id: app_id.clone(), failing })
+        });
+        let mut failing: Vec<_> = failing.collect();
+        failing.sort_by(|one, other| (&one.user_id, &one.app_id).cmp(&(&other.user_id, &other.app_id)));
+        (tasks.len(), failing)
     }
 
     /// Has pushers whose gateways failed try again at once.
@@ -205,15 +240,16 @@ impl Pushers {
     fn follow(&self, row: &PusherRow) {
         let key = (row.user_id.clone(), row.app_id.clone(), row.pushkey.clone());
         let mut tasks = self.inner.tasks.lock();
-        tasks.retain(|_, task| !task.is_finished());
-        let follower = Follower { parts: self.inner.parts.clone(), key: key.clone() };
-        tasks.entry(key).or_insert_with(|| tokio::spawn(follower.run()));
+        tasks.retain(|_, task| !task.task.is_finished());
+        let trouble = Trouble::default();
+        let follower = Follower { parts: self.inner.parts.clone(), key: key.clone(), trouble: trouble.clone() };
+        tasks.entry(key).or_insert_with(|| Task { task: tokio::spawn(follower.run()), trouble });
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for task in self.tasks.get_mut().values() {
+        for Task { task, .. } in self.tasks.get_mut().values() {
             task.abort();
         }
     }
@@ -223,6 +259,7 @@ impl Drop for Inner {
 struct Follower {
     parts: Arc<Parts>,
     key: Key,
+    trouble: Trouble,
 }
 
 /// What is over for good: the pusher is gone, or the store is closed.
@@ -334,8 +371,17 @@ impl Follower {
     async fn send(&self, target: &Target, body: String) -> Result<bool, String> {
         let gateway = self.parts.gateway.read().clone();
         let gateway = gateway.ok_or_else(|| "nobody carries notifications".to_owned())?;
-        let rejected = gateway.notify(&target.url, body).await.map_err(|error| error.to_string())?;
-        Ok(rejected.contains(&target.pushkey))
+        match gateway.notify(&target.url, body).await {
+            Ok(rejected) => {
+                self.trouble.is_over();
+                Ok(rejected.contains(&target.pushkey))
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.trouble.failed(&target.url, self.parts.clock.now(), &why);
+                Err(why)
+            }
+        }
     }
 
     /// Removes the pusher if its key was rejected.

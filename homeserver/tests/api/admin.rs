@@ -168,6 +168,8 @@ async fn application_services_come_and_go_while_the_server_runs() {
     let listed = operator.get("appservices").await.ok();
     assert_eq!((&listed["appservices"][0]["id"], &listed["appservices"][0]["lag"]), (&json!("irc"), &json!(0)));
     assert!(!listed.to_string().contains(AS_TOKEN));
+    let queues = operator.get("queues").await.ok();
+    assert_eq!((&queues["appservices"], &queues["pushers"]["total"]), (&listed["appservices"], &json!(0)));
     operator.call("DELETE", "appservices/irc", None).await.ok();
     operator.call("DELETE", "appservices/irc", None).await.refused(404, "M_NOT_FOUND");
     server.call("GET", whoami, Some(AS_TOKEN), None).await.refused(401, "M_UNKNOWN_TOKEN");
@@ -206,6 +208,21 @@ async fn registration_tokens_and_files_are_looked_after() {
     operator.call("DELETE", &format!("media/{id}"), None).await.ok();
     operator.call("DELETE", &format!("media/{id}"), None).await.refused(404, "M_NOT_FOUND");
     operator.post("media/purge", json!({ "unused_since": 0 })).await.ok();
+}
+
+#[tokio::test]
+async fn how_the_server_stands_to_others_is_told_to_operators() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    acting(&server, &alice).get("federation").await.refused(403, "M_FORBIDDEN");
+    let federation = operator(&server).get("federation").await.ok();
+    let about = (&federation["enabled"], &federation["server_name"], &federation["destinations"]);
+    assert_eq!(about, (&json!(false), &json!("localhost"), &json!([])));
+    let keys = federation["verify_keys"].as_object().unwrap();
+    let (id, key) = keys.iter().next().unwrap();
+    assert!(id.starts_with("ed25519:a_") && key["key"].as_str().is_some_and(|key| key.len() == 43), "{id} {key}");
+    let server = server.restart().await;
+    assert_eq!(operator(&server).get("federation").await.ok(), federation, "the key stays");
 }
 
 #[tokio::test]

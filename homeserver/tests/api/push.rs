@@ -73,6 +73,12 @@ fn pusher(key: &str, format: Option<&str>) -> Value {
     })
 }
 
+/// What operators see of what waits.
+async fn operators(server: &Server) -> Value {
+    let token = std::fs::read_to_string(server.folder().join(landbridge_homeserver::OPERATOR_TOKEN_FILE)).unwrap();
+    server.call("GET", "/_landbridge/admin/v1/queues", Some(token.trim()), None).await.ok()
+}
+
 /// Says something to somebody.
 async fn says_to(speaker: &Person, room: &str, whom: &Person, text: &str) -> String {
     let mentions = json!({ "user_ids": [whom.user_id] });
@@ -287,12 +293,21 @@ async fn pushers_tell_their_gateway_until_it_rejects_them() {
     alice.says(&room, "one").await;
     alice.says(&room, "two").await;
     gateway.called().await;
+    // Operators are told so.
+    let queues = operators(&server).await;
+    let failing = &queues["pushers"]["failing"][0];
+    assert_eq!(
+        (&queues["pushers"]["total"], &failing["user_id"], &failing["app_id"], &failing["failures"]),
+        (&json!(1), &json!(bob.user_id), &json!("app"), &json!(1))
+    );
+    assert_eq!(failing["error"], json!(GatewayError::Refused(502).to_string()));
     let server = server.restart().await;
     *gateway.down.lock() = false;
     server.hs.start_pushing(gateway.clone()).await.unwrap();
     let (alice, bob) = (alice.on(&server), bob.on(&server));
     assert_eq!(gateway.next().await["content"]["body"], "one");
     assert_eq!(gateway.next().await["content"]["body"], "two");
+    assert_eq!(operators(&server).await["pushers"], json!({ "total": 1, "failing": [] }));
     // A gateway can ask for ids alone.
     bob.post("pushers/set", pusher("key", Some("event_id_only"))).await.ok();
     alice.says(&room, "secret").await;
