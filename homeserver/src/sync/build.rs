@@ -55,7 +55,7 @@ pub(super) async fn build(sources: &Sources, request: &SyncRequest) -> Result<Bu
     let frame = Frame { sources, request, onlooker };
     let (until, memberships) = standing(sources, &request.user_id).await?;
     let seen = request.since.map(|since| since.position);
-    let news = news(sources, request, &memberships, seen, until).await?;
+    let news = news(frame, &memberships, seen, until).await?;
     let mut response = Response::new(String::new());
     for membership in &*memberships {
         if !membership.forgotten && admits_room(&request.filter, &membership.room_id) {
@@ -110,20 +110,19 @@ pub(super) async fn standing(
     }
 }
 
+/// Nobody hears that those whom they ignore are typing.
 pub(super) async fn news(
-    sources: &Sources,
-    request: &SyncRequest,
+    Frame { sources, request, onlooker }: Frame<'_>,
     memberships: &[RoomMembership],
     seen: Option<Position>,
     until: Position,
 ) -> Result<News, ApiError> {
     let after = seen.unwrap_or(Position::START);
-    let mut news = News {
-        rooms: None,
-        receipts: HashMap::new(),
-        typing: sources.typing.changes(after.0, until.0).into_iter().collect(),
-        account_data: HashMap::new(),
-    };
+    let mut news = News { rooms: None, receipts: HashMap::new(), typing: HashMap::new(), account_data: HashMap::new() };
+    for (room_id, mut user_ids) in sources.typing.changes(after.0, until.0) {
+        user_ids.retain(|user_id| !onlooker.ignored.contains(user_id));
+        news.typing.insert(room_id, user_ids);
+    }
     for event in sources.account_data.between(&request.user_id, after.0, until.0).await? {
         news.account_data.entry(event.room_id.clone()).or_default().push(event);
     }

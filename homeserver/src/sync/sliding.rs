@@ -26,7 +26,7 @@ use tokio::time::Instant;
 pub use self::request::SlidingRequest;
 pub(crate) use self::{connection::Connections, recency::Recency};
 use self::{connection::RoomSent, request::RoomParams};
-use super::{LONGEST_POLL, Sync, SyncRequest, SyncToken, build, everything};
+use super::{LONGEST_POLL, Sync, SyncRequest, SyncToken, build, everything, room::Frame};
 use crate::{
     http::error::ApiError,
     rooms::{Membership, Onlooker, RoomMembership, RoomNid},
@@ -111,7 +111,8 @@ impl Sync {
         let invitations = !sources.account_data.takes_no_invitations(&asked.user_id).await?;
         let (until, memberships) = build::standing(sources, &asked.user_id).await?;
         let plain = plain_request(asked, connection.seen);
-        let news = build::news(sources, &plain, &memberships, connection.seen, until).await?;
+        let frame = Frame { sources, request: &plain, onlooker };
+        let news = build::news(frame, &memberships, connection.seen, until).await?;
         let mut rooms: HashMap<OwnedRoomId, RoomMembership> = memberships
             .iter()
             .filter(|known| is_shown(known, onlooker, invitations, &connection.sent))
@@ -163,6 +164,7 @@ impl Sync {
             news: &news,
             joined: &joined,
             seen: connection.seen,
+            extended: connection.extended,
             until,
         };
         let (extensions, extended) = extensions

@@ -347,7 +347,10 @@ async fn whom_one_ignores_is_silent_everywhere() {
     alice.says(&room, "noise").await;
     alice.put(&format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "told" })).await.ok();
     alice.creates_room(json!({ "invite": [bob.user_id] })).await;
+    let typing = json!({ "typing": true, "timeout": 30_000 });
+    alice.put(&format!("rooms/{room}/typing/{}", alice.user_id), typing).await.ok();
     let sync = bob.syncs(None, "").await;
+    assert!(!sync["rooms"]["join"][&room]["ephemeral"].to_string().contains("m.typing"));
     let timeline = sync["rooms"]["join"][&room]["timeline"].to_string();
     assert!(!timeline.contains("noise") && timeline.contains("told"), "{timeline}");
     assert_eq!(sync["rooms"]["invite"], Value::Null);
@@ -357,6 +360,7 @@ async fn whom_one_ignores_is_silent_everywhere() {
     bob.put(&format!("user/{me}/account_data/m.ignored_user_list"), json!({ "ignored_users": {} })).await.ok();
     let sync = bob.syncs(None, "").await;
     assert!(sync["rooms"]["join"][&room]["timeline"].to_string().contains("noise"));
+    assert!(sync["rooms"]["join"][&room]["ephemeral"].to_string().contains("m.typing"));
     assert_eq!(sync["rooms"]["invite"].as_object().unwrap().len(), 1);
 }
 

@@ -215,6 +215,20 @@ async fn extensions_carry_what_is_not_in_rooms() {
     assert_eq!(extensions["e2ee"]["device_one_time_keys_count"]["signed_curve25519"], 0);
     let since = extensions["to_device"]["next_batch"].as_str().unwrap().to_owned();
 
+    // Who asks for them later is told all of them then, and afterwards what is new.
+    let without = slides(&bob, None, 0, json!({ "conn_id": "late", "lists": list(0, 9) })).await.ok();
+    let mut late = ask(Some(&since));
+    late["conn_id"] = "late".into();
+    let with = slides(&bob, Some(&pos(&without)), 30_000, late.clone()).await.ok();
+    let shown = &with["extensions"];
+    assert_eq!(types(&shown["account_data"]["global"]).len(), global.len());
+    for extension in ["account_data", "receipts"] {
+        assert_eq!(shown[extension]["rooms"], extensions[extension]["rooms"], "{extension}");
+    }
+    let again = slides(&bob, Some(&pos(&with)), 0, late).await.ok();
+    assert_eq!(again["extensions"]["account_data"], json!({ "global": [], "rooms": {} }));
+    assert_eq!(again["extensions"]["receipts"]["rooms"], json!({}));
+
     // A poll waits for what comes.
     let poll = tokio::spawn({
         let (bob, pos, body) = (bob.clone(), pos(&first), ask(Some(&since)));

@@ -54,6 +54,21 @@ struct Point {
     sent: Arc<HashMap<OwnedRoomId, RoomSent>>,
     lists: BTreeMap<String, List>,
     subscriptions: BTreeMap<OwnedRoomId, RoomParams>,
+    extended: Extended,
+}
+
+/// Which extensions a client had asked for, of those that tell first what is and then what changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extended {
+    pub(super) account_data: bool,
+    pub(super) receipts: bool,
+}
+
+impl Extended {
+    fn of(request: &SlidingRequest) -> Self {
+        let asked = &request.extensions;
+        Self { account_data: asked.account_data.enabled, receipts: asked.receipts.enabled }
+    }
 }
 
 /// What was told of one room.
@@ -83,6 +98,7 @@ impl RoomSent {
 pub(super) struct Resumed {
     pub(super) seen: Option<Position>,
     pub(super) sent: Arc<HashMap<OwnedRoomId, RoomSent>>,
+    pub(super) extended: Extended,
     lists: BTreeMap<String, List>,
     subscriptions: BTreeMap<OwnedRoomId, RoomParams>,
     point: Option<Point>,
@@ -91,7 +107,9 @@ pub(super) struct Resumed {
 impl Resumed {
     /// Whether the client asks for something else than before: then it is answered at once.
     pub(super) fn asked_else(&self, request: &SlidingRequest) -> bool {
-        self.lists != request.lists || self.subscriptions != request.room_subscriptions
+        self.lists != request.lists
+            || self.subscriptions != request.room_subscriptions
+            || self.extended != Extended::of(request)
     }
 }
 
@@ -101,6 +119,7 @@ impl Connections {
         Resumed {
             seen: None,
             sent: Arc::default(),
+            extended: Extended::default(),
             lists: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             point: None,
@@ -116,6 +135,7 @@ impl Connections {
         Some(Resumed {
             seen: Some(point.seen),
             sent: point.sent.clone(),
+            extended: point.extended,
             lists: point.lists.clone(),
             subscriptions: point.subscriptions.clone(),
             point: Some(point.clone()),
@@ -146,6 +166,7 @@ impl Connections {
             sent,
             lists: request.lists.clone(),
             subscriptions: request.room_subscriptions.clone(),
+            extended: Extended::of(request),
         };
         device.connections.retain(|connection| connection.conn_id != request.conn_id());
         if device.connections.len() >= PER_DEVICE {

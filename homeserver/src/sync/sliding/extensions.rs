@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use super::{
     super::{Sources, SyncRequest, build, receipts::receipt_events},
     SlidingSync,
+    connection::Extended,
     request::{Extension, RoomParams},
 };
 use crate::{devices::TO_DEVICE_PER_SYNC, http::error::ApiError, stream::Position, users::StoredEvent};
@@ -22,6 +23,8 @@ pub(super) struct Extensions<'a> {
     /// The rooms that the user is in.
     pub(super) joined: &'a HashSet<OwnedRoomId>,
     pub(super) seen: Option<Position>,
+    /// What was asked for before: what is asked for later begins with all that there is.
+    pub(super) extended: Extended,
     pub(super) until: Position,
 }
 
@@ -144,20 +147,29 @@ impl Extensions<'_> {
         is_new: &impl Fn(&RoomId) -> bool,
     ) -> Result<(Value, bool), ApiError> {
         let user = &self.asked.user_id;
-        let mut global = shown(self.news.account_data.get(""));
-        if self.seen.is_none() && !global.iter().any(|event| event["type"] == "m.push_rules") {
+        let begins = !self.extended.account_data;
+        let mut all: Option<Vec<StoredEvent>> = None;
+        if begins && self.seen.is_some() {
+            all = Some(self.sources.account_data.between(user, 0, self.until.0).await?);
+        }
+        let of = |all: &[StoredEvent], room_id: &str| {
+            shown(Some(&all.iter().filter(|event| event.room_id == room_id).cloned().collect()))
+        };
+        let mut global = match &all {
+            Some(all) => of(all, ""),
+            None => shown(self.news.account_data.get("")),
+        };
+        if begins && !global.iter().any(|event| event["type"] == "m.push_rules") {
             let rules = self.sources.account_data.push_rules(user).await?;
             global.push(json!({ "type": "m.push_rules", "content": { "global": *rules } }));
         }
         let mut of_rooms = BTreeMap::new();
-        let mut all: Option<Vec<StoredEvent>> = None;
         for room_id in rooms {
-            let events = if is_new(room_id) && self.seen.is_some() {
+            let events = if (begins || is_new(room_id)) && self.seen.is_some() {
                 if all.is_none() {
                     all = Some(self.sources.account_data.between(user, 0, self.until.0).await?);
                 }
-                let of_room = all.iter().flatten().filter(|event| event.room_id == room_id.as_str()).cloned();
-                shown(Some(&of_room.collect()))
+                of(all.as_deref().unwrap_or_default(), room_id.as_str())
             } else {
                 shown(self.news.account_data.get(room_id.as_str()))
             };
@@ -176,7 +188,7 @@ impl Extensions<'_> {
     ) -> Result<BTreeMap<OwnedRoomId, Value>, ApiError> {
         let mut found = BTreeMap::new();
         for room_id in rooms {
-            let mut receipts = if is_new(room_id) {
+            let mut receipts = if is_new(room_id) || !self.extended.receipts {
                 self.sources.receipts.of_room(room_id, self.until.0).await?
             } else {
                 self.news.receipts.get(*room_id).cloned().unwrap_or_default()
