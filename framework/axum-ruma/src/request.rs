@@ -94,6 +94,9 @@ fn borrowed(request: &http::Request<Bytes>) -> Result<http::Request<&[u8]>, Matr
     if !is_media(request) {
         json::refuse_array(request.body())?;
     }
+    if request.body().is_empty() && request.method() == Method::PUT && !is_media(request) {
+        return Err(MatrixError::not_json("The request has no body"));
+    }
     // Clients that have nothing to say to `join` or `leave` send no body at all.
     let nothing = request.body().is_empty() && request.method() == Method::POST && !is_media(request);
     let mut borrowed = http::Request::new(if nothing { b"{}" } else { request.body().as_ref() });

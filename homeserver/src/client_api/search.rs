@@ -11,7 +11,7 @@ use axum::{Json, Router, extract::State};
 use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{
     OwnedRoomId, RoomId, UInt,
-    api::client::search::search_events::v3::{self as search_events, Criteria, GroupingKey, OrderBy},
+    api::client::search::search_events::v3::{self as search_events, Criteria, GroupingKey, OrderBy, SearchKeys},
     events::StateEventType,
 };
 use serde_json::{Map, Value, json};
@@ -67,6 +67,11 @@ async fn search(
     }
     if criteria.order_by.as_ref().is_some_and(|order| !matches!(order, OrderBy::Recent | OrderBy::Rank)) {
         return Err(MatrixError::invalid_param("There is no such order").into());
+    }
+    let is_known =
+        |key: &SearchKeys| matches!(key, SearchKeys::ContentBody | SearchKeys::ContentName | SearchKeys::ContentTopic);
+    if criteria.keys.as_ref().is_some_and(|keys| !keys.iter().all(is_known)) {
+        return Err(MatrixError::invalid_param("There is no such key").into());
     }
     let bad_token = || MatrixError::invalid_param("The token is not one of this server");
     let skip: usize = match body.next_batch.as_deref().filter(|token| !token.is_empty()) {

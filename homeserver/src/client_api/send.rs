@@ -52,6 +52,14 @@ fn redacts(kind: &str, content: &RawValue) -> Option<OwnedEventId> {
     serde_json::from_str::<Content>(content.get()).ok()?.redacts
 }
 
+/// An event has a type.
+pub(super) fn check_type(kind: &str) -> ApiResult<()> {
+    if kind.is_empty() {
+        return Err(MatrixError::invalid_param("An event has a type").into());
+    }
+    Ok(())
+}
+
 /// A message says what kind it is and what it says ([spec]).
 ///
 /// [spec]: https://spec.matrix.org/v1.19/client-server-api/#server-behaviour-4
@@ -122,11 +130,15 @@ async fn send(
     let txn = txn(&caller, body.txn_id.as_str())?;
     let kind = body.event_type.to_string();
     let content = body.body.into_json();
+    check_type(&kind)?;
     check_message(&kind, &content)?;
     let mut outgoing = Outgoing::message(body.room_id, caller.user_id, kind, content);
     outgoing.redacts = redacts(&outgoing.kind, &outgoing.content);
     if users.standing(&outgoing.sender) == Standing::Suspended {
         must_be_own(&rooms, &outgoing.sender, &outgoing.room_id, outgoing.redacts.as_deref()).await?;
+    }
+    if outgoing.kind == "m.room.redaction" && outgoing.redacts.is_none() {
+        return Err(MatrixError::bad_json("A redaction says in redacts which event it redacts").into());
     }
     if let Some(redacts) = &outgoing.redacts {
         rooms.check_encryption_stays(&outgoing.room_id, redacts).await?;

@@ -24,6 +24,7 @@ use serde_json::value::RawValue;
 use super::{
     extensions,
     membership::{may_invite, may_refuse, see_guests_out},
+    send::check_type,
 };
 use crate::{
     http::{ApiConfig, ApiState, auth::Authed, error::ApiResult, guests::no_guests, limits::Limits},
@@ -68,13 +69,18 @@ async fn one(
     struct Shown {
         content: Box<RawValue>,
     }
+    let whole = match body.format {
+        StateEventFormat::Event => true,
+        StateEventFormat::Content => false,
+        _ => return Err(MatrixError::invalid_param("There is no such format").into()),
+    };
     let root = rooms.readable_state(&body.room_id, &caller.user_id).await?;
     let event = rooms.state_event_at(&body.room_id, root, &body.event_type, &body.state_key).await?;
     let event = event.ok_or_else(|| MatrixError::not_found("No such state"))?;
     let options = ClientEventOptions { format: ClientEventFormat::Full, reader: caller.reader() };
     let shown = rooms.client_events(&[event], options).await?.into_iter().next();
     let shown = shown.ok_or_else(MatrixError::internal)?;
-    if body.format == StateEventFormat::Event {
+    if whole {
         return Ok(Json(shown));
     }
     let shown: Shown = serde_json::from_str(shown.get()).map_err(|_| MatrixError::internal())?;
@@ -93,6 +99,7 @@ async fn put(
 ) -> ApiResult<RumaReply<send_state_event::Response>> {
     limits.take_event(&caller)?;
     let kind = body.event_type.to_string();
+    check_type(&kind)?;
     let content = body.body.into_json();
     if kind == "m.room.member" && caller.guest {
         return Err(no_guests("Guests come and go by the endpoints for it").into());

@@ -9,7 +9,7 @@ use landbridge_axum_ruma::{MatrixError, mount};
 use ruma::{api::client::to_device::send_event_to_device::v3 as send_to_device, to_device::DeviceIdOrAllDevices};
 use serde_json::{Map, Value, json};
 
-use super::reply::empty;
+use super::{reply::empty, send::check_type};
 use crate::{
     devices::{Devices, MAX_TO_DEVICE_BYTES, MAX_TO_DEVICE_RECIPIENTS, MAX_TO_DEVICE_TOTAL, Message, ToDevice},
     http::{ApiConfig, ApiState, auth::Authed, error::ApiResult},
@@ -33,6 +33,7 @@ async fn send(
         return Err(too_many().into());
     }
     let kind = body.event_type.to_string();
+    check_type(&kind)?;
     let mut messages = Vec::new();
     let mut total = 0_usize;
     for (user_id, targets) in body.messages.iter().filter(|(user_id, _)| config.is_local(user_id)) {

@@ -110,6 +110,33 @@ async fn an_event_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn what_says_too_little_is_no_event() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let room = alice.creates_room(json!({})).await;
+    let event = alice.says(&room, "hello").await;
+    for (path, body) in [("send//t1", json!({})), ("state//", json!({}))] {
+        alice.put(&format!("rooms/{room}/{path}"), body).await.refused(400, "M_INVALID_PARAM");
+    }
+    alice.put("sendToDevice//t1", json!({ "messages": {} })).await.refused(400, "M_INVALID_PARAM");
+    // A redaction that redacts nothing is none; in whichever way one asks, it says what.
+    for (body, txn) in [(json!({}), "t2"), (json!({ "redacts": 5 }), "t3"), (json!({ "redacts": "nothing" }), "t4")] {
+        alice.put(&format!("rooms/{room}/send/m.room.redaction/{txn}"), body).await.refused(400, "M_BAD_JSON");
+    }
+    alice.put(&format!("rooms/{room}/send/m.room.redaction/t5"), json!({ "redacts": event })).await.ok();
+    assert_eq!(alice.get(&format!("rooms/{room}/event/{event}")).await.ok()["content"], json!({}));
+    // What is to be stored is said, if only that it is nothing.
+    for path in [format!("rooms/{room}/send/m.x/t6"), format!("rooms/{room}/state/m.x")] {
+        let path = format!("/_matrix/client/v3/{path}");
+        server.call("PUT", &path, Some(&alice.token), None).await.refused(400, "M_NOT_JSON");
+    }
+    alice.get(&format!("rooms/{room}/state/m.room.create/?format=whole")).await.refused(400, "M_INVALID_PARAM");
+    let keys = json!({ "search_term": "tea", "keys": ["content.body", "content.nothing"] });
+    let search = json!({ "search_categories": { "room_events": keys } });
+    alice.post("search", search).await.refused(400, "M_INVALID_PARAM");
+}
+
+#[tokio::test]
 async fn strangers_are_told_apart() {
     let server = Server::start().await;
     server.call("GET", "/_matrix/client/v3/sync", None, None).await.refused(401, "M_MISSING_TOKEN");
