@@ -73,6 +73,10 @@ async fn search(
     if criteria.keys.as_ref().is_some_and(|keys| !keys.iter().all(is_known)) {
         return Err(MatrixError::invalid_param("There is no such key").into());
     }
+    let by = criteria.groupings.group_by.iter().filter_map(|grouping| grouping.key.as_ref());
+    if by.into_iter().any(|key| !matches!(key, GroupingKey::RoomId | GroupingKey::Sender)) {
+        return Err(MatrixError::invalid_param("There is no such group").into());
+    }
     let bad_token = || MatrixError::invalid_param("The token is not one of this server");
     let skip: usize = match body.next_batch.as_deref().filter(|token| !token.is_empty()) {
         None => 0,

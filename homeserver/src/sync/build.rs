@@ -1,7 +1,7 @@
 //! Puts a whole sync together.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -110,7 +110,18 @@ pub(super) async fn standing(
     }
 }
 
-/// Nobody hears that those whom they ignore are typing.
+/// Who is typing in the rooms in which that changed, but for those who are ignored.
+pub(super) fn typing(
+    sources: &Sources,
+    ignored: &BTreeSet<OwnedUserId>,
+    after: Position,
+    until: Position,
+) -> HashMap<OwnedRoomId, Vec<OwnedUserId>> {
+    let mut typing: HashMap<_, Vec<OwnedUserId>> = sources.typing.changes(after.0, until.0).into_iter().collect();
+    typing.values_mut().for_each(|user_ids| user_ids.retain(|user_id| !ignored.contains(user_id)));
+    typing
+}
+
 pub(super) async fn news(
     Frame { sources, request, onlooker }: Frame<'_>,
     memberships: &[RoomMembership],
@@ -118,11 +129,8 @@ pub(super) async fn news(
     until: Position,
 ) -> Result<News, ApiError> {
     let after = seen.unwrap_or(Position::START);
-    let mut news = News { rooms: None, receipts: HashMap::new(), typing: HashMap::new(), account_data: HashMap::new() };
-    for (room_id, mut user_ids) in sources.typing.changes(after.0, until.0) {
-        user_ids.retain(|user_id| !onlooker.ignored.contains(user_id));
-        news.typing.insert(room_id, user_ids);
-    }
+    let typing = typing(sources, onlooker.ignored, after, until);
+    let mut news = News { rooms: None, receipts: HashMap::new(), typing, account_data: HashMap::new() };
     for event in sources.account_data.between(&request.user_id, after.0, until.0).await? {
         news.account_data.entry(event.room_id.clone()).or_default().push(event);
     }

@@ -165,6 +165,7 @@ impl Sync {
             joined: &joined,
             seen: connection.seen,
             extended: connection.extended,
+            ignored: &ignored,
             until,
         };
         let (extensions, extended) = extensions

@@ -131,9 +131,13 @@ async fn what_says_too_little_is_no_event() {
         server.call("PUT", &path, Some(&alice.token), None).await.refused(400, "M_NOT_JSON");
     }
     alice.get(&format!("rooms/{room}/state/m.room.create/?format=whole")).await.refused(400, "M_INVALID_PARAM");
-    let keys = json!({ "search_term": "tea", "keys": ["content.body", "content.nothing"] });
-    let search = json!({ "search_categories": { "room_events": keys } });
-    alice.post("search", search).await.refused(400, "M_INVALID_PARAM");
+    for (field, value) in [
+        ("keys", json!(["content.body", "content.nothing"])),
+        ("groupings", json!({ "group_by": [{ "key": "colour" }] })),
+    ] {
+        let search = json!({ "search_categories": { "room_events": { "search_term": "tea", field: value } } });
+        alice.post("search", search).await.refused(400, "M_INVALID_PARAM");
+    }
 }
 
 #[tokio::test]

@@ -217,6 +217,9 @@ async fn extensions_carry_what_is_not_in_rooms() {
 
     // Who asks for them later is told all of them then, and afterwards what is new.
     let without = slides(&bob, None, 0, json!({ "conn_id": "late", "lists": list(0, 9) })).await.ok();
+    let typing = json!({ "typing": true, "timeout": 30_000 });
+    alice.put(&format!("rooms/{room}/typing/{}", alice.user_id), typing).await.ok();
+    let without = slides(&bob, Some(&pos(&without)), 0, json!({ "conn_id": "late", "lists": list(0, 9) })).await.ok();
     let mut late = ask(Some(&since));
     late["conn_id"] = "late".into();
     let with = slides(&bob, Some(&pos(&without)), 30_000, late.clone()).await.ok();
@@ -225,7 +228,11 @@ async fn extensions_carry_what_is_not_in_rooms() {
     for extension in ["account_data", "receipts"] {
         assert_eq!(shown[extension]["rooms"], extensions[extension]["rooms"], "{extension}");
     }
+    assert_eq!(shown["typing"]["rooms"][&room]["content"]["user_ids"], json!([alice.user_id]));
     let again = slides(&bob, Some(&pos(&with)), 0, late).await.ok();
+    assert_eq!(again["extensions"]["typing"]["rooms"], json!({}));
+    alice.put(&format!("rooms/{room}/typing/{}", alice.user_id), json!({ "typing": false })).await.ok();
+    let first = slides(&bob, Some(&pos(&first)), 0, ask(Some(&since))).await.ok();
     assert_eq!(again["extensions"]["account_data"], json!({ "global": [], "rooms": {} }));
     assert_eq!(again["extensions"]["receipts"]["rooms"], json!({}));
 

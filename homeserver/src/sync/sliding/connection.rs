@@ -62,12 +62,17 @@ struct Point {
 pub(super) struct Extended {
     pub(super) account_data: bool,
     pub(super) receipts: bool,
+    pub(super) typing: bool,
 }
 
 impl Extended {
     fn of(request: &SlidingRequest) -> Self {
         let asked = &request.extensions;
-        Self { account_data: asked.account_data.enabled, receipts: asked.receipts.enabled }
+        Self {
+            account_data: asked.account_data.enabled,
+            receipts: asked.receipts.enabled,
+            typing: asked.typing.enabled,
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What an answer has besides rooms.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use landbridge_axum_ruma::MatrixError;
-use ruma::{OwnedRoomId, RoomId, api::client::sync::sync_events::v3::Response};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, api::client::sync::sync_events::v3::Response};
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
@@ -25,6 +25,8 @@ pub(super) struct Extensions<'a> {
     pub(super) seen: Option<Position>,
     /// What was asked for before: what is asked for later begins with all that there is.
     pub(super) extended: Extended,
+    /// Whom the user ignores.
+    pub(super) ignored: &'a BTreeSet<OwnedUserId>,
     pub(super) until: Position,
 }
 
@@ -207,8 +209,16 @@ impl Extensions<'_> {
     }
 
     fn typing(&self, rooms: &[&OwnedRoomId]) -> BTreeMap<OwnedRoomId, Value> {
-        let changed = rooms.iter().filter_map(|room_id| Some((*room_id, self.news.typing.get(*room_id)?)));
-        let told = changed.filter(|(_, users)| self.seen.is_some() || !users.is_empty());
+        let all: HashMap<OwnedRoomId, Vec<OwnedUserId>>;
+        let begins = !self.extended.typing;
+        let typing = if begins && self.seen.is_some() {
+            all = build::typing(self.sources, self.ignored, Position::START, self.until);
+            &all
+        } else {
+            &self.news.typing
+        };
+        let known = rooms.iter().filter_map(|room_id| Some((*room_id, typing.get(*room_id)?)));
+        let told = known.filter(|(_, users)| !begins || !users.is_empty());
         let event = |users| json!({ "type": "m.typing", "content": { "user_ids": users } });
         told.map(|(room_id, users)| (room_id.clone(), event(users))).collect()
     }
