@@ -24,9 +24,16 @@ impl NodeScript {
         let folder = crate::files::environment().join("js");
         assert!(folder.join("node_modules/matrix-js-sdk").exists(), "tests/run installs the libraries into {folder:?}");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let file = folder.join(format!("run-{}-{number}-{name}", std::process::id()));
-        fs::copy(crate::files::own("drivers/js").join(name), &file).expect("a copy of the script");
-        Self { file, folder }
+        // A folder of its own, above which the libraries are found, with whatever the script imports.
+        let folder = folder.join(format!("run-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        for script in fs::read_dir(crate::files::own("drivers/js")).expect("the scripts") {
+            let script = script.expect("a script").path();
+            if script.extension().is_some_and(|extension| extension == "mjs") {
+                fs::copy(&script, folder.join(script.file_name().expect("a name"))).expect("a copy of the script");
+            }
+        }
+        Self { file: folder.join(name), folder }
     }
 
     /// Runs it, with nothing to read; it ends with the value that is made of this.
@@ -48,6 +55,6 @@ impl NodeScript {
 
 impl Drop for NodeScript {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.file);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

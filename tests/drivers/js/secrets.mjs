@@ -3,22 +3,9 @@
 
 import assert from "node:assert/strict";
 import * as sdk from "matrix-js-sdk";
-import { logger } from "matrix-js-sdk/lib/logger.js";
+import { baseUrl, until } from "./people.mjs";
 
-logger.disableAll?.();
-const baseUrl = process.argv[2];
 const password = (name) => `secret of ${name}`;
-
-/** Waits until `ready` gives something. */
-async function until(what, ready) {
-    const deadline = Date.now() + 60_000;
-    for (;;) {
-        const found = await ready();
-        if (found) return found;
-        if (Date.now() > deadline) throw new Error(`never happened: ${what}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-}
 
 /** A client with a device, its keys uploaded. */
 async function enter(account, secrets) {

@@ -3,35 +3,13 @@
 
 import assert from "node:assert/strict";
 import * as sdk from "matrix-js-sdk";
-import { logger } from "matrix-js-sdk/lib/logger.js";
 import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
+import { baseUrl, bodies, register, until } from "./people.mjs";
 
-logger.disableAll?.();
-const baseUrl = process.argv[2];
 const everything = { timeline_limit: 5, required_state: [["*", "*"]] };
 
-/** Waits until `ready` gives something. */
-async function until(what, ready) {
-    const deadline = Date.now() + 60_000;
-    for (;;) {
-        const found = await ready();
-        if (found) return found;
-        if (Date.now() > deadline) throw new Error(`never happened: ${what}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-}
-
-async function register(name) {
-    const nobody = sdk.createClient({ baseUrl });
-    const account = await nobody
-        .registerRequest({ username: name, password: `secret of ${name}`, auth: { type: "m.login.dummy" } });
-    const client = sdk.createClient({
-        baseUrl,
-        userId: account.user_id,
-        accessToken: account.access_token,
-        deviceId: account.device_id,
-        timelineSupport: true,
-    });
+async function enter(name) {
+    const client = await register(name);
     await client.initRustCrypto({ useIndexedDB: false });
     return client;
 }
@@ -45,14 +23,11 @@ async function slides(client, window) {
     return sliding;
 }
 
-const bodies = (room) =>
-    room.getLiveTimeline().getEvents().filter((event) => event.getType() === "m.room.message").map((event) => event.getContent().body);
-
 async function story() {
-    const alice = await register("alice");
+    const alice = await enter("alice");
     await alice.startClient({ initialSyncLimit: 20 });
     await until("alice syncs", () => alice.isInitialSyncComplete());
-    const bob = await register("bob");
+    const bob = await enter("bob");
     const sliding = await slides(bob, 3);
 
     // A room that comes into sight, with its name and who is in it.

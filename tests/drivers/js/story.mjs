@@ -2,46 +2,20 @@
 
 import assert from "node:assert/strict";
 import * as sdk from "matrix-js-sdk";
-import { logger } from "matrix-js-sdk/lib/logger.js";
+import { baseUrl, bodies, register, until } from "./people.mjs";
 
-logger.disableAll?.();
-const baseUrl = process.argv[2];
-
-/** Waits until `ready` gives something. */
-async function until(what, ready) {
-    const deadline = Date.now() + 20_000;
-    for (;;) {
-        const found = ready();
-        if (found) return found;
-        if (Date.now() > deadline) throw new Error(`never happened: ${what}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-}
-
-async function register(name) {
-    const nobody = sdk.createClient({ baseUrl });
-    const account = await nobody
-        .registerRequest({ username: name, password: `secret of ${name}`, auth: { type: "m.login.dummy" } });
-    const client = sdk.createClient({
-        baseUrl,
-        userId: account.user_id,
-        accessToken: account.access_token,
-        deviceId: account.device_id,
-        timelineSupport: true,
-    });
+async function enter(name) {
+    const client = await register(name);
     await client.startClient({ initialSyncLimit: 20, threadSupport: true, lazyLoadMembers: true });
     await until(`${name} syncs`, () => client.isInitialSyncComplete());
     return client;
 }
 
-const bodies = (room) =>
-    room.getLiveTimeline().getEvents().filter((event) => event.getType() === "m.room.message").map((event) => event.getContent().body);
-
 const relation = (type, event, more = {}) => ({ "m.relates_to": { rel_type: type, event_id: event, ...more } });
 
 async function story() {
-    const alice = await register("alice");
-    const bob = await register("bob");
+    const alice = await enter("alice");
+    const bob = await enter("bob");
 
     // A room, and coming in.
     const { room_id: roomId } = await alice.createRoom({ preset: "public_chat", name: "Tea", room_alias_name: "tea" });

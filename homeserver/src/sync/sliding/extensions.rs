@@ -150,35 +150,23 @@ impl Extensions<'_> {
     ) -> Result<(Value, bool), ApiError> {
         let user = &self.asked.user_id;
         let begins = !self.extended.account_data;
-        let mut all: Option<Vec<StoredEvent>> = None;
-        if begins && self.seen.is_some() {
-            all = Some(self.sources.account_data.between(user, 0, self.until.0).await?);
-        }
-        let of = |all: &[StoredEvent], room_id: &str| {
-            shown(Some(&all.iter().filter(|event| event.room_id == room_id).cloned().collect()))
+        // The news of a connection that begins are all that there is.
+        let all = if self.seen.is_some() && (begins || rooms.iter().any(|room_id| is_new(room_id))) {
+            self.sources.account_data.between(user, 0, self.until.0).await?
+        } else {
+            Vec::new()
         };
-        let mut global = match &all {
-            Some(all) => of(all, ""),
-            None => shown(self.news.account_data.get("")),
-        };
+        let whole = |room_id: &str| shown(all.iter().filter(|event| event.room_id == room_id));
+        let news = |room_id: &str| shown(self.news.account_data.get(room_id).into_iter().flatten());
+        let of =
+            |room_id: &str, begins: bool| if begins && self.seen.is_some() { whole(room_id) } else { news(room_id) };
+        let mut global = of("", begins);
         if begins && !global.iter().any(|event| event["type"] == "m.push_rules") {
             let rules = self.sources.account_data.push_rules(user).await?;
             global.push(json!({ "type": "m.push_rules", "content": { "global": *rules } }));
         }
-        let mut of_rooms = BTreeMap::new();
-        for room_id in rooms {
-            let events = if (begins || is_new(room_id)) && self.seen.is_some() {
-                if all.is_none() {
-                    all = Some(self.sources.account_data.between(user, 0, self.until.0).await?);
-                }
-                of(all.as_deref().unwrap_or_default(), room_id.as_str())
-            } else {
-                shown(self.news.account_data.get(room_id.as_str()))
-            };
-            if !events.is_empty() {
-                of_rooms.insert(room_id.as_str(), events);
-            }
-        }
+        let told = rooms.iter().map(|room_id| (room_id.as_str(), of(room_id.as_str(), begins || is_new(room_id))));
+        let of_rooms: BTreeMap<&str, Vec<Value>> = told.filter(|(_, events)| !events.is_empty()).collect();
         let some = !global.is_empty() || !of_rooms.is_empty();
         Ok((json!({ "global": global, "rooms": of_rooms }), some))
     }
@@ -234,10 +222,10 @@ fn merge(into: &mut Map<String, Value>, from: &Value) {
     }
 }
 
-fn shown(stored: Option<&Vec<StoredEvent>>) -> Vec<Value> {
+fn shown<'a>(stored: impl Iterator<Item = &'a StoredEvent>) -> Vec<Value> {
     let event = |event: &StoredEvent| {
         let content: Value = serde_json::from_str(&event.content).ok()?;
         Some(json!({ "type": event.kind, "content": content }))
     };
-    stored.into_iter().flatten().filter_map(event).collect()
+    stored.filter_map(event).collect()
 }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use crate::{
     person::{PASSWORD, Person},
     server::Server,
-    timeline::{bodies, id_of, says, shows, text},
+    timeline::{bodies, says, shows, text},
     until,
 };
 
@@ -121,7 +121,7 @@ pub async fn talk(alice: &Person, bob: &Person, room_id: &RoomId) -> Result<()> 
     seen.retain(|body| body.starts_with("line "));
     ensure!(!seen.is_empty() && wanted.ends_with(&seen), "not in order: {seen:?}");
     while !of_alice.paginate_backwards(50).await? {}
-    of_alice.redact(&id_of(&of_alice, "line 7").await?, Some("typo")).await?;
+    of_alice.redact(&shows(&of_alice, "alice", "line 7").await?, Some("typo")).await?;
     Ok(())
 }
 

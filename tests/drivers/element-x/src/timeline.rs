@@ -1,11 +1,8 @@
 //! What a timeline shows.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use matrix_sdk::ruma::events::room::message::{RoomMessageEventContent, RoomMessageEventContentWithoutRelation};
 use matrix_sdk_ui::timeline::{Timeline, TimelineEventItemId, TimelineItem};
 
@@ -30,27 +27,20 @@ pub async fn bodies(timeline: &Timeline) -> Vec<String> {
     items.iter().filter_map(body).collect()
 }
 
-/// Waits until a timeline shows something.
+/// Waits until a timeline shows something, as an event that has an id.
 pub async fn shows(timeline: &Timeline, who: &str, wanted: &str) -> Result<TimelineEventItemId> {
-    until(&format!("{who} sees {wanted:?}"), async || bodies(timeline).await.iter().any(|body| body == wanted)).await?;
-    id_of(timeline, wanted).await
-}
-
-/// The event that says something, once it has an id.
-pub async fn id_of(timeline: &Timeline, wanted: &str) -> Result<TimelineEventItemId> {
-    let began = Instant::now();
-    loop {
-        for item in &timeline.items().await {
-            if let Some(event) = item.as_event()
-                && event.content().as_message().is_some_and(|message| message.body() == wanted)
-                && let Some(id) = event.event_id()
-            {
-                return Ok(TimelineEventItemId::EventId(id.to_owned()));
-            }
-        }
-        ensure!(began.elapsed() < Duration::from_secs(30), "{wanted:?} has no id");
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
+    let mut found = None;
+    until(&format!("{who} sees {wanted:?}"), async || {
+        let items = timeline.items().await;
+        let mut events = items.iter().filter_map(|item| item.as_event());
+        found = events.find_map(|event| {
+            let says = event.content().as_message().is_some_and(|message| message.body() == wanted);
+            event.event_id().filter(|_| says).map(|id| TimelineEventItemId::EventId(id.to_owned()))
+        });
+        found.is_some()
+    })
+    .await?;
+    found.context("it was there")
 }
 
 /// Says something.
