@@ -6,6 +6,7 @@
 //! is down does not hide what Matrix can still be told.
 
 mod convert;
+pub(crate) mod decide;
 mod echoes;
 pub(crate) mod ephemeral;
 mod from_matrix;

@@ -31,6 +31,7 @@ use crate::{
     clock::Clock,
     dispatch::{
         Converter, Intake, ToMatrix, ToRemote,
+        decide::Decider,
         ephemeral::Ephemerals,
         inbox::{Inbox, count},
         ingest::{Ingest, Later},
@@ -124,11 +125,12 @@ impl<N: Network> Bridge<N> {
 
         let ephemerals = Arc::new(Ephemerals::new(&parts));
         tasks.spawn(Arc::clone(&ephemerals).run());
-        let inbox = Inbox::resume(&parts, &users, &rooms, ephemerals, &epoch).await?;
+        let commands = Commands::new(&parts, &rooms, permissions, revoked.clone());
+        let converter = Arc::new(Converter::new(&parts, &members, &rooms, commands));
+        let decider = Arc::new(Decider::new(&converter));
+        let inbox = Inbox::resume(&parts, &users, &rooms, Arc::clone(&decider), ephemerals, &epoch).await?;
         tasks.spawn(count(parts.store.clone(), Arc::clone(&parts.clock), Arc::clone(&inbox.backlog)));
         tasks.spawn(hurry(Arc::clone(&inbox.numbers.refused), Arc::clone(&parts.homeserver)));
-        let commands = Commands::new(&parts, &rooms, permissions, revoked.clone());
-        let converter = Converter::new(&parts, &members, &rooms, commands);
         let to_matrix = ToMatrix::new(&parts, &users, &members, &rooms);
 
         let (connected, connections) = mpsc::unbounded_channel();
@@ -144,7 +146,7 @@ impl<N: Network> Bridge<N> {
         // From here on things are heard.
         let pictures = Pictures::new(&parts, &users);
         let (network, speakers) = (Arc::clone(&parts.network), Arc::clone(&parts.speakers));
-        let _ = later.set(Later { network, speakers, pictures, connected });
+        let _ = later.set(Later { network, speakers, pictures, decider, connected });
         sessions.start(Arc::clone(&parts.network));
         // Only now: who has something to say must find a session for it.
         spawn_lanes(&mut tasks, needy, &parts.lanes, converter, ToRemote::new(&parts), to_matrix);
@@ -241,11 +243,11 @@ fn spawn_lanes<N: Network>(
     tasks: &mut JoinSet<()>,
     needy: Needy,
     lanes: &Arc<Lanes>,
-    converter: Converter<N>,
+    converter: Arc<Converter<N>>,
     to_remote: ToRemote<N>,
     to_matrix: ToMatrix<N>,
 ) {
-    let (again, converter) = (Arc::clone(lanes), Arc::new(converter));
+    let again = Arc::clone(lanes);
     let worker = move |lane| Arc::clone(&converter).run(lane);
     tasks.spawn(work(needy.inbox, worker, move |lane| again.inbox.again(lane)));
     let (again, to_remote) = (Arc::clone(lanes), Arc::new(to_remote));

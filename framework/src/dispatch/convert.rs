@@ -2,7 +2,7 @@
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
-use ruma::RoomId;
+use ruma::{OwnedRoomId, RoomId};
 
 use super::{commit_patiently, queues::Next};
 use crate::{
@@ -54,7 +54,8 @@ impl From<landbridge_sql::SqlError> for NotConverted {
 
 /// What a lane keeps between conversions, because it seldom changes.
 pub(super) struct Kept<N: Network> {
-    version: Option<u64>,
+    /// Of which room the members are, and of which version of it.
+    of: Option<(OwnedRoomId, u64)>,
     pub(super) context: Context<N>,
     /// Whether the stream towards the network has nothing to do: then the first thing decided is claimed in the same commit.
     pub(super) idle: bool,
@@ -76,18 +77,20 @@ impl<N: Network> Converter<N> {
         }
     }
 
+    /// What a lane keeps, before it was ever needed.
+    pub(super) fn kept(&self) -> Kept<N> {
+        let context = Context::<N> {
+            caps: Caps::default(),
+            members: Vec::new(),
+            puppets: Vec::new(),
+            server_name: self.parts.names.server_name.to_string(),
+        };
+        Kept { of: None, context, idle: false }
+    }
+
     /// Works a lane until it has nothing to do.
     pub(crate) async fn run(self: Arc<Self>, lane: String) {
-        let mut kept = Kept {
-            version: None,
-            context: Context::<N> {
-                caps: Caps::default(),
-                members: Vec::new(),
-                puppets: Vec::new(),
-                server_name: self.parts.names.server_name.to_string(),
-            },
-            idle: false,
-        };
+        let mut kept = self.kept();
         loop {
             match self.parts.lanes.inbox.take(&lane, BATCH) {
                 Next::Idle => return,
@@ -174,8 +177,9 @@ impl<N: Network> Converter<N> {
     }
 
     fn members_of(&self, room_id: &RoomId, kept: &mut Kept<N>) {
-        if let Some((version, members)) = self.members.snapshot(room_id, kept.version) {
-            kept.version = Some(version);
+        let known = kept.of.as_ref().filter(|(of, _)| of == room_id).map(|(_, version)| *version);
+        if let Some((version, members)) = self.members.snapshot(room_id, known) {
+            kept.of = Some((room_id.to_owned(), version));
             kept.context.members = members;
         }
     }

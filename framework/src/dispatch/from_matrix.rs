@@ -76,6 +76,16 @@ impl<N: Network> Converter<N> {
         }
     }
 
+    /// What a message becomes that is about no other, in a room that is mapped.
+    pub(super) async fn decide_from_matrix(&self, row: &InboxRow, kept: &mut Kept<N>) -> Option<Change> {
+        let event: Event = serde_json::from_str(&row.body).ok()?;
+        let is_message = event.kind == "m.room.message" && event.state_key.is_none();
+        let refers = !event.content["m.relates_to"].is_null();
+        let is_command = event.content["body"].as_str().is_some_and(|body| commands::words::<N>(body).is_some());
+        let mapping = self.parts.mappings.by_room(&event.room_id).filter(|_| is_message && !refers && !is_command)?;
+        self.mapped(&event, row, &mapping, kept).await.ok()
+    }
+
     /// Carries out what is said to the bot.
     async fn command(&self, event: &Event, row: &InboxRow) -> Result<Option<Change>, NotConverted> {
         let body = event.content["body"].as_str().filter(|_| event.kind == "m.room.message");

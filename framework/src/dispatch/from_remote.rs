@@ -52,8 +52,28 @@ impl<N: Network> Converter<N> {
                 },
             },
         };
-        self.context(&mapping, &SessionId::Relay, kept).await;
-        let ops = match guarded(|| self.parts.network.to_matrix(&event, &kept.context)) {
+        self.said(&event, &mapping, row, kept).await
+    }
+
+    /// What a message becomes in a room that is there.
+    pub(super) async fn decide_from_remote(&self, row: &InboxRow, kept: &mut Kept<N>) -> Option<Change> {
+        // Without a mark, it is its place in the order that tells it from others, and it has none yet.
+        let event: RemoteEvent<N> = serde_json::from_str(&row.body).ok().filter(|_| !row.mark.is_empty())?;
+        let is_message = matches!(event, event::RemoteEvent::Message { .. });
+        let mapping = self.parts.mappings.by_remote(event.room()).filter(|mapping| is_message && !mapping.deserted)?;
+        self.said(&event, &mapping, row, kept).await.ok()
+    }
+
+    /// What something heard becomes in its room.
+    async fn said(
+        &self,
+        event: &RemoteEvent<N>,
+        mapping: &RoomMapping<N::Room>,
+        row: &InboxRow,
+        kept: &mut Kept<N>,
+    ) -> Result<Change, NotConverted> {
+        self.context(mapping, &SessionId::Relay, kept).await;
+        let ops = match guarded(|| self.parts.network.to_matrix(event, &kept.context)) {
             Ok(Ok(ops)) => ops,
             Ok(Err(reject)) => {
                 tracing::debug!(remote.room = ?mapping.remote, %reject, "something heard is not carried over");
@@ -62,13 +82,13 @@ impl<N: Network> Converter<N> {
             Err(panic) => return Err(NotConverted::Park(format!("the conversion panicked: {panic}"), Box::default())),
         };
         let mut change = Change::default();
-        let name = name_in::<N>(&event);
-        if let event::RemoteEvent::Message { sender, name: Some(name), .. } = &event {
+        let name = name_in::<N>(event);
+        if let event::RemoteEvent::Message { sender, name: Some(name), .. } = event {
             self.members.named(&mapping.room_id, sender, name);
         }
         for op in ops.into_iter().flat_map(one_event_each::<N>) {
             let part = change.outbox.len();
-            change.outbox.push(self.matrix_row(row, &mapping, op, name, part).await?);
+            change.outbox.push(self.matrix_row(row, mapping, op, name, part).await?);
         }
         Ok(change)
     }

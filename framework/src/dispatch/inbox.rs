@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    decide::Decider,
     ephemeral::Ephemerals,
     intake::{AcceptError, Backlog, Intake, Transaction},
     numbers::{self, Numbers},
@@ -27,6 +28,7 @@ pub(crate) struct Inbox<N: Network> {
     pub(crate) parts: Arc<Parts<N>>,
     pub(crate) rooms: Arc<Rooms<N>>,
     pub(crate) users: Arc<VirtualUsers<N>>,
+    pub(crate) decider: Arc<Decider<N>>,
     /// Tells transactions of one registration from those of another: ids restart with it.
     pub(crate) epoch: String,
     /// Finds the transaction that the homeserver left behind.
@@ -59,6 +61,7 @@ impl<N: Network> Inbox<N> {
         parts: &Arc<Parts<N>>,
         users: &Arc<VirtualUsers<N>>,
         rooms: &Arc<Rooms<N>>,
+        decider: Arc<Decider<N>>,
         ephemerals: Arc<Ephemerals<N>>,
         registration: &str,
     ) -> Result<Self, SqlError> {
@@ -68,6 +71,7 @@ impl<N: Network> Inbox<N> {
             parts: Arc::clone(parts),
             rooms: Arc::clone(rooms),
             users: Arc::clone(users),
+            decider,
             epoch,
             numbers,
             ephemerals,
@@ -90,11 +94,11 @@ impl<N: Network> Inbox<N> {
         }
         let hash = Sha256::digest(&transaction.body);
         let mark = format!("t:{}\u{1f}{}\u{1f}{}", self.epoch, transaction.txn_id, hex(&hash[..16]));
-        change.heard.push(Heard { together: Some(mark), cursor: None, reached: None, rows });
+        change.heard.push(Heard { together: Some(mark), rows, ..Heard::default() });
         if let Some(number) = numbers::number(transaction.txn_id.as_str()).and_then(|number| i64::try_from(number).ok())
         {
             let cursor = Some((stream(&self.epoch), number));
-            change.heard.push(Heard { together: None, cursor, reached: None, rows: Vec::new() });
+            change.heard.push(Heard { cursor, ..Heard::default() });
         }
         change
     }
@@ -151,7 +155,7 @@ impl<N: Network> Intake for Inbox<N> {
     async fn accept(&self, transaction: Transaction) -> Result<(), AcceptError> {
         self.parts.kill.pass("transaction.received").await;
         self.numbers.look(transaction.txn_id.as_str(), self.parts.clock.now()).map_err(AcceptError::Overtakes)?;
-        let change = self.change(&transaction);
+        let mut change = self.change(&transaction);
         if change.echoes.is_empty() && change.heard.iter().all(|heard| heard.rows.is_empty()) {
             // Nothing to keep, and nobody needs to wait until its number is.
             let heard = change.heard.into_iter().filter(|heard| heard.cursor.is_some()).collect();
@@ -159,6 +163,7 @@ impl<N: Network> Intake for Inbox<N> {
             let queued = self.parts.store.enqueue(Change { heard, ..Change::default() }).await;
             return queued.map(drop).map_err(|_| AcceptError::Stopping);
         }
+        self.decider.decide(&mut change.heard);
         self.parts.store.commit(change).await.map_err(|error| match error {
             WriteError::Full => AcceptError::Full,
             WriteError::Closed => AcceptError::Stopping,

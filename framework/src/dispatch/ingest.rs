@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{SetOnce, mpsc, oneshot};
 
 use super::{
+    decide::Decider,
     kill::Kill,
     nth_equal::{Line, NthEqual},
 };
@@ -51,6 +52,7 @@ pub(crate) struct Later<N: Network> {
     pub(crate) network: Arc<N>,
     pub(crate) speakers: Arc<dyn Speakers<N>>,
     pub(crate) pictures: Pictures<N>,
+    pub(crate) decider: Arc<Decider<N>>,
     /// Told when a session is connected.
     pub(crate) connected: mpsc::UnboundedSender<SessionId>,
 }
@@ -76,11 +78,8 @@ impl<N: Network> Ingest<N> {
         later: Arc<SetOnce<Later<N>>>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (pump, jobs) = mpsc::channel(QUEUE);
-        let reading = store.clone();
-        (
-            Self { pump, mappings, clock, nth_equal: Mutex::default(), store: reading, news, later },
-            run(store, jobs, kill),
-        )
+        let running = run(store.clone(), jobs, kill, Arc::clone(&later));
+        (Self { pump, mappings, clock, nth_equal: Mutex::default(), store, news, later }, running)
     }
 
     /// What the event will be recognised by, or that it was heard before.
@@ -119,7 +118,7 @@ impl<N: Network> Ingest<N> {
             body,
             at: now.0,
         };
-        Some(Heard { together: None, cursor, reached, rows: vec![row] })
+        Some(Heard { cursor, reached, rows: vec![row], ..Heard::default() })
     }
 
     /// Whether anything said in a room has somewhere to go.
@@ -235,7 +234,7 @@ async fn answered<J, A>(pump: mpsc::Sender<J>, mut receipt: oneshot::Receiver<A>
 
 /// Commits what waits, batch after batch, in order. A batch that cannot be committed (the disk is full, the database is away) is
 /// tried again until it can, and nothing overtakes it.
-async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, kill: Kill) {
+async fn run<N: Network>(store: Store, mut jobs: mpsc::Receiver<Job>, kill: Kill, later: Arc<SetOnce<Later<N>>>) {
     let mut batch = Vec::with_capacity(BATCH);
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
         kill.pass("ingest.received").await;
@@ -252,6 +251,9 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, kill: Kill) {
                     answers.push((answer, false));
                 }
             }
+        }
+        if let Some(later) = later.get() {
+            later.decider.decide(&mut change.heard);
         }
         let Some(done) = super::commit_patiently(&store, change, RETRY).await else { return };
         kill.pass("ingest.committed").await;

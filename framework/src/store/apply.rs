@@ -107,8 +107,13 @@ impl Tables {
             for (op, done) in ops.iter().zip(&mut *done) {
                 for (heard, verdict) in op.heard.iter().zip(&mut verdicts) {
                     done.fresh.push(verdict.contains(&true));
-                    let new = heard.rows.iter().zip(verdict).filter(|(_, new)| *new);
-                    done.inbox.extend(new.map(|(row, _)| Arc::new(InboxRow { seq: self.seq(), ..row.clone() })));
+                    let rows = heard.rows.iter().enumerate().zip(verdict).filter(|(_, new)| *new);
+                    for ((index, row), _) in rows {
+                        match heard.decided.get(&index) {
+                            Some(decided) => done.outbox.extend(decided.iter().map(|row| self.decided(row))),
+                            None => done.inbox.push(Arc::new(InboxRow { seq: self.seq(), ..row.clone() })),
+                        }
+                    }
                 }
             }
         }
@@ -177,12 +182,13 @@ impl Tables {
 
     fn outbox(&self, ops: &[Change], done: &mut [Committed]) {
         for (op, done) in ops.iter().zip(done) {
-            done.outbox = op
-                .outbox
-                .iter()
-                .map(|row| Arc::new(OutboxRow { seq: self.seq(), fresh: true, ..row.clone() }))
-                .collect();
+            done.outbox.extend(op.outbox.iter().map(|row| self.decided(row)));
         }
+    }
+
+    /// A decision, with its place in the order.
+    fn decided(&self, row: &OutboxRow) -> Arc<OutboxRow> {
+        Arc::new(OutboxRow { seq: self.seq(), fresh: true, ..row.clone() })
     }
 }
 

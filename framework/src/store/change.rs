@@ -1,5 +1,7 @@
 //! What one caller wants written, all or nothing.
 
+use std::collections::HashMap;
+
 use super::{
     InboxRow, MappingRow, MemberRow, MessageRow, NoteRow, OutboxRow, PictureRow, UserRow, dead_letters::DeadLetterRow,
     jobs::JobRow,
@@ -7,7 +9,7 @@ use super::{
 use crate::network::Direction;
 
 /// Rows for every table. Within one change they are written in the order of the fields.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     /// Things heard, each kept unless its mark was seen before.
     pub(crate) heard: Vec<Heard>,
@@ -68,6 +70,13 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    /// What it decides, where it does nothing else.
+    pub(crate) fn only_outbox(self) -> Option<Vec<OutboxRow>> {
+        let Self { outbox, .. } = self;
+        let rest = Self { outbox: Vec::new(), ..self };
+        (rest == Self::default()).then_some(outbox)
+    }
+
     /// Adds what another change writes.
     pub(crate) fn merge(&mut self, other: Self) {
         let Self {
@@ -150,7 +159,7 @@ pub(crate) enum Standing {
 }
 
 /// Things heard together, and how they are recognised when they are heard again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
     /// The mark of all of them together: where it was seen before, none is kept.
     pub(crate) together: Option<String>,
@@ -160,10 +169,12 @@ pub(crate) struct Heard {
     pub(crate) reached: Option<(String, i64)>,
     /// The things, in order. A row whose `mark` is empty is always kept.
     pub(crate) rows: Vec<InboxRow>,
+    /// What some of them have become already, by their index: if they are new, that is kept in their stead.
+    pub(crate) decided: HashMap<usize, Vec<OutboxRow>>,
 }
 
 /// Something of our own that came back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Echo {
     /// Which way it went.
     pub(crate) direction: Direction,

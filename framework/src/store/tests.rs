@@ -54,9 +54,35 @@ fn outbox(idem: &str, direction: Direction) -> OutboxRow {
 fn heard(together: Option<&str>, cursor: Option<(&str, i64)>, rows: Vec<InboxRow>) -> Change {
     let cursor = cursor.map(|(stream, position)| (stream.to_owned(), position));
     Change {
-        heard: vec![Heard { together: together.map(str::to_owned), cursor, reached: None, rows }],
+        heard: vec![Heard { together: together.map(str::to_owned), cursor, rows, ..Heard::default() }],
         ..Change::default()
     }
+}
+
+/// What is known to become something is kept as that, unless it was heard before.
+#[tokio::test]
+async fn what_is_decided_already_is_kept_as_what_it_becomes_and_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("sqlite:{}", dir.path().join("t.db").display());
+    let listening = Arc::new(Listening::default());
+    let (store, _writer) = Store::open(&address, Durability::Full, Arc::clone(&listening) as _).await.unwrap();
+    let decided = |marks: &[&str], keys: &[(usize, &str)]| {
+        let mut change = heard(Some(&marks.concat()), None, marks.iter().map(|mark| inbox(mark, 1)).collect());
+        let decisions = keys.iter().map(|(index, key)| (*index, vec![outbox(key, Direction::ToMatrix)]));
+        change.heard[0].decided = decisions.collect();
+        change
+    };
+    let first = store.commit(decided(&["a", "b"], &[(0, "k1")])).await.unwrap();
+    assert_eq!((first.fresh.as_slice(), first.inbox.len(), first.outbox.len()), (&[true][..], 1, 1));
+    // Among others that are new, and in a transaction that was heard as a whole.
+    let again = store.commit(decided(&["a", "c"], &[(0, "k2"), (1, "k3")])).await.unwrap();
+    assert_eq!((again.inbox.len(), again.outbox[0].idem.as_str(), again.outbox.len()), (0, "k3", 1));
+    let again = store.commit(decided(&["a", "b"], &[(0, "k4"), (1, "k5")])).await.unwrap();
+    assert_eq!((again.inbox.len(), again.outbox.len()), (0, 0));
+    let waits = store.inbox_of("r:#a", 0, 99).await.unwrap();
+    assert_eq!(waits.iter().map(|row| row.mark.as_str()).collect::<Vec<_>>(), ["b"]);
+    let waits = store.outbox_of(Direction::ToMatrix, "r:#a", 0, 99).await.unwrap();
+    assert_eq!(waits.iter().map(|row| row.idem.as_str()).collect::<Vec<_>>(), ["k1", "k3"]);
 }
 
 /// What is heard for the first time is not asked for before it is written; what is heard again is found out by that.

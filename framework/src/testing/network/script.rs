@@ -15,7 +15,7 @@ use crate::{
     clock::Millis,
     network::{
         Body, Caps, ConnectionError, Dedupe, Ephemeral, EphemeralKind, Host, IdempotencyKey, Ingested, Membership,
-        Picture, Pictured, Presence, RemoteEvent, RemoteOp, SendError, SessionId, host::Closed,
+        Picture, Pictured, Presence, Receipt, RemoteEvent, RemoteOp, SendError, SessionId, host::Closed,
     },
     testing::until,
 };
@@ -169,6 +169,14 @@ impl Script {
         dedupe: Dedupe<String>,
     ) -> Result<Ingested, Closed> {
         self.host().ok_or(Closed)?.ingest(session, event, dedupe).await
+    }
+
+    /// Anything happens, and the bridge is not waited for: it answers with the receipt.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn offers(&self, event: Heard, dedupe: Dedupe<String>) -> Result<Receipt, Closed> {
+        self.host().ok_or(Closed)?.offer(&SessionId::Relay, event, dedupe).await
     }
 
     /// Somebody types.

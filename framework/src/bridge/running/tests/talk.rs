@@ -38,6 +38,45 @@ async fn a_burst_crosses_in_order_each_way() {
 }
 
 #[tokio::test]
+async fn what_is_decided_at_once_overtakes_nothing_in_its_room() {
+    let (stage, alice, room) = Stage::lobby().await;
+    // Of every third it has to be found out what it is about.
+    let first = alice.says(&room, "m0");
+    let expected = (1..60).map(|n| match n % 3 {
+        0 => {
+            alice.edits(&room, &first, &format!("m{n}"));
+            format!("#lobby alice: m{n}*")
+        }
+        _ => {
+            alice.says(&room, &format!("m{n}"));
+            format!("#lobby alice: m{n}")
+        }
+    });
+    let expected: Vec<String> = std::iter::once("#lobby alice: m0".to_owned()).chain(expected).collect();
+    assert_eq!(stage.expects_lines(60).await, expected);
+    let (mut expected, mut receipts) = (Vec::new(), Vec::new());
+    for n in 0..60 {
+        let (room, sender, text) = ("#lobby".to_owned(), "bob".to_owned(), format!("r{n}"));
+        let (id, body) = (text.clone(), Body::plain(text));
+        let (event, dedupe): (Heard, _) = if n % 3 == 1 {
+            expected.push(format!("* r{n}"));
+            (RemoteEvent::Edit { room, sender, id: None, target: "r0".to_owned(), body }, Dedupe::Never)
+        } else {
+            expected.push(format!("r{n}"));
+            let event =
+                Heard::Message { room, sender, name: None, id: Some(id.clone()), at: None, body, reply_to: None };
+            (event, Dedupe::Id(id))
+        };
+        receipts.push(stage.script.offers(event, dedupe).await.unwrap());
+    }
+    for receipt in receipts {
+        receipt.await.unwrap();
+    }
+    room.has_messages(120).await;
+    assert_eq!(by(&room, "@test_bob:localhost"), expected);
+}
+
+#[tokio::test]
 async fn however_a_transaction_is_repeated_its_events_cross_once() {
     let (stage, alice, room) = Stage::lobby().await;
     let faults = [
