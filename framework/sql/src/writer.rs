@@ -1,6 +1,9 @@
 //! Group commit: many callers wait for durability, one task gathers what they want to write and commits once per round.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use tokio::{
@@ -113,6 +116,9 @@ impl Default for WriterOptions {
 /// How often a round waits for other tasks to have their turn.
 const YIELDS: usize = 4;
 
+/// After so long without a round, one operation alone waits for nobody.
+const CALM: Duration = Duration::from_millis(3);
+
 type Answer<A> = oneshot::Sender<Result<<A as Apply>::Done, WriteError>>;
 type Job<A> = (<A as Apply>::Op, Answer<A>);
 
@@ -168,8 +174,12 @@ impl<A: Apply> Writer<A> {
 
 async fn run<A: Apply>(db: Db, apply: Arc<A>, mut queue: mpsc::Receiver<Job<A>>, max_batch: usize) {
     let mut jobs: Vec<Job<A>> = Vec::with_capacity(max_batch);
+    let mut ended: Option<Instant> = None;
     while queue.recv_many(&mut jobs, max_batch).await > 0 {
-        gather(&mut jobs, &mut queue, max_batch).await;
+        let is_calm = ended.is_none_or(|ended| ended.elapsed() > CALM);
+        if jobs.len() > 1 || !is_calm {
+            gather(&mut jobs, &mut queue, max_batch).await;
+        }
         let (ops, answers): (Vec<A::Op>, Vec<Answer<A>>) = jobs.drain(..).unzip();
         match commit(&db, &*apply, &ops).await {
             Ok(done) => {
@@ -189,6 +199,7 @@ async fn run<A: Apply>(db: Db, apply: Arc<A>, mut queue: mpsc::Receiver<Job<A>>,
                 one_by_one(&db, &*apply, ops, answers).await;
             }
         }
+        ended = Some(Instant::now());
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -49,6 +50,12 @@ const APART: Duration = Duration::from_millis(5);
 /// How long a service's own words wait for company: it knows them, and who else waits for them is told first.
 const ECHO: Duration = Duration::from_millis(4);
 
+/// How long a service that knows events may take before its transaction is stored.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// How long what such a service took is kept in memory alone, and how many transactions: after a crash it is told of their events again.
+const UNSTORED: (Duration, usize) = (Duration::from_millis(100), 64);
+
 /// How far the cursor moves in memory over events of no interest before that is stored.
 const IDLE_STRIDE: i64 = 1000;
 
@@ -70,6 +77,8 @@ pub(super) struct Progress {
     stored: i64,
     /// What the next commit carries: the thawed transaction and what it changed.
     pending: Vec<Statement>,
+    /// Transactions that were taken and of which nothing is stored, and since when.
+    unstored: Option<(Instant, usize)>,
     max_events: usize,
     ephemeral: bool,
     to_device_after: (i64, i64),
@@ -78,12 +87,27 @@ pub(super) struct Progress {
     backoff: Backoff,
 }
 
+impl Progress {
+    /// Whether what is in memory alone is to be stored now.
+    fn is_late(&self) -> bool {
+        self.unstored.is_some_and(|(since, count)| since.elapsed() >= UNSTORED.0 || count >= UNSTORED.1)
+    }
+
+    fn is_stored(&mut self) {
+        self.pending.clear();
+        self.stored = self.cursor.pos;
+        self.unstored = None;
+    }
+}
+
 /// A transaction in flight, with what its acknowledgement changes.
 pub(super) struct Flight {
     txn: TxnRow,
     changes: Vec<InterestChange>,
     /// Whether it is stored, and so is the same after a crash.
     frozen: bool,
+    /// Whether it was taken before it was to be stored.
+    fleeting: bool,
 }
 
 enum Outcome {
@@ -100,11 +124,18 @@ impl Queue {
             let mut current = match flight.take() {
                 Some(flight) => flight,
                 None => {
+                    if progress.is_late()
+                        && let Err(error) = self.store(&mut progress).await
+                    {
+                        self.hiccup("store", &error).await;
+                        continue;
+                    }
                     self.keep_apart(&progress, began).await;
+                    self.keep_echoes(&progress).await;
                     match self.next_flight(&mut progress).await {
                         Ok(Some(next)) => next,
                         Ok(None) => {
-                            self.wait_for_log(&progress).await;
+                            self.wait_for_log(&mut progress).await;
                             continue;
                         }
                         Err(error) => {
@@ -152,6 +183,10 @@ impl Queue {
         {
             tokio::time::sleep_until(began + APART).await;
         }
+    }
+
+    /// Waits as long as nothing but the service's own words is to be told.
+    async fn keep_echoes(&self, progress: &Progress) {
         let until = Instant::now() + ECHO;
         while let Some(head) = self.echoes_up_to(progress).await {
             tokio::select! {
@@ -188,6 +223,7 @@ impl Queue {
             stored: cursor.pos,
             cursor,
             pending: Vec::new(),
+            unstored: None,
             max_events: MAX_EVENTS,
             ephemeral: true,
             to_device_after: (0, 0),
@@ -200,7 +236,7 @@ impl Queue {
             Some(txn) => {
                 let (after, end) = (Position(progress.cursor.pos), Position(txn.end_pos));
                 let changes = self.sources.walk(&self.appservice, &mut progress.interest, after, end).await?;
-                Some(Flight { txn, changes, frozen: true })
+                Some(Flight { txn, changes, frozen: true, fleeting: false })
             }
         };
         Ok((progress, flight))
@@ -270,8 +306,8 @@ impl Queue {
         }
     }
 
-    /// A transaction is stored before it is sent, so that it is repeated byte for byte after a crash, too. A service that knows events is
-    /// sent it meanwhile.
+    /// A transaction is stored before it is sent, so that it is repeated byte for byte after a crash, too. That of a service that knows
+    /// events is stored only if it is not taken at once.
     async fn freeze_and_send(&self, progress: &mut Progress, flight: &mut Flight) -> Result<Outcome, StoreError> {
         if flight.frozen {
             return Ok(self.send(&flight.txn).await);
@@ -281,7 +317,15 @@ impl Queue {
             flight.frozen = true;
             return Ok(self.send(&flight.txn).await);
         }
-        let (frozen, outcome) = tokio::join!(self.freeze(progress, &flight.txn), self.send(&flight.txn));
+        let mut sending = pin!(self.send(&flight.txn));
+        let (frozen, outcome) = match tokio::time::timeout(GRACE, &mut sending).await {
+            Ok(Outcome::Acknowledged) => {
+                flight.fleeting = true;
+                return Ok(Outcome::Acknowledged);
+            }
+            Ok(outcome) => (self.freeze(progress, &flight.txn).await, outcome),
+            Err(_) => tokio::join!(self.freeze(progress, &flight.txn), sending),
+        };
         match frozen {
             Ok(()) => flight.frozen = true,
             // It is frozen with the next try, or passed over once it is acknowledged: what is pending says so.
@@ -297,8 +341,7 @@ impl Queue {
         statements.push(table::put_cursor(id, &progress.cursor));
         statements.push(table::freeze(id, txn));
         self.local.write(statements).await?;
-        progress.pending.clear();
-        progress.stored = progress.cursor.pos;
+        progress.is_stored();
         Ok(())
     }
 
@@ -306,8 +349,7 @@ impl Queue {
         let mut statements = progress.pending.clone();
         statements.push(table::put_cursor(self.appservice.id(), &progress.cursor));
         self.local.write(statements).await?;
-        progress.pending.clear();
-        progress.stored = progress.cursor.pos;
+        progress.is_stored();
         Ok(())
     }
 
@@ -351,7 +393,12 @@ impl Queue {
     fn thaw(&self, progress: &mut Progress, flight: &Flight) {
         let id = self.appservice.id();
         progress.cursor.pos = flight.txn.end_pos;
-        progress.pending.push(table::thaw(id));
+        if flight.fleeting {
+            let (since, count) = progress.unstored.unwrap_or_else(|| (Instant::now(), 0));
+            progress.unstored = Some((since, count + 1));
+        } else {
+            progress.pending.push(table::thaw(id));
+        }
         if flight.txn.to_device > 0 {
             let (position, number) = flight.txn.to_device_end;
             progress.to_device_after = flight.txn.to_device_end;
@@ -403,8 +450,20 @@ impl Queue {
         }
     }
 
-    async fn wait_for_log(&self, progress: &Progress) {
-        self.sources.stream.wait_past(Position(progress.cursor.pos)).await;
+    /// Waits for what comes, and stores meanwhile what is in memory alone.
+    async fn wait_for_log(&self, progress: &mut Progress) {
+        let mut more = pin!(self.sources.stream.wait_past(Position(progress.cursor.pos)));
+        if let Some((since, _)) = progress.unstored {
+            tokio::select! {
+                biased;
+                _ = &mut more => return,
+                () = tokio::time::sleep_until(since + UNSTORED.0) => {}
+            }
+            if let Err(error) = self.store(progress).await {
+                return self.hiccup("store", &error).await;
+            }
+        }
+        more.await;
     }
 
     fn note_position(&self, progress: &Progress) {
@@ -436,5 +495,5 @@ fn flight(progress: &mut Progress, batch: Batch) -> Result<Flight, BatchError> {
         body,
     };
     progress.cursor.next_txn += 1;
-    Ok(Flight { txn, changes: batch.changes, frozen: false })
+    Ok(Flight { txn, changes: batch.changes, frozen: false, fleeting: false })
 }

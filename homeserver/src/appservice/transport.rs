@@ -21,9 +21,9 @@ pub trait AppserviceTransport: Send + Sync + std::fmt::Debug {
     /// When no answer came; an answer with any status is `Ok`.
     async fn call(&self, request: Request<Bytes>, timeout: Duration) -> Result<Response<Bytes>, TransportError>;
 
-    /// Whether the service takes each event once, by its id, in whatever transaction it comes. Then a transaction is sent while it is
-    /// being frozen, not after that: when the server crashes in between, its events come again: perhaps with others, and perhaps under the
-    /// same transaction id.
+    /// Whether the service takes each event once, by its id, in whatever transaction it comes. Then a transaction is frozen only where it
+    /// is not taken at once, and what was taken is stored for some transactions together: when the server crashes, the events of the last
+    /// 100 ms come again, perhaps with others, and perhaps under the same transaction ids.
     fn knows_events(&self) -> bool {
         false
     }
