@@ -107,7 +107,7 @@ impl<N: Network> Converter<N> {
             })?,
             None => self.rooms.spokesman(mapping),
         };
-        let from = if row.mark.is_empty() { row.seq.to_string() } else { row.mark.clone() };
+        let from = if row.mark.is_empty() { format!("{}@{}", row.seq, row.at) } else { row.mark.clone() };
         let idem =
             key(&[&self.parts.bridge, "matrix", sender.as_str(), mapping.room_id.as_str(), &from, &part.to_string()]);
         let memory = self.memory(mapping, &op, name, sender.as_str(), part).await?;

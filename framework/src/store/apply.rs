@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use landbridge_sql::{Apply, BatchSql, Db, Round, Row, SqlError, Statements, Tx};
+use landbridge_sql::{Apply, BatchSql, Db, Round, Row, SqlError, Statements, Tx, Value};
 
 use super::{
     Change, InboxRow, MessageRow, OutboxRow, dead_letters, inbox, jobs, mappings, members, messages, notes, outbox,
@@ -32,6 +32,9 @@ pub(crate) struct Committed {
 /// After something was heard again, so many rounds are asked for: what is repeated comes in numbers.
 const DOUBT: u32 = 64;
 
+/// How many places in the order are reserved at once. A restart passes over those that were not given out.
+const RESERVE: i64 = 10_000;
+
 /// Hears of each commit, in commit order, before anybody is answered. Must be quick.
 pub(crate) trait Listener: Send + Sync + 'static {
     /// One change was committed.
@@ -42,6 +45,10 @@ pub(crate) trait Listener: Send + Sync + 'static {
 pub(crate) struct Tables {
     /// The next place in the order. A round that fails leaves a gap, which hurts nobody.
     next: AtomicI64,
+    /// The first place that is not reserved. What was given out is reserved by the same commit at the latest.
+    reserved: AtomicI64,
+    /// What [`reserved`](Self::reserved) becomes with the commit.
+    reserving: AtomicI64,
     /// How many rounds more are not guessed.
     doubt: AtomicU32,
     listener: Arc<dyn Listener>,
@@ -53,21 +60,24 @@ impl std::fmt::Debug for Tables {
     }
 }
 
-/// The first place in the order that no row ever had, as far as anybody can tell.
+/// The first place in the order that no row ever had: rows go when they are done, so that only what was reserved says it. A database of a
+/// build that reserved nothing has its rows.
 pub(super) async fn next_seq(db: &Db) -> Result<i64, SqlError> {
     let row = db
         .fetch_optional(
-            "SELECT MAX(seq) FROM (SELECT MAX(seq) AS seq FROM inbox UNION ALL SELECT MAX(seq) FROM outbox \
-             UNION ALL SELECT MAX(number) FROM dead_letter) AS newest",
-            &[],
+            "SELECT MAX(seq) FROM (SELECT MAX(seq) + 1 AS seq FROM inbox UNION ALL SELECT MAX(seq) + 1 FROM outbox \
+             UNION ALL SELECT MAX(number) + 1 FROM dead_letter \
+             UNION ALL SELECT position FROM cursor WHERE stream = $1) AS newest",
+            &[Value::from(seen::PLACES)],
         )
         .await?;
-    Ok(row.map(|row| row.opt_int(0)).transpose()?.flatten().unwrap_or(0) + 1)
+    Ok(row.map(|row| row.opt_int(0)).transpose()?.flatten().unwrap_or(1))
 }
 
 impl Tables {
     pub(super) fn new(next: i64, listener: Arc<dyn Listener>) -> Self {
-        Self { next: AtomicI64::new(next), doubt: AtomicU32::new(0), listener }
+        let (reserved, reserving) = (AtomicI64::new(next), AtomicI64::new(next));
+        Self { next: AtomicI64::new(next), reserved, reserving, doubt: AtomicU32::new(0), listener }
     }
 
     /// Whether something was heard again a short while ago.
@@ -91,6 +101,16 @@ impl Tables {
 
     fn seq(&self) -> i64 {
         self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Reserves more places, where a round gave out some that are not. One round is written at a time.
+    fn reserve(&self, to: &mut Statements) -> Result<(), SqlError> {
+        let next = self.next.load(Ordering::Relaxed);
+        if next > self.reserved.load(Ordering::Relaxed) {
+            self.reserving.store(next + RESERVE, Ordering::Relaxed);
+            seen::reserve(next + RESERVE, to)?;
+        }
+        Ok(())
     }
 
     fn heard(
@@ -177,6 +197,7 @@ impl Tables {
         mappings::delete(&texts(ops, |op| &op.unmap), to)?;
         jobs::insert(&gather(ops, |op| &op.jobs), to)?;
         jobs::delete(&texts(ops, |op| &op.jobs_done), to)?;
+        self.reserve(to)?;
         Ok((statements, done))
     }
 
@@ -285,6 +306,7 @@ impl Apply for Tables {
     }
 
     fn committed(&self, _ops: &[Change], done: &[Committed]) {
+        self.reserved.store(self.reserving.load(Ordering::Relaxed), Ordering::Relaxed);
         for done in done {
             self.listener.committed(done);
         }

@@ -1,4 +1,4 @@
-//! `seen` and `cursor`: what was heard before.
+//! `seen` and `cursor`: what was heard before, and which places in the order may be in use.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,6 +33,14 @@ static REACH: LazyLock<BatchSql> = LazyLock::new(|| {
          CASE WHEN excluded.position > cursor.position THEN excluded.position ELSE cursor.position END",
     )
 });
+
+/// The stream whose position is the first place in the order that is not reserved.
+pub(super) const PLACES: &str = "\u{1f}places";
+
+/// Reserves the places in the order that stand before `end`.
+pub(super) fn reserve(end: i64, to: &mut Statements) -> Result<(), SqlError> {
+    to.add(&REACH, &[(PLACES, end)])
+}
 
 /// The marks by which what was heard is recognised.
 pub(super) fn marks<'a>(heard: &[&'a Heard]) -> Vec<[&'a str; 1]> {

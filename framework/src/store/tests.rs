@@ -85,6 +85,28 @@ async fn what_is_decided_already_is_kept_as_what_it_becomes_and_only_once() {
     assert_eq!(waits.iter().map(|row| row.idem.as_str()).collect::<Vec<_>>(), ["k1", "k3"]);
 }
 
+/// Rows go when they are done, their places do not come back.
+#[tokio::test]
+async fn no_place_in_the_order_is_given_out_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("sqlite:{}", dir.path().join("t.db").display());
+    let mut newest = 0;
+    for _ in 0..3 {
+        let (store, writer) = Store::open(&address, Durability::Full, Arc::new(Listening::default())).await.unwrap();
+        let done = store.commit(heard(None, None, vec![inbox("", 1), inbox("", 1)])).await.unwrap();
+        let outbox = vec![outbox("k", Direction::ToMatrix)];
+        let inbox_done = done.inbox.iter().map(|row| row.seq).collect();
+        let decided = store.commit(Change { inbox_done, outbox, ..Change::default() }).await.unwrap();
+        let places: Vec<i64> =
+            done.inbox.iter().map(|row| row.seq).chain(decided.outbox.iter().map(|row| row.seq)).collect();
+        assert!(places[0] > newest && places.is_sorted(), "{places:?} after {newest}");
+        newest = places[2];
+        store.commit(Change { outbox_done: vec![newest], ..Change::default() }).await.unwrap();
+        drop(store);
+        writer.await.unwrap();
+    }
+}
+
 /// What is heard for the first time is not asked for before it is written; what is heard again is found out by that.
 #[tokio::test]
 async fn what_is_heard_again_among_what_is_new_is_left_out() {

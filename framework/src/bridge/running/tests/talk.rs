@@ -77,6 +77,22 @@ async fn what_is_decided_at_once_overtakes_nothing_in_its_room() {
 }
 
 #[tokio::test]
+async fn what_is_said_after_a_restart_is_not_taken_for_what_was_said_before_it() {
+    let (mut stage, _, room) = Stage::lobby().await;
+    // Nothing tells these lines from others but their place in the order, and the queues are empty at every start.
+    for text in ["one", "two", "three"] {
+        let (lobby, sender, body) = ("#lobby".to_owned(), "bob".to_owned(), Body::plain(text));
+        let event: Heard = Heard::Message { room: lobby, sender, name: None, id: None, at: None, body, reply_to: None };
+        stage.script.happens(event, Dedupe::Never).await.unwrap();
+        room.hears("@test_bob:localhost", text).await;
+        stage.settles().await;
+        stage.crashes().await;
+        stage.starts(Kill::default()).await;
+    }
+    assert_eq!(by(&room, "@test_bob:localhost"), ["one", "two", "three"]);
+}
+
+#[tokio::test]
 async fn however_a_transaction_is_repeated_its_events_cross_once() {
     let (stage, alice, room) = Stage::lobby().await;
     let faults = [
