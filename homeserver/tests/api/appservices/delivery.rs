@@ -59,14 +59,29 @@ async fn a_restart_repeats_the_same_bytes_under_the_same_id() {
     assert_eq!(service.hears("the end").await, ["before", "in flight", "waiting", "the end"]);
 }
 
+/// What the server has stored, seen from beside it.
+async fn tables(server: &Server) -> Db {
+    let file = format!("sqlite:{}", server.folder().join("homeserver.db").display());
+    let options = DbOptions { migrations_table: "_obstacle", ..DbOptions::default() };
+    Db::open(&file, &[], options).await.unwrap()
+}
+
+/// Waits until a query finds something.
+async fn finds(tables: &Db, query: &'static str) {
+    let found = async {
+        while tables.fetch_optional(query, &[]).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found).await.expect(query);
+}
+
 /// Keeps the server from storing transactions, and how far they were taken.
 struct Obstacle(Db);
 
 impl Obstacle {
     async fn put(server: &Server) -> Self {
-        let file = format!("sqlite:{}", server.folder().join("homeserver.db").display());
-        let options = DbOptions { migrations_table: "_obstacle", ..DbOptions::default() };
-        let obstacle = Self(Db::open(&file, &[], options).await.unwrap());
+        let obstacle = Self(tables(server).await);
         obstacle
             .run("CREATE TRIGGER no_txn BEFORE INSERT ON appservice_txn BEGIN SELECT RAISE(ABORT, 'not now'); END")
             .await;
@@ -109,7 +124,7 @@ async fn nothing_is_told_before_it_is_stored() {
 }
 
 #[tokio::test]
-async fn a_service_that_knows_events_is_told_while_they_are_stored_and_again_after_a_crash() {
+async fn a_service_that_knows_events_is_told_before_they_are_stored_and_again_after_a_crash() {
     let server = Server::start().await;
     let service = Service::default();
     adds_one_that_knows_events(&server, &service).await;
@@ -139,6 +154,31 @@ async fn a_service_that_knows_events_is_told_while_they_are_stored_and_again_aft
         service.events().iter().find(|event| event["content"]["body"] == text).unwrap()["event_id"].clone()
     };
     assert_eq!(told(&again, "first"), told(&service, "first"));
+}
+
+#[tokio::test]
+async fn what_a_service_that_knows_events_took_is_noted_a_little_later_and_not_told_again() {
+    let server = Server::start().await;
+    let service = Service::default();
+    adds_one_that_knows_events(&server, &service).await;
+    let alice = server.person("alice").await;
+    let room = portal(&server, &alice).await;
+    alice.says(&room, "first").await;
+    service.hears("first").await;
+    let tables = tables(&server).await;
+    finds(&tables, "SELECT 1 FROM appservice_cursor WHERE pos >= (SELECT MAX(position) FROM event)").await;
+    // What is not taken is stored, and the same after a restart.
+    service.always(500);
+    alice.says(&room, "second").await;
+    service.until(|service| service.transactions().iter().any(|call| !call.answered.is_success())).await;
+    finds(&tables, "SELECT 1 FROM appservice_txn").await;
+    let refused = service.transactions().pop().unwrap();
+    let server = server.restart().await;
+    let again = Service::default();
+    adds_one_that_knows_events(&server, &again).await;
+    assert_eq!(again.hears("second").await, ["second"]);
+    let repeated = again.transactions().remove(0);
+    assert_eq!((repeated.path, repeated.body), (refused.path, refused.body));
 }
 
 #[tokio::test]
