@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Run(ConfigArg),
     /// Explain every fault of a configuration and its registration, and ask the homeserver whether it agrees.
     ///
-    /// Nothing is changed and nothing is connected but the homeserver. Exits with 1 if the bridge could not start.
+    /// Nothing is changed. For XMPP the server is tried, too: the component, a room, an upload. Exits with 1 if the bridge could not start.
     Check(CheckArgs),
     /// Make and check registrations, by which a homeserver and a bridge know each other.
     #[command(subcommand)]
@@ -116,7 +116,10 @@ pub(crate) struct ConfigArg {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArg,
-    /// Do not speak to the homeserver.
+    /// Look at it as `landbridge up --bridge` does: a network's section alone is enough, and there is no homeserver to ask.
+    #[arg(long)]
+    pub(crate) up: bool,
+    /// Do not speak to the homeserver, nor to the network.
     #[arg(long)]
     pub(crate) offline: bool,
 }

@@ -2,7 +2,7 @@
 
 mod homeserver;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 
 use landbridge::config::Config;
 use landbridge_irc::IrcNetwork;
@@ -10,13 +10,14 @@ use landbridge_xmpp::XmppNetwork;
 
 use crate::{
     args::CheckArgs,
-    networks::{Kind, Known, kind_of},
+    networks::{Kind, Known, kind_of, unreadable},
     runtime,
+    up::look,
 };
 
 pub(crate) fn main(args: &CheckArgs) -> anyhow::Result<()> {
     let path = &args.config.config;
-    match kind_of(path).with_context(|| format!("{} cannot be read", path.display()))? {
+    match kind_of(path).with_context(unreadable(path))? {
         Kind::Irc => check::<IrcNetwork>(args),
         Kind::Xmpp => check::<XmppNetwork>(args),
     }
@@ -24,7 +25,7 @@ pub(crate) fn main(args: &CheckArgs) -> anyhow::Result<()> {
 
 fn check<N: Known>(args: &CheckArgs) -> anyhow::Result<()> {
     let path = &args.config.config;
-    let reading = Config::<N>::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let reading = if args.up { look::<N>(path)? } else { Config::<N>::read(path).with_context(unreadable(path))? };
     for fault in &reading.faults {
         println!("{fault}");
     }
@@ -38,13 +39,15 @@ fn check<N: Known>(args: &CheckArgs) -> anyhow::Result<()> {
     }
     let (homeserver, network) = runtime::block_on(async {
         // Each says what is wrong with its side, whatever is wrong with the other.
-        (homeserver::ask(&config).await, N::try_out(&config).await)
+        let homeserver = if args.up { Ok(true) } else { homeserver::ask(&config).await };
+        (homeserver, N::try_out(&config).await)
     })?;
     match (homeserver?, network) {
         (true, true) => {}
         (false, _) => bail!("homeserver and bridge do not reach each other"),
         (true, false) => bail!("the bridge cannot work with {} as it is", N::INFO.name),
     }
-    println!("All is well: `landbridge run --config {}`", path.display());
+    let then = if args.up { "up --bridge" } else { "run --config" };
+    println!("All is well: `landbridge {then} {}`", path.display());
     Ok(())
 }

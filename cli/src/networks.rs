@@ -49,9 +49,19 @@ pub(crate) fn kind_of(path: &Path) -> std::io::Result<Kind> {
     Ok(if is_xmpp { Kind::Xmpp } else { Kind::Irc })
 }
 
+/// What is said of a file that cannot be read.
+pub(crate) fn unreadable(path: &Path) -> impl Fn() -> String {
+    move || format!("{} cannot be read", path.display())
+}
+
 /// The homeserver that a configuration names, if it does.
 pub(crate) fn server_name_in(path: &Path) -> std::io::Result<Option<String>> {
     Ok(sections(path)?.get("homeserver").and_then(|section| section["server_name"].as_str()).map(str::to_owned))
+}
+
+/// Whether a configuration says where the registration is.
+pub(crate) fn names_registration(path: &Path) -> std::io::Result<bool> {
+    Ok(sections(path)?.contains_key("registration"))
 }
 
 fn sections(path: &Path) -> std::io::Result<Sections> {

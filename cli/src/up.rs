@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{args::UpArgs, registration::describe, runtime, serve::Server};
 
-pub(crate) use self::surroundings::database;
+pub(crate) use self::{configured::look, surroundings::database};
 
 pub(crate) fn main(args: UpArgs) -> anyhow::Result<()> {
     runtime::block_on(up(args))?

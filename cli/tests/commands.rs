@@ -176,3 +176,22 @@ fn check_names_every_fault_and_how_many_are_left() {
     let absent = run(folder.path(), &["check", "--config", "nowhere.yaml"]);
     assert!(text(&absent.stderr).starts_with("error: nowhere.yaml cannot be read: No such file"));
 }
+
+#[test]
+fn what_up_takes_is_checked_as_up_takes_it_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let section = "xmpp:\n  component: {domain: matrix.example.org, secret: a long secret}\n";
+    std::fs::write(folder.path().join("xmpp.yaml"), section).unwrap();
+    let said = run(folder.path(), &["check", "--offline", "--config", "xmpp.yaml"]);
+    assert!(text(&said.stdout).contains("homeserver: is missing"), "{}", text(&said.stdout));
+    let said = run(folder.path(), &["check", "--offline", "--up", "--config", "xmpp.yaml"]);
+    assert_eq!(
+        (text(&said.stdout).as_ref(), said.status.code()),
+        ("xmpp.yaml: the configuration can be used\n", Some(0))
+    );
+    std::fs::write(folder.path().join("xmpp.yaml"), section.replace("domain", "domian")).unwrap();
+    let said = run(folder.path(), &["check", "--offline", "--up", "--config", "xmpp.yaml"]);
+    assert!(text(&said.stdout).contains("xmpp.yaml:2:"), "{}", text(&said.stdout));
+    assert_eq!(said.status.code(), Some(1));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

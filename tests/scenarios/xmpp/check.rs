@@ -25,6 +25,15 @@ async fn over_prosody_everything_is_as_it_must_be() {
     ] {
         assert!(said.contains(wanted), "{wanted}:\n{said}");
     }
+    // The network's section alone is all that `landbridge up` wants.
+    let config = std::fs::read_to_string(d.config()).expect("the configuration");
+    let mut config: serde_json::Value = serde_yaml::from_str(&config).expect("YAML");
+    let section = json!({ "xmpp": config["xmpp"].take() });
+    std::fs::write(d.folder().join("alone.yaml"), section.to_string()).expect("the section");
+    let checked = Landbridge::run(d.folder(), ["check", "--up", "--config", "alone.yaml"]);
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && said.contains("rooms: muc.xmpp.test lets the bridge in"), "{said}");
+    assert!(said.ends_with("All is well: `landbridge up --bridge alone.yaml`\n"), "{said}");
 }
 
 #[tokio::test]
