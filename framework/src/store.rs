@@ -27,7 +27,7 @@ pub(crate) use self::{
     inbox::InboxRow,
     jobs::JobRow,
     mappings::MappingRow,
-    members::MemberRow,
+    members::{MemberRow, MemberState},
     messages::{Memory, MessageRow},
     notes::NoteRow,
     outbox::OutboxRow,

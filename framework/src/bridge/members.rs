@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::{HomeserverError, homeserver::Membership, parts::Parts, stripes::Stripes, virtual_users::VirtualUsers};
 use crate::{
     network::{Network, RemoteId},
-    store::{Change, MemberRow},
+    store::{Change, MemberRow, MemberState},
 };
 
 /// How many virtual users join or leave at the same time.
@@ -23,6 +23,8 @@ const AT_ONCE: usize = 16;
 /// The waits while the homeserver cannot be reached.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long somebody who is kept out is let in to say what they said before.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// All virtual users in rooms.
 pub(crate) struct Members<N: Network> {
@@ -43,9 +45,9 @@ struct Room<U> {
 #[derive(Debug, Clone, Default)]
 struct Person {
     name: Option<String>,
-    wanted: bool,
+    wanted: MemberState,
     reason: Option<String>,
-    actual: bool,
+    actual: MemberState,
 }
 
 impl<U> Default for Room<U> {
@@ -105,28 +107,41 @@ impl<N: Network> Members<N> {
         self.rooms.write().entry(room_id).or_default().people.insert(user, person);
     }
 
-    /// Wants a virtual user in a room, or out of it. Returns what to store, where that is news; [`Members::wake`] must follow.
+    /// Wants a virtual user in a room, or out of it. Returns what to store, where that is news; [`Members::wake`] must follow. Who is kept
+    /// out stays so until they are [pardoned](Self::pardon), or wanted in it.
     pub(crate) fn want(
         &self,
         room_id: &RoomId,
         user: &N::User,
         name: Option<&str>,
-        joined: bool,
+        wanted: MemberState,
         reason: Option<&str>,
     ) -> Option<MemberRow> {
         let mut rooms = self.rooms.write();
         let room = rooms.entry(room_id.to_owned()).or_default();
         let person = room.people.entry(user.clone()).or_default();
         let renamed = name.is_some() && person.name.as_deref() != name;
-        if person.wanted == joined && !(joined && renamed) {
+        let is_so = person.wanted == wanted && !(wanted == MemberState::Joined && renamed);
+        if is_so || (person.wanted, wanted) == (MemberState::Banned, MemberState::Left) {
             return None;
         }
         if let Some(name) = name {
             person.name = Some(name.to_owned());
         }
-        person.wanted = joined;
+        person.wanted = wanted;
         person.reason = reason.map(str::to_owned);
         room.version += 1;
+        Some(row(room_id, user, person))
+    }
+
+    /// The network keeps a virtual user out no longer. What else is to be done is as for [`Members::want`].
+    pub(crate) fn pardon(&self, room_id: &RoomId, user: &N::User) -> Option<MemberRow> {
+        let mut rooms = self.rooms.write();
+        let person = rooms.get_mut(room_id)?.people.get_mut(user)?;
+        if person.wanted != MemberState::Banned {
+            return None;
+        }
+        (person.wanted, person.reason) = (MemberState::Left, None);
         Some(row(room_id, user, person))
     }
 
@@ -152,17 +167,17 @@ impl<N: Network> Members<N> {
             let rooms = self.rooms.read();
             let people = rooms.get(room_id).into_iter().flat_map(|room| &room.people);
             people
-                .filter(|(user, person)| person.wanted && !named.contains(user))
+                .filter(|(user, person)| person.wanted == MemberState::Joined && !named.contains(user))
                 .map(|(user, _)| user.clone())
                 .collect()
         };
         let left = gone.into_iter().filter_map(|user| {
-            let row = self.want(room_id, &user, None, false, None)?;
+            let row = self.want(room_id, &user, None, MemberState::Left, None)?;
             Some((user, row))
         });
         let mut rows: Vec<_> = left.collect();
         rows.extend(members.iter().filter_map(|(user, name)| {
-            let row = self.want(room_id, user, name.as_deref(), true, None)?;
+            let row = self.want(room_id, user, name.as_deref(), MemberState::Joined, None)?;
             Some((user.clone(), row))
         }));
         rows
@@ -174,6 +189,14 @@ impl<N: Network> Members<N> {
         let _ = self.unsettled.send((room_id.to_owned(), user.clone()));
     }
 
+    fn wake_later(&self, room_id: &RoomId, user: &N::User) {
+        let (unsettled, room_id, user) = (self.unsettled.clone(), room_id.to_owned(), user.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            let _ = unsettled.send((room_id, user));
+        });
+    }
+
     /// Who is in a room, as the network sees it, and a number that changes when that does.
     pub(crate) fn snapshot(&self, room_id: &RoomId, unless: Option<u64>) -> Option<(u64, Vec<Known<N::User>>)> {
         let rooms = self.rooms.read();
@@ -181,7 +204,8 @@ impl<N: Network> Members<N> {
         if unless == Some(room.version) {
             return None;
         }
-        let people = room.people.iter().filter(|(_, person)| person.wanted).filter_map(|(user, person)| {
+        let wanted = room.people.iter().filter(|(_, person)| person.wanted == MemberState::Joined);
+        let people = wanted.filter_map(|(user, person)| {
             let name = person.name.clone().unwrap_or_else(|| user.encode());
             Some((user.clone(), name, self.parts.names.user_id(&*self.parts.network, user)?))
         });
@@ -197,7 +221,7 @@ impl<N: Network> Members<N> {
     pub(crate) fn put_out(&self, room_id: &RoomId, user: &N::User) -> Option<MemberRow> {
         let mut rooms = self.rooms.write();
         let person = rooms.get_mut(room_id)?.people.get_mut(user)?;
-        (person.wanted, person.actual) = (false, false);
+        (person.wanted, person.actual) = (MemberState::Left, MemberState::Left);
         Some(row(room_id, user, person))
     }
 
@@ -215,35 +239,55 @@ impl<N: Network> Members<N> {
         let (name, actual) = {
             let rooms = self.rooms.read();
             let person = rooms.get(room_id).and_then(|room| room.people.get(user));
-            person.map_or((None, false), |person| (person.name.clone(), person.actual))
+            person.map_or((None, MemberState::Left), |person| (person.name.clone(), person.actual))
         };
         let id = self.users.ensure(user, name.as_deref()).await?;
-        if !actual {
+        if actual != MemberState::Joined {
             let _one_at_a_time = self.locks.lock((room_id, user)).await;
-            if !self.is_actual(room_id, user) {
+            let actual = self.actual(room_id, user);
+            if actual == MemberState::Banned {
+                self.lift(room_id, &id).await?;
+            }
+            if actual != MemberState::Joined {
                 self.enter(room_id, &id).await?;
-                self.now(room_id, user, true, speaks).await;
+                self.now(room_id, user, MemberState::Joined, speaks).await;
             }
         }
         Ok(id)
     }
 
+    /// Lets somebody in again whom the bot kept out. Where somebody else did already, there is nothing to do.
+    async fn lift(&self, room_id: &RoomId, id: &UserId) -> Result<(), HomeserverError> {
+        let bot = &self.parts.names.bot;
+        match self.parts.homeserver.set_membership(bot, room_id, id, Membership::Unban, None).await {
+            Err(HomeserverError::Forbidden(_) | HomeserverError::Refused(_) | HomeserverError::NotFound(_)) => Ok(()),
+            other => other,
+        }
+    }
+
     /// The homeserver says that a virtual user whom we took to be in a room is not.
     pub(crate) fn not_joined(&self, room_id: &RoomId, user: &N::User) {
-        if let Some(person) = self.rooms.write().get_mut(room_id).and_then(|room| room.people.get_mut(user)) {
-            person.actual = false;
+        let mut rooms = self.rooms.write();
+        let person = rooms.get_mut(room_id).and_then(|room| room.people.get_mut(user));
+        if let Some(person) = person.filter(|person| person.actual == MemberState::Joined) {
+            person.actual = MemberState::Left;
         }
     }
 
     /// A virtual user is in a room that they made or were invited to.
     pub(crate) async fn joined(&self, room_id: &RoomId, user: &N::User) {
-        self.want(room_id, user, None, true, None);
-        self.now(room_id, user, true, true).await;
+        self.want(room_id, user, None, MemberState::Joined, None);
+        self.now(room_id, user, MemberState::Joined, true).await;
     }
 
     /// Whether a virtual user is in a room.
     pub(crate) fn is_actual(&self, room_id: &RoomId, user: &N::User) -> bool {
-        self.rooms.read().get(room_id).and_then(|room| room.people.get(user)).is_some_and(|person| person.actual)
+        self.actual(room_id, user) == MemberState::Joined
+    }
+
+    fn actual(&self, room_id: &RoomId, user: &N::User) -> MemberState {
+        let rooms = self.rooms.read();
+        rooms.get(room_id).and_then(|room| room.people.get(user)).map(|person| person.actual).unwrap_or_default()
     }
 
     /// Joins; where that needs an invitation, the bot invites first.
@@ -282,23 +326,69 @@ impl<N: Network> Members<N> {
     async fn settle(&self, room_id: &RoomId, user: &N::User) -> Result<(), HomeserverError> {
         let person = self.rooms.read().get(room_id).and_then(|room| room.people.get(user)).cloned();
         let Some(person) = person else { return Ok(()) };
-        if person.wanted {
+        match person.wanted {
             // Also brings a new name to those who are there already.
-            return self.bring(room_id, user, false).await.map(drop);
+            MemberState::Joined => self.bring(room_id, user, false).await.map(drop),
+            MemberState::Left => self.take_out(room_id, user, person.reason.as_deref()).await,
+            MemberState::Banned => self.keep_out(room_id, user, person.reason.as_deref()).await,
         }
+    }
+
+    async fn take_out(&self, room_id: &RoomId, user: &N::User, reason: Option<&str>) -> Result<(), HomeserverError> {
         let _one_at_a_time = self.locks.lock((room_id, user)).await;
-        if person.actual && !self.is_wanted(room_id, user) {
-            let id = self.users.id(user)?;
-            let leave =
-                self.parts.homeserver.set_membership(&id, room_id, &id, Membership::Leave, person.reason.as_deref());
-            match leave.await {
-                // Whoever is not there has left.
-                Ok(()) | Err(HomeserverError::Forbidden(_) | HomeserverError::NotFound(_)) => {}
-                Err(error) => return Err(error),
+        if self.wanted(room_id, user) != MemberState::Left {
+            return Ok(());
+        }
+        let id = self.users.id(user)?;
+        match self.actual(room_id, user) {
+            MemberState::Left => {}
+            MemberState::Banned => self.lift(room_id, &id).await?,
+            MemberState::Joined => {
+                let leave = self.parts.homeserver.set_membership(&id, room_id, &id, Membership::Leave, reason);
+                match leave.await {
+                    // Whoever is not there has left.
+                    Ok(()) | Err(HomeserverError::Forbidden(_) | HomeserverError::NotFound(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
-        self.now(room_id, user, false, false).await;
+        self.now(room_id, user, MemberState::Left, false).await;
         Ok(())
+    }
+
+    /// The bot keeps somebody out, unless that is done already: by somebody in Matrix, or before a crash. Where it may not, they are only
+    /// taken out.
+    async fn keep_out(&self, room_id: &RoomId, user: &N::User, reason: Option<&str>) -> Result<(), HomeserverError> {
+        let _one_at_a_time = self.locks.lock((room_id, user)).await;
+        let (wanted, actual) = (self.wanted(room_id, user), self.actual(room_id, user));
+        if wanted != MemberState::Banned || actual == MemberState::Banned {
+            return Ok(());
+        }
+        match self.ban(room_id, &self.users.id(user)?, reason).await {
+            Ok(()) => self.now(room_id, user, MemberState::Banned, false).await,
+            Err(error @ (HomeserverError::Limited(_) | HomeserverError::Unavailable(_))) => return Err(error),
+            Err(error) => {
+                tracing::info!(room.id = %room_id, remote.user = ?user, %error, "not banned in Matrix, only taken out");
+                if let Some(person) = self.rooms.write().get_mut(room_id).and_then(|room| room.people.get_mut(user)) {
+                    person.wanted = MemberState::Left;
+                }
+                if actual == MemberState::Left {
+                    self.now(room_id, user, MemberState::Left, false).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn ban(&self, room_id: &RoomId, id: &UserId, reason: Option<&str>) -> Result<(), HomeserverError> {
+        let bot = &self.parts.names.bot;
+        match self.parts.homeserver.state(bot, room_id, "m.room.member", id.as_str()).await {
+            Ok(Some(member)) if member["membership"] == "ban" => return Ok(()),
+            Err(error @ (HomeserverError::Limited(_) | HomeserverError::Unavailable(_))) => return Err(error),
+            // Where the bot may not look, the attempt tells.
+            Ok(_) | Err(_) => {}
+        }
+        self.parts.homeserver.set_membership(bot, room_id, id, Membership::Ban, reason).await
     }
 
     fn is_settled(&self, room_id: &RoomId, user: &N::User) -> bool {
@@ -309,22 +399,31 @@ impl<N: Network> Members<N> {
 
     /// Whether the network has somebody in the remote room of a room, so that their virtual user is there, or is to be.
     pub(crate) fn is_wanted(&self, room_id: &RoomId, user: &N::User) -> bool {
-        self.rooms.read().get(room_id).and_then(|room| room.people.get(user)).is_some_and(|person| person.wanted)
+        self.wanted(room_id, user) == MemberState::Joined
+    }
+
+    fn wanted(&self, room_id: &RoomId, user: &N::User) -> MemberState {
+        let rooms = self.rooms.read();
+        rooms.get(room_id).and_then(|room| room.people.get(user)).map(|person| person.wanted).unwrap_or_default()
     }
 
     /// What a virtual user is has changed. Not waited for: what is forgotten in a crash is done again, to no effect.
-    async fn now(&self, room_id: &RoomId, user: &N::User, joined: bool, speaks: bool) {
+    async fn now(&self, room_id: &RoomId, user: &N::User, actual: MemberState, speaks: bool) {
         self.parts.kill.pass("matrix.member").await;
         let change = {
             let mut rooms = self.rooms.write();
             let room = rooms.entry(room_id.to_owned()).or_default();
             let person = room.people.entry(user.clone()).or_default();
-            person.actual = joined;
-            if speaks && !person.wanted {
-                person.wanted = true;
-                room.version += 1;
+            person.actual = actual;
+            match person.wanted {
+                MemberState::Left if speaks => {
+                    person.wanted = MemberState::Joined;
+                    room.version += 1;
+                }
+                MemberState::Banned if speaks => self.wake_later(room_id, user),
+                _ => {}
             }
-            if person.wanted || person.actual {
+            if (person.wanted, person.actual) != (MemberState::Left, MemberState::Left) {
                 Change { members: vec![row(room_id, user, person)], ..Change::default() }
             } else {
                 room.people.remove(user);

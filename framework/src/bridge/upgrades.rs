@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     network::Network,
-    store::{Change, JobRow},
+    store::{Change, JobRow, MemberState},
 };
 
 /// The waits for an invitation into the new room.
@@ -95,7 +95,9 @@ impl<N: Network> Rooms<N> {
         let moved = RoomMapping { room_id: to.to_owned(), deserted: false, ..(*mapping).clone() };
         let people = self.members.snapshot(from, None).map(|(_, people)| people).unwrap_or_default();
         let mut members: Vec<_> = self.members.want_nobody(from).into_iter().map(|(_, row)| row).collect();
-        let joining = people.iter().filter_map(|(user, name, _)| self.members.want(to, user, Some(name), true, None));
+        let joining = people
+            .iter()
+            .filter_map(|(user, name, _)| self.members.want(to, user, Some(name), MemberState::Joined, None));
         members.extend(joining);
         let change = Change {
             unmap: vec![from.to_string()],

@@ -455,7 +455,7 @@ pub enum Membership {
     Leave,
     /// Put out.
     Kick,
-    /// Put out, and kept out.
+    /// Put out, and kept out: a virtual user is banned in Matrix by the bot, until they are `Unban` or `Join`.
     Ban,
     /// Allowed back in.
     Unban,

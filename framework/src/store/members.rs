@@ -6,6 +6,36 @@ use landbridge_sql::{BatchSql, SqlError, Statements};
 
 use super::Store;
 
+/// What a virtual user is in a room, or is to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum MemberState {
+    /// In it.
+    Joined,
+    /// Not in it.
+    #[default]
+    Left,
+    /// Kept out of it by the network, and so in Matrix, until the network lets them in again.
+    Banned,
+}
+
+impl MemberState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Joined => "join",
+            Self::Left => "leave",
+            Self::Banned => "ban",
+        }
+    }
+
+    fn read(word: &str) -> Self {
+        match word {
+            "join" => Self::Joined,
+            "ban" => Self::Banned,
+            _ => Self::Left,
+        }
+    }
+}
+
 /// A virtual user in a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MemberRow {
@@ -15,12 +45,12 @@ pub(crate) struct MemberRow {
     pub(crate) remote: String,
     /// The name they go by.
     pub(crate) name: String,
-    /// Whether they should be in the room.
-    pub(crate) wanted: bool,
-    /// Why they should not.
+    /// What they should be there.
+    pub(crate) wanted: MemberState,
+    /// Why they should not be in it.
     pub(crate) reason: Option<String>,
-    /// Whether they are.
-    pub(crate) actual: bool,
+    /// What they are.
+    pub(crate) actual: MemberState,
 }
 
 static INSERT: LazyLock<BatchSql> = LazyLock::new(|| {
@@ -35,10 +65,6 @@ static DELETE: LazyLock<BatchSql> = LazyLock::new(|| {
     BatchSql::new("DELETE FROM member WHERE (room_id, remote) IN (SELECT value->>0, value->>1 FROM {rows})")
 });
 
-fn word(joined: bool) -> &'static str {
-    if joined { "join" } else { "leave" }
-}
-
 pub(super) fn insert(rows: &[&MemberRow], to: &mut Statements) -> Result<(), SqlError> {
     let mut newest = std::collections::BTreeMap::new();
     for row in rows {
@@ -46,7 +72,7 @@ pub(super) fn insert(rows: &[&MemberRow], to: &mut Statements) -> Result<(), Sql
     }
     let rows: Vec<_> = newest
         .into_values()
-        .map(|row| (&row.room_id, &row.remote, &row.name, word(row.wanted), &row.reason, word(row.actual)))
+        .map(|row| (&row.room_id, &row.remote, &row.name, row.wanted.word(), &row.reason, row.actual.word()))
         .collect();
     to.add(&INSERT, &rows)
 }
@@ -65,9 +91,9 @@ impl Store {
                     room_id: row.text(0)?,
                     remote: row.text(1)?,
                     name: row.text(2)?,
-                    wanted: row.text(3)? == "join",
+                    wanted: MemberState::read(&row.text(3)?),
                     reason: row.opt_text(4)?,
-                    actual: row.text(5)? == "join",
+                    actual: MemberState::read(&row.text(5)?),
                 })
             })
             .collect()

@@ -227,7 +227,8 @@ async fn story(address: &str) {
         at: 1,
         deserted: false,
     };
-    let member = MemberRow { room_id: "!r:b".into(), remote: "bob".into(), wanted: true, ..MemberRow::default() };
+    let (wanted, actual) = (MemberState::Banned, MemberState::Joined);
+    let member = MemberRow { room_id: "!r:b".into(), remote: "bob".into(), wanted, actual, ..MemberRow::default() };
     let user = UserRow { remote: "bob".into(), name: Some("Bob".into()), avatar: None };
     let job = JobRow { name: "j".into(), data: "{}".into(), at: 1 };
     let change = Change {

@@ -12,7 +12,7 @@ use crate::{
     clock::Millis,
     dispatch::{from_remote::Saying, status::STATUS},
     network::{Body, MatrixOp, MatrixOpKind, Membership, Network, RemoteId, Whom},
-    store::MemberRow,
+    store::{MemberRow, MemberState},
 };
 
 impl<N: Network> ToMatrix<N> {
@@ -173,24 +173,29 @@ impl<N: Network> ToMatrix<N> {
     fn membership(&self, op: &MatrixOp<N>, room_id: &RoomId) -> Vec<MemberRow> {
         match &op.kind {
             MatrixOpKind::Member { who, membership, name, reason } => {
-                let (joined, reason) = match membership {
-                    Membership::Join => (true, None),
-                    Membership::Leave => (false, reason.clone()),
+                let (wanted, reason) = match membership {
+                    Membership::Join => (MemberState::Joined, None),
+                    Membership::Leave => (MemberState::Left, reason.clone()),
                     Membership::Kick | Membership::Ban => {
                         let by = op.sender.as_ref().map_or_else(|| N::INFO.name.to_owned(), RemoteId::encode);
                         let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                        (false, Some(format!("put out by {by}{reason}")))
+                        let banned = *membership == Membership::Ban;
+                        let wanted = if banned { MemberState::Banned } else { MemberState::Left };
+                        (wanted, Some(format!("put out by {by}{reason}")))
                     }
-                    Membership::Unban | Membership::Invite => return Vec::new(),
+                    Membership::Unban => return self.members.pardon(room_id, who).into_iter().collect(),
+                    Membership::Invite => return Vec::new(),
                 };
-                self.members.want(room_id, who, name.as_deref(), joined, reason.as_deref()).into_iter().collect()
+                self.members.want(room_id, who, name.as_deref(), wanted, reason.as_deref()).into_iter().collect()
             }
             MatrixOpKind::Members(members) => {
                 self.members.want_exactly(room_id, members).into_iter().map(|(_, row)| row).collect()
             }
             MatrixOpKind::Rename { from, to, name } => {
-                let gone = self.members.want(room_id, from, None, false, Some("goes by another name"));
-                gone.into_iter().chain(self.members.want(room_id, to, name.as_deref(), true, None)).collect()
+                let gone = self.members.want(room_id, from, None, MemberState::Left, Some("goes by another name"));
+                gone.into_iter()
+                    .chain(self.members.want(room_id, to, name.as_deref(), MemberState::Joined, None))
+                    .collect()
             }
             _ => Vec::new(),
         }

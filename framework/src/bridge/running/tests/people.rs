@@ -1,11 +1,13 @@
 //! Who comes, who goes, who talks in private, who may join rooms.
 
+use http::StatusCode;
+
 use super::stage::{SERVER, Stage};
 use crate::{
     bridge::mappings::remote_lane,
     dispatch::Kill,
     network::{Dedupe, Direction, IdentityMode, Membership, SessionId},
-    testing::{Heard, SimRoom, SimUser},
+    testing::{Fault, Heard, SimRoom, SimUser},
 };
 
 #[tokio::test]
@@ -50,6 +52,68 @@ async fn who_was_put_out_in_matrix_is_brought_back_by_what_they_say() {
     stage.homeserver.all_taken().await;
     stage.script.hears("#lobby", "bob", "two").await.unwrap();
     room.hears("@test_bob:localhost", "two").await;
+}
+
+#[tokio::test]
+async fn who_is_banned_on_the_network_is_banned_in_matrix_until_it_lets_them_in() {
+    let (mut stage, _, room) = Stage::lobby().await;
+    let bob = "@test_bob:localhost";
+    stage.script.hears("#lobby", "bob", "one").await.unwrap();
+    room.hears(bob, "one").await;
+    stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
+    room.has(bob, "ban").await;
+    // That they are gone, too, lifts nothing, nor does a restart.
+    stage.script.hears_member("#lobby", "bob", Membership::Leave).await.unwrap();
+    let list = Heard::Members { room: "#lobby".to_owned(), members: vec![("carl".to_owned(), None)] };
+    stage.script.happens(list, Dedupe::Never).await.unwrap();
+    room.has("@test_carl:localhost", "join").await;
+    stage.settles().await;
+    stage.crashes().await;
+    stage.starts(Kill::default()).await;
+    assert_eq!(room.membership(bob), "ban");
+    stage.script.hears_member("#lobby", "bob", Membership::Unban).await.unwrap();
+    room.has(bob, "leave").await;
+    stage.script.hears("#lobby", "bob", "two").await.unwrap();
+    room.hears(bob, "two").await;
+    // Whoever comes in again was let in, whether that was told or not.
+    stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
+    room.has(bob, "ban").await;
+    stage.script.hears_member("#lobby", "bob", Membership::Join).await.unwrap();
+    room.has(bob, "join").await;
+}
+
+#[tokio::test]
+async fn what_somebody_said_before_they_were_banned_is_said_and_they_stay_banned() {
+    let (stage, _, room) = Stage::lobby().await;
+    let bob = "@test_bob:localhost";
+    stage.script.hears_member("#lobby", "bob", Membership::Join).await.unwrap();
+    room.has(bob, "join").await;
+    stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
+    room.has(bob, "ban").await;
+    stage.script.hears("#lobby", "bob", "what came late").await.unwrap();
+    room.hears(bob, "what came late").await;
+    room.has(bob, "ban").await;
+}
+
+#[tokio::test]
+async fn where_the_bot_may_not_ban_they_leave_and_a_ban_of_others_is_not_made_twice() {
+    let (stage, alice, room) = Stage::lobby().await;
+    let (bob, carl) = ("@test_bob:localhost", "@test_carl:localhost");
+    for (name, id) in [("bob", bob), ("carl", carl)] {
+        stage.script.hears_member("#lobby", name, Membership::Join).await.unwrap();
+        room.has(id, "join").await;
+    }
+    alice.bans(&room, carl, None);
+    stage.homeserver.all_taken().await;
+    // The first who is asked to be banned is not.
+    stage.homeserver.fail("/ban", Fault::Refused(StatusCode::FORBIDDEN, "M_FORBIDDEN"));
+    stage.script.hears_member("#lobby", "carl", Membership::Ban).await.unwrap();
+    stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
+    room.has(bob, "leave").await;
+    assert_eq!(room.membership(carl), "ban");
+    // The network's word lets him in again, whoever kept him out.
+    stage.script.hears_member("#lobby", "carl", Membership::Unban).await.unwrap();
+    room.has(carl, "leave").await;
 }
 
 #[tokio::test]
