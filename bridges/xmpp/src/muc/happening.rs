@@ -28,6 +28,8 @@ pub enum Out {
         /// The room's.
         archive: Option<String>,
     },
+    /// A topic that one of ours set came back. Not every room gives it the id that it was sent under.
+    TopicSet,
     /// A message of ours was refused.
     Bounced {
         /// Our id.
@@ -72,9 +74,9 @@ pub enum Happening {
     Configured,
     /// A moderator took out a message: what the room says of it.
     Moderated(Element),
-    /// What one of ours is to the room changed while they were not in it.
+    /// What somebody is to the room changed while they were not in it.
     Standing {
-        /// Whose: an address of ours.
+        /// Whose: an address, of ours or of others.
         jid: Jid,
         /// Whether they are kept out now.
         banned: bool,

@@ -87,12 +87,16 @@ impl Shared {
             Happening::Moderated(stanza) => self.hear_moderation(jid, &stanza).await,
             Happening::Subject(topic) => self.tell(Event::Topic { room, by: None, topic }, Dedupe::Never).await,
             Happening::Standing { jid: whose, banned, by, reason } => {
-                let Some(SeatId::Puppet(user_id)) = self.seat_of(&whose) else { return Ok(()) };
                 let by = by.as_deref().and_then(|nick| self.user_called(jid, nick));
-                let event = if banned {
-                    Event::Expelled { room, user_id, by, reason, banned }
-                } else {
-                    Event::Pardoned { room, user_id, by, reason }
+                let event = match self.seat_of(&whose) {
+                    Some(SeatId::Puppet(user_id)) if banned => Event::Expelled { room, user_id, by, reason, banned },
+                    Some(SeatId::Puppet(user_id)) => Event::Pardoned { room, user_id, by, reason },
+                    // Of others who are not there Matrix shows nobody; but who was banned when they were is let in again.
+                    None if !banned && whose.domain() != self.config.component.domain => {
+                        let (who, membership) = (XmppUser::of_jid(&whose), Membership::Unban);
+                        Event::Member { room, who, name: None, membership, by, reason }
+                    }
+                    Some(SeatId::Listener) | None => return Ok(()),
                 };
                 self.tell(event, Dedupe::Never).await
             }

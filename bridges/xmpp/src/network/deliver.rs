@@ -14,6 +14,7 @@ use super::{
     landing::{Back, Landing},
     link::archived_from,
     session::XmppSession,
+    shared::RoomState,
     stanzas::{message, reaction, retraction},
 };
 use crate::{
@@ -143,6 +144,14 @@ impl XmppSession {
     /// Sets the topic: as ourselves, or as the listener where that may do more.
     async fn set_subject(&self, room: &Jid, subject: &str, key: &IdempotencyKey, attempt: u32) -> Said {
         let id = key.to_string();
+        let is_so = |state: &mut RoomState| {
+            state.topic_sent = Some(id.clone());
+            state.room.subject() == Some(subject)
+        };
+        // Of a topic that it has already no room says anything.
+        if self.shared.with_room(room, is_so) == Some(true) {
+            return Ok(Delivered::unnamed());
+        }
         let message = |to: &str, from: &str| {
             let text = Element::bare("subject", ns::COMPONENT).with_text(subject);
             Element::stanza("message", from, to, "groupchat").with("id", id.clone()).child(text)
@@ -152,7 +161,7 @@ impl XmppSession {
             said = self.say(room, &SeatId::Listener, &id, attempt, message).await;
         }
         match said {
-            // Some rooms do not give a topic its id back.
+            // Some rooms say nothing of a topic that is theirs already.
             Err(SendError::MaybeSent(_)) => Ok(Delivered::unnamed()),
             // By the time they may, it is another topic.
             Err(SendError::Withheld { why, .. }) => Err(SendError::Rejected(Reject::Forbidden(why))),

@@ -195,6 +195,11 @@ impl Shared {
                 }
                 Out::Lost(seat, gone) => self.seat_lost(room, seat, gone).await?,
                 Out::Reflected { id, archive } => self.landed(&id, Ok(archive)),
+                Out::TopicSet => {
+                    if let Some(id) = self.with_room(room, |state| state.topic_sent.clone()).flatten() {
+                        self.landed(&id, Ok(None));
+                    }
+                }
                 Out::Bounced { id, error } => self.refused(&id, error, None).await?,
                 Out::GivenUp { nick, generation } => self.note_nick(room, &nick, generation).await,
                 Out::Happened(happening) => self.carry(room, happening).await?,

@@ -103,6 +103,8 @@ pub(super) struct RoomState {
     pub(super) gives_no_ids: bool,
     /// For which of our seats a voice was asked for lately, and when.
     pub(super) asked_for_voice: HashMap<SeatId, Instant>,
+    /// The id of the topic that is being set.
+    pub(super) topic_sent: Option<String>,
 }
 
 /// What is held back while an archive is read.
@@ -278,6 +280,7 @@ impl Shared {
             origins: Origins::default(),
             gives_no_ids: false,
             asked_for_voice: HashMap::new(),
+            topic_sent: None,
         });
         change(state)
     }

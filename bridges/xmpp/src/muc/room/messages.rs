@@ -25,12 +25,12 @@ impl Room {
     }
 
     /// The room tells what somebody is to it who is not there
-    /// ([XEP-0045 §9](https://xmpp.org/extensions/xep-0045.html#admin)); of our own it matters, for they are banned and let back so.
+    /// ([XEP-0045 §9](https://xmpp.org/extensions/xep-0045.html#admin)): they are banned and let back so.
     fn standing_changed(&self, stanza: &Element, to: &SeatId) -> Vec<Out> {
         let item = Presence::read(stanza).item;
-        let ours = item.jid.filter(|jid| *to == SeatId::Listener && jid.domain() == self.domain);
-        let Some(jid) = ours else { return Vec::new() };
         let banned = item.affiliation == Affiliation::Outcast;
+        let told = item.jid.filter(|_| *to == SeatId::Listener);
+        let Some(jid) = told else { return Vec::new() };
         vec![Out::Happened(Happening::Standing { jid, banned, by: item.actor, reason: item.reason })]
     }
 
@@ -70,14 +70,17 @@ impl Room {
         let id = stanza.attr("id");
         let ours = if before { self.was_ours(nick, id) } else { self.is_own(nick) };
         if ours {
+            let topic = topic_of(stanza).filter(|_| *to == SeatId::Listener);
+            let is_topic = topic.is_some();
+            self.subject = topic.or_else(|| self.subject.take());
             let archive = self.archive_id(stanza);
-            let Some(id) = id.map(str::to_owned) else { return Vec::new() };
-            return vec![Out::Reflected { id, archive }];
+            let reflected = id.map(|id| Out::Reflected { id: id.to_owned(), archive });
+            return reflected.into_iter().chain(is_topic.then_some(Out::TopicSet)).collect();
         }
         if *to != SeatId::Listener {
             return Vec::new();
         }
-        if stanza.own("subject").is_some() && stanza.own("body").is_none() {
+        if topic_of(stanza).is_some() {
             return self.subject_came(stanza, to);
         }
         let said = match before {
@@ -134,11 +137,12 @@ impl Room {
     }
 
     fn subject_came(&mut self, stanza: &Element, to: &SeatId) -> Vec<Out> {
-        let (Some(subject), true) = (stanza.own_text("subject"), *to == SeatId::Listener) else { return Vec::new() };
-        self.past = false;
-        if stanza.own("body").is_some() || self.subject.as_deref() == Some(subject.as_str()) {
+        if stanza.own("subject").is_none() || *to != SeatId::Listener {
             return Vec::new();
         }
+        self.past = false;
+        let topic = topic_of(stanza).filter(|topic| self.subject.as_deref() != Some(topic));
+        let Some(subject) = topic else { return Vec::new() };
         let first = self.subject.replace(subject.clone()).is_none();
         // A room without a topic says so to who enters.
         if first && subject.is_empty() { Vec::new() } else { vec![Out::Happened(Happening::Subject(subject))] }
@@ -159,6 +163,11 @@ impl Room {
         let id = stanza.find_all("stanza-id", ns::SID).find(by_room)?.attr("id")?;
         (!id.is_empty() && id.len() <= 512).then(|| id.to_owned())
     }
+}
+
+/// The topic that a message sets: with a text beside it, it is a message's subject.
+fn topic_of(stanza: &Element) -> Option<String> {
+    stanza.own_text("subject").filter(|_| stanza.own("body").is_none())
 }
 
 /// A message without what it says of when it was said.

@@ -444,8 +444,19 @@ fn the_topic_is_told_once() {
     };
     assert_eq!(room.message_came(&subject(""), &SeatId::Listener), [], "a room without a topic");
     let told = Out::Happened(Happening::Subject("tea".into()));
-    assert_eq!(room.message_came(&subject("tea"), &SeatId::Listener), [told]);
+    assert_eq!(room.message_came(&subject("tea"), &SeatId::Listener), std::slice::from_ref(&told));
     assert_eq!(room.message_came(&subject("tea"), &SeatId::Listener), []);
+    // One of ours is known by who set it, also where its id does not come back; and it is the topic then.
+    enter(&mut room, &ann(), ANN, "Ann");
+    let by_ann = Element::stanza("message", &format!("{ROOM}/Ann"), LISTENER, "groupchat")
+        .child(Element::bare("subject", ns::COMPONENT).with_text("cake"));
+    assert_eq!(room.message_came(&by_ann, &ann()), []);
+    assert_eq!(room.message_came(&by_ann, &SeatId::Listener), [Out::TopicSet]);
+    assert_eq!(room.subject(), Some("cake"));
+    let reflected = Out::Reflected { id: "our-id".into(), archive: None };
+    let with_id = by_ann.with("id", "our-id");
+    assert_eq!(room.message_came(&with_id, &SeatId::Listener), [reflected, Out::TopicSet]);
+    assert_eq!(room.message_came(&subject("tea"), &SeatId::Listener), [told]);
 }
 
 #[test]
@@ -472,22 +483,23 @@ fn what_a_room_makes_of_one_of_ours_who_is_there_is_told_as_it_changes() {
 }
 
 #[test]
-fn a_room_tells_what_one_of_ours_is_to_it_who_is_not_there() {
+fn a_room_tells_what_somebody_is_to_it_who_is_not_there() {
     let mut room = listening();
     let told = |from: &str, jid: &str, affiliation: &str| {
         let reason = Element::bare("reason", ns::MUC_USER).with_text("enough");
         let item = Element::bare("item", ns::MUC_USER).with("affiliation", affiliation).with("jid", jid).child(reason);
         Element::stanza("message", from, LISTENER, "").child(Element::bare("x", ns::MUC_USER).child(item))
     };
-    let standing = |banned| {
+    let standing = |whose: &str, banned| {
         let reason = Some("enough".to_owned());
-        [Out::Happened(Happening::Standing { jid: jid("ann%hs@matrix.test"), banned, by: None, reason })]
+        [Out::Happened(Happening::Standing { jid: jid(whose), banned, by: None, reason })]
     };
-    let ours = "ann%hs@matrix.test";
-    assert_eq!(room.message_came(&told(ROOM, ours, "outcast"), &SeatId::Listener), standing(true));
-    assert_eq!(room.message_came(&told(ROOM, ours, "none"), &SeatId::Listener), standing(false));
+    let (ours, bob) = ("ann%hs@matrix.test", "bob@xmpp.test");
+    for whose in [ours, bob] {
+        assert_eq!(room.message_came(&told(ROOM, whose, "outcast"), &SeatId::Listener), standing(whose, true));
+        assert_eq!(room.message_came(&told(ROOM, whose, "none"), &SeatId::Listener), standing(whose, false));
+    }
     assert_eq!(room.message_came(&told(ROOM, ours, "none"), &ann()), [], "the listener is told, too");
-    assert_eq!(room.message_came(&told(ROOM, "bob@xmpp.test", "none"), &SeatId::Listener), []);
     let by_bob = told(&format!("{ROOM}/bob"), ours, "outcast");
     assert_eq!(room.message_came(&by_bob, &SeatId::Listener), [], "only the room itself can say so");
 }

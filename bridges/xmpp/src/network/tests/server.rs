@@ -333,6 +333,10 @@ impl State {
         }
         let mut message = stanza.clone();
         message.set("from", format!("{TEA}/{nick}"));
+        if message.own("subject").is_some() {
+            // As Prosody does, which makes a message of its own of it.
+            message.set("id", "topic");
+        }
         self.archive.push((self.now, message.clone()));
         if std::mem::take(&mut self.breaks_at_next) {
             self.link.cancel();
