@@ -225,7 +225,15 @@ impl<N: Network> Members<N> {
         Some(row(room_id, user, person))
     }
 
-    /// A Matrix room is mapped no longer: nobody is wanted there.
+    /// Whom the network keeps out of a room, and why.
+    pub(crate) fn kept_out(&self, room_id: &RoomId) -> Vec<(N::User, Option<String>)> {
+        let rooms = self.rooms.read();
+        let people = rooms.get(room_id).into_iter().flat_map(|room| &room.people);
+        let banned = people.filter(|(_, person)| person.wanted == MemberState::Banned);
+        banned.map(|(user, person)| (user.clone(), person.reason.clone())).collect()
+    }
+
+    /// A Matrix room is mapped no longer: nobody is wanted there. Who is kept out stays so.
     pub(crate) fn want_nobody(&self, room_id: &RoomId) -> Vec<(N::User, MemberRow)> {
         self.want_exactly(room_id, &[])
     }

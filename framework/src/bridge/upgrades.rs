@@ -99,6 +99,11 @@ impl<N: Network> Rooms<N> {
             .iter()
             .filter_map(|(user, name, _)| self.members.want(to, user, Some(name), MemberState::Joined, None));
         members.extend(joining);
+        let kept_out = self.members.kept_out(from);
+        let banned = kept_out
+            .iter()
+            .filter_map(|(user, reason)| self.members.want(to, user, None, MemberState::Banned, reason.as_deref()));
+        members.extend(banned);
         let change = Change {
             unmap: vec![from.to_string()],
             members,
@@ -112,6 +117,9 @@ impl<N: Network> Rooms<N> {
         for (user, ..) in &people {
             self.members.wake(to, user);
             self.members.wake(from, user);
+        }
+        for (user, _) in &kept_out {
+            self.members.wake(to, user);
         }
         self.move_alias(&mapping, to).await;
         Ok(Moved::Done)

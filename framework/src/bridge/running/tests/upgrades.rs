@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::stage::{Stage, by};
-use crate::dispatch::Kill;
+use crate::{dispatch::Kill, network::Membership};
 
 const BOB: &str = "@test_bob:localhost";
 
@@ -24,6 +24,21 @@ async fn a_portal_goes_on_in_the_room_that_replaces_it() {
     assert_eq!(stage.homeserver.room("#test_#lobby:localhost").unwrap().id, new.id, "the alias leads there");
     assert_eq!(by(&room, BOB), ["before"]);
     assert_eq!(stage.bridge().mappings().len(), 1);
+}
+
+#[tokio::test]
+async fn whom_the_network_keeps_out_is_kept_out_of_the_room_that_replaces_theirs() {
+    let (stage, alice, room) = Stage::lobby().await;
+    stage.script.hears("#lobby", "bob", "before").await.unwrap();
+    room.hears(BOB, "before").await;
+    stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
+    room.has(BOB, "ban").await;
+    let new = alice.upgrades(&room, true);
+    new.has(BOB, "ban").await;
+    stage.script.hears_member("#lobby", "bob", Membership::Unban).await.unwrap();
+    new.has(BOB, "leave").await;
+    stage.script.hears("#lobby", "bob", "after").await.unwrap();
+    new.hears(BOB, "after").await;
 }
 
 #[tokio::test]
