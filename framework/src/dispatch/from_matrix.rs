@@ -142,12 +142,14 @@ impl<N: Network> Converter<N> {
         }
         let Some(kind) = self.kind(event, mapping).await? else { return Ok(change) };
         if let (MatrixKind::Act { on, membership, .. }, Some(id)) = (&kind, event.state_key.as_deref()) {
-            if *membership == Membership::Invite {
-                if !self.is_asked_in(mapping, on) {
-                    return Ok(change);
+            match membership {
+                Membership::Invite if !self.is_asked_in(mapping, on) => return Ok(change),
+                Membership::Kick | Membership::Ban => {
+                    change.members.extend(self.members.put_out(&mapping.room_id, on));
                 }
-            } else {
-                change.members.extend(self.members.put_out(&mapping.room_id, on));
+                // Whom the network keeps out is let in when it does so: it may tell only now that they were banned, and not yet that they
+                // are so no longer.
+                _ => {}
             }
             tracing::debug!(user.id = id, ?membership, "a virtual user was acted upon");
         }

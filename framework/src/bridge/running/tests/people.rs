@@ -83,6 +83,28 @@ async fn who_is_banned_on_the_network_is_banned_in_matrix_until_it_lets_them_in(
 }
 
 #[tokio::test]
+async fn who_is_let_in_in_matrix_is_so_when_the_network_follows() {
+    let (stage, alice, room) = Stage::lobby().await;
+    let bob = "@test_bob:localhost";
+    stage.script.hears("#lobby", "bob", "one").await.unwrap();
+    room.hears(bob, "one").await;
+    stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
+    room.has(bob, "ban").await;
+    // Who is no longer banned is let in by a kick, so to speak.
+    alice.kicks(&room, bob, None);
+    stage.homeserver.all_taken().await;
+    stage.settles().await;
+    assert_eq!(room.membership(bob), "leave");
+    // The network tells late that he was banned, and then that he is not: as it was, both were heard before.
+    stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
+    stage.script.hears_member("#lobby", "bob", Membership::Unban).await.unwrap();
+    stage.script.hears_member("#lobby", "bob", Membership::Join).await.unwrap();
+    room.has(bob, "join").await;
+    stage.script.hears("#lobby", "bob", "two").await.unwrap();
+    room.hears(bob, "two").await;
+}
+
+#[tokio::test]
 async fn what_somebody_said_before_they_were_banned_is_said_and_they_stay_banned() {
     let (stage, _, room) = Stage::lobby().await;
     let bob = "@test_bob:localhost";
