@@ -34,6 +34,8 @@ pub enum Out {
     Bounced {
         /// Our id.
         id: String,
+        /// Whether the room says so, and not somebody in it.
+        by_room: bool,
         /// Why.
         error: StanzaError,
     },

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use landbridge::{
-    Millis,
+    Clock as _, Millis, SystemClock,
     network::{Delivered, IdempotencyKey, Landed, OpKind, Reject, RemoteId as _, RemoteOp, SendError, host::Closed},
 };
 
@@ -113,9 +113,13 @@ impl XmppSession {
             }
             match landing.back(Instant::now() + REFLECTION).await {
                 Back::Refused(error) if error.condition == Condition::NotAcceptable && again => {
-                    // We were not in the room, whatever we thought: enter, and say it once more.
+                    // We were not in the room, whatever we thought: enter, and say it once more, unless it is what an earlier life said
+                    // that was refused.
                     again = false;
                     self.shared.with_room(room, |state| state.room.lost(seat));
+                    if let Some(archive) = self.said_before(room, id).await {
+                        return Ok(delivered(Some(archive)));
+                    }
                 }
                 // Put out again at once, as after a crash, when the server finds out of whom it reaches no more: a little later, then.
                 Back::Refused(error) if error.condition == Condition::NotAcceptable && attempt < LAST_ENTRY => {
@@ -126,6 +130,13 @@ impl XmppSession {
                 back => return self.came_back(room, seat, back, was_voiceless).await,
             }
         }
+    }
+
+    /// What the room's archive calls something that was said under this id lately; none where it was not, or there is no archive.
+    async fn said_before(&self, room: &Jid, id: &str) -> Option<String> {
+        self.shared.with_room(room, |state| state.archive).filter(|archive| *archive)?;
+        let since = archived_from(SystemClock.now());
+        self.shared.find_archived(room, id, &since).await.ok().flatten()
     }
 
     /// What came back of something that was said in a room, by somebody who had a voice in it then or not, as the framework is told it.

@@ -54,6 +54,11 @@ impl People {
         }
         sent.insert(id.to_owned(), room.clone());
     }
+
+    /// Whether a private message of this id is on its way.
+    pub(super) fn has_sent(&self, id: &str) -> bool {
+        self.sent.lock().contains_key(id)
+    }
 }
 
 impl Shared {

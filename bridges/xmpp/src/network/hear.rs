@@ -200,7 +200,12 @@ impl Shared {
                         self.landed(&id, Ok(None));
                     }
                 }
-                Out::Bounced { id, error } => self.refused(&id, error, None).await?,
+                Out::Bounced { id, by_room, error } => {
+                    // What somebody in the room refuses was said to them alone.
+                    if by_room || self.people.has_sent(&id) {
+                        self.refused(&id, error, None).await?;
+                    }
+                }
                 Out::GivenUp { nick, generation } => self.note_nick(room, &nick, generation).await,
                 Out::Happened(happening) => self.carry(room, happening).await?,
             }

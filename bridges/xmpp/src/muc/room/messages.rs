@@ -37,12 +37,14 @@ impl Room {
     fn bounced(&mut self, stanza: &Element, to: &SeatId) -> Vec<Out> {
         let error = StanzaError::of(stanza);
         let mut out = Vec::new();
-        if error.condition == Condition::NotAcceptable && self.is_in(to) {
+        // Anybody in the room can write that they refuse what was said in it.
+        let by_room = stanza.from().is_some_and(|from| from.resource().is_none());
+        if error.condition == Condition::NotAcceptable && by_room && self.is_in(to) {
             // We are not in the room, whatever we thought.
             out.extend(self.lost(to));
         }
         if let Some(id) = stanza.attr("id") {
-            out.push(Out::Bounced { id: id.to_owned(), error });
+            out.push(Out::Bounced { id: id.to_owned(), by_room, error });
         }
         out
     }

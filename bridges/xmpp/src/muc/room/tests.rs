@@ -355,8 +355,13 @@ fn an_error_to_a_message_says_that_we_are_out() {
     let error = Element::bare("error", ns::COMPONENT).with("type", "cancel");
     let error = error.child(Element::bare("not-acceptable", ns::STANZA_ERROR));
     let bounce = Element::stanza("message", ROOM, ANN, "error").with("id", "our-id").child(error);
+    // Somebody in the room cannot say so.
+    let by_bob = bounce.clone().with("from", format!("{ROOM}/bob"));
+    let out = room.message_came(&by_bob, &ann());
+    assert!(matches!(&out[..], [Out::Bounced { by_room: false, .. }]), "{out:?}");
+    assert!(room.is_in(&ann()));
     let out = room.message_came(&bounce, &ann());
-    assert!(matches!(&out[..], [Out::Bounced { id, .. }] if id == "our-id"), "{out:?}");
+    assert!(matches!(&out[..], [Out::Bounced { id, by_room: true, .. }] if id == "our-id"), "{out:?}");
     assert!(!room.is_in(&ann()));
 }
 
