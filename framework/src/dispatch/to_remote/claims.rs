@@ -112,6 +112,11 @@ impl<N: Network> ToRemote<N> {
         let lane = held.rows.front().map(|row| row.lane.clone()).unwrap_or_default();
         let mut change = Change::default();
         self.claim(&mut change, &lane, held);
+        // What an earlier life claimed, and did not say, may have been released since: its turn has come.
+        if let (0, Some(first)) = (held.claimed, held.rows.front()) {
+            change.claim.push(first.seq);
+            held.claimed = 1;
+        }
         commit_patiently(&self.parts.store, change, self.parts.options.first_wait).await?;
         self.parts.kill.pass("remote.claimed").await;
         Some(())

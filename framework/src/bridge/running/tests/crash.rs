@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::stage::{Stage, by};
 use crate::{
     dispatch::{KILL_POINTS, Kill},
-    network::{Body, Dedupe},
+    network::{Body, Dedupe, SendError},
     testing::{Heard, Script},
 };
 
@@ -80,6 +80,29 @@ async fn killed_at_any_step_nothing_is_lost_and_nothing_is_doubled() {
             killed_at(point, pass).await;
         }
     }
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_claimed_and_the_next_could_not_say_at_once_is_claimed_again() {
+    let (mut stage, alice, room) = Stage::lobby().await;
+    stage.settles().await;
+    stage.crashes().await;
+    let kill = Kill::at("remote.claimed", 1);
+    stage.starts(kill.clone()).await;
+    alice.says(&room, "once");
+    kill.sprung().await;
+    stage.crashes().await;
+    // The next life finds out that it was not said; its first try comes to nothing, the second is heard, and it dies before it knows.
+    stage.script.refuses_next(SendError::Disconnected);
+    let kill = Kill::at("remote.delivered", 1);
+    stage.starts(kill.clone()).await;
+    kill.sprung().await;
+    stage.crashes().await;
+    stage.starts(Kill::default()).await;
+    alice.says(&room, "and on");
+    stage.script.expects("#lobby", "alice: and on").await;
+    stage.settles().await;
+    assert_eq!(stage.lines(), ["#lobby alice: once", "#lobby alice: and on"]);
 }
 
 #[tokio::test]
