@@ -112,7 +112,8 @@ impl<N: Network> ToRemote<N> {
         let lane = held.rows.front().map(|row| row.lane.clone()).unwrap_or_default();
         let mut change = Change::default();
         self.claim(&mut change, &lane, held);
-        // What an earlier life claimed, and did not say, may have been released since: its turn has come.
+        // The first row may have been claimed by an earlier life, found unsaid, and released since: in memory it still looks like one in
+        // doubt, which no claim takes, but now it is to be said.
         if let (0, Some(first)) = (held.claimed, held.rows.front()) {
             change.claim.push(first.seq);
             held.claimed = 1;

@@ -90,12 +90,12 @@ async fn who_is_let_in_in_matrix_is_so_when_the_network_follows() {
     room.hears(bob, "one").await;
     stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
     room.has(bob, "ban").await;
-    // Who is no longer banned is let in by a kick, so to speak.
+    // To take somebody's ban away is, in the room's state, the same as to kick them.
     alice.kicks(&room, bob, None);
     stage.homeserver.all_taken().await;
     stage.settles().await;
     assert_eq!(room.membership(bob), "leave");
-    // The network tells late that he was banned, and then that he is not: as it was, both were heard before.
+    // The network tells of the ban only now, and then that it is over.
     stage.script.hears_member("#lobby", "bob", Membership::Ban).await.unwrap();
     stage.script.hears_member("#lobby", "bob", Membership::Unban).await.unwrap();
     stage.script.hears_member("#lobby", "bob", Membership::Join).await.unwrap();
