@@ -393,6 +393,11 @@ async fn a_netsplit_leaves_no_zombies_p5() {
     // Now the far server is gone for good.
     drop(far);
     drop(second);
+    // Now and then an InspIRCd does not notice that the other's process is gone, so soon after they linked again, until
+    // it pings; an operator's word does not wait for that.
+    near.sends("OPER", &["admin", "admin"]);
+    near.sees_line("381, an operator", |line| line.command == "381").await;
+    near.sends("SQUIT", &["irc2.insp.test", "gone for good"]);
     near.sees_quit("carol").await;
     near.says(LOBBY, "they are gone");
     lobby.sees(&d.ghost("bob"), "they are gone").await;
