@@ -252,3 +252,25 @@ async fn a_voice_that_comes_with_the_refusal_is_a_reason_to_say_it_again() {
     assert!(matches!(said, Err(SendError::Withheld { .. })), "{said:?}");
     scene.alice.deliver(&op, &KEY, 3).await.unwrap();
 }
+
+#[tokio::test]
+async fn whoever_is_in_the_room_no_more_enters_and_says_it_once() {
+    let scene = Scene::start().await;
+    scene.alice.enter(&tea()).await.unwrap();
+    scene.server.forgets(ALICE);
+    scene.alice_says("hello").await.unwrap();
+    assert_eq!((scene.joins(ALICE), scene.server.count("hello")), (2, 1));
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_said_is_not_said_again_because_it_is_refused_now() {
+    let scene = Scene::start().await;
+    scene.server.is_at(landbridge::Clock::now(&landbridge::SystemClock));
+    let op = scene.op("hello");
+    scene.alice.deliver(&op, &KEY, 1).await.unwrap();
+    scene.server.forgets(ALICE);
+    // As after a start: nobody remembers that it came back.
+    let said = scene.alice.deliver(&op, &KEY, 1).await;
+    assert!(said.as_ref().is_ok_and(|said| said.id.is_some()), "{said:?}");
+    assert_eq!(scene.server.count("hello"), 1);
+}

@@ -153,6 +153,11 @@ impl Server {
         self.state.lock().voiced_late = Some(to);
     }
 
+    /// The room forgets that this one is in it, and tells nobody.
+    pub(super) fn forgets(&self, who: &str) {
+        self.state.lock().seats.retain(|(known, _)| known.as_str() != who);
+    }
+
     /// The room does not pass on what this one invites, for this reason.
     pub(super) fn refuses_invitations(&self, of: &'static str, why: &'static str) {
         self.state.lock().uninviting.push((of, why));
@@ -318,12 +323,16 @@ impl State {
     }
 
     fn said(&mut self, stanza: &Element, who: &Jid) -> Vec<Element> {
-        let Some((_, nick)) = self.seats.iter().find(|(known, _)| known == who) else { return Vec::new() };
+        let refused = |kind: &str, why: &str| {
+            let error = Element::bare("error", ns::COMPONENT).with("type", kind);
+            let message = Element::stanza("message", TEA, who.as_str(), "error").with_some("id", stanza.attr("id"));
+            message.child(error.child(Element::bare(why, ns::STANZA_ERROR)))
+        };
+        let Some((_, nick)) = self.seats.iter().find(|(known, _)| known == who) else {
+            return vec![refused("modify", "not-acceptable")];
+        };
         if self.voiceless.contains(&who.as_str()) {
-            let why = Element::bare("error", ns::COMPONENT).with("type", "auth");
-            let why = why.child(Element::bare("forbidden", ns::STANZA_ERROR));
-            let error = Element::stanza("message", TEA, who.as_str(), "error").with_some("id", stanza.attr("id"));
-            let mut answers = vec![error.child(why)];
+            let mut answers = vec![refused("auth", "forbidden")];
             if let Some(voiced) = self.voiced_late.take() {
                 self.voiceless.retain(|who| *who != voiced);
                 let seat = self.seats.iter().find(|(jid, _)| jid.as_str() == voiced);
