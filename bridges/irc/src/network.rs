@@ -9,6 +9,7 @@ mod bot;
 mod deliver;
 mod ephemeral;
 mod heard;
+mod history;
 mod invite;
 mod life;
 mod link;

@@ -4,7 +4,7 @@ mod messages;
 
 use landbridge::network::{Dedupe, Ingested, Membership, RemoteEvent, Whom, host::Closed};
 
-use super::{IrcNetwork, deliver::explain, observer::Observer, power::level, session::IrcSession};
+use super::{IrcNetwork, deliver::explain, history::History, observer::Observer, power::level, session::IrcSession};
 use crate::{
     config::MembershipSync,
     convert::{
@@ -52,6 +52,10 @@ impl IrcSession {
             EventKind::Redacted { to: Recipient::Channel { channel, status: None }, by, msgid, reason } => {
                 self.hear_redaction(channel, by, msgid, reason.as_deref()).await
             }
+            EventKind::History { channel, ends } => {
+                self.hear_history_end(channel, *ends);
+                Ok(())
+            }
             EventKind::Invited { channel, own: true, .. } => {
                 self.come_in(channel).await;
                 Ok(())
@@ -97,7 +101,7 @@ impl IrcSession {
         let folded = self.shared.fold(channel.as_str());
         if own {
             self.link.entered(folded);
-            self.shared.with_channel(channel.as_str(), |state| (state.overlaps, state.repeated) = (None, None));
+            self.shared.with_channel(channel.as_str(), |state| state.history = History::default());
             self.shared.observer_is(channel, Observer::Here);
             return Ok(());
         }

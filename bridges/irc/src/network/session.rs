@@ -243,16 +243,25 @@ impl Session<IrcNetwork> for IrcSession {
             return Landed::CannotTell;
         }
         let key = key.to_string();
-        let until = Instant::now() + HEARING;
+        if let IrcRoom::Channel(name) = &op.room
+            && let Ok(channel) = channel(name)
+        {
+            // Before the bot is there, nothing is repeated.
+            self.shared.observed(&channel).await;
+        }
+        let begun = Instant::now();
         loop {
             let more = self.shared.heard.more();
             if let Some(id) = self.shared.heard.find(&key) {
                 return Landed::Yes { id };
             }
-            let replayed = match &op.room {
-                IrcRoom::Channel(name) => self.shared.with_channel(name, |state| state.all_repeated()),
-                IrcRoom::Query { .. } => None,
+            let (replayed, goes_on) = match &op.room {
+                IrcRoom::Channel(name) => self
+                    .shared
+                    .with_channel(name, |state| (state.history.all_repeated(), state.history.may_go_on_until())),
+                IrcRoom::Query { .. } => (None, None),
             };
+            let until = goes_on.map_or(begun + HEARING, |at| at.max(begun + HEARING));
             // A server that is repeating what was said is heard out, however much that is.
             match replayed {
                 Some(replayed) if replayed <= Instant::now() => return Landed::No,

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::{
     IrcNetwork,
     heard::Heard,
+    history::History,
     link::Link,
     observer::Observer,
     own::{OwnNicks, PuppetTable},
@@ -30,10 +31,6 @@ use crate::{
     wire::{Endpoint, Roots, TlsClient, TlsIdentity, TlsSettings},
 };
 
-/// How long after the last repeated line a server has repeated them all.
-const REPLAYED: Duration = Duration::from_secs(1);
-/// How long it may take until a repeated line has its place in the store.
-const READING: Duration = Duration::from_secs(60);
 /// How many speakers of a channel are remembered; beyond that all are forgotten, and stay members until they leave again.
 const MAX_SPOKEN: usize = 20_000;
 
@@ -84,11 +81,8 @@ pub(super) struct ChannelState {
     pub(super) spoken: HashSet<IrcUser>,
     /// The power of those who have, or had, any: as the framework was told.
     pub(super) powers: HashMap<IrcUser, i64>,
-    /// When the server last repeated a line that had been heard before the bot came in this time: the history reaches back to what
-    /// was heard, so one of our own messages that is not in it was never said.
-    pub(super) overlaps: Option<tokio::time::Instant>,
-    /// When the last line of the history was read; a time that does not come while one is being read.
-    pub(super) repeated: Option<tokio::time::Instant>,
+    /// What the server repeated of what was said before the bot came in this time.
+    pub(super) history: History,
 }
 
 impl ChannelState {
@@ -98,17 +92,6 @@ impl ChannelState {
             self.powers.clear();
         }
         self.powers.insert(user, level);
-    }
-
-    /// When the server counts as having repeated all that was said before we came: `None` where what it repeated does not reach back to
-    /// what was heard.
-    pub(super) fn all_repeated(&self) -> Option<tokio::time::Instant> {
-        Some(self.overlaps?.max(self.repeated?) + REPLAYED)
-    }
-
-    /// A line of the history is being read, and that may take a while.
-    pub(super) fn reads_history(&mut self) {
-        self.repeated = Some(tokio::time::Instant::now() + READING);
     }
 
     /// Somebody speaks.

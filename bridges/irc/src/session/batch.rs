@@ -30,29 +30,32 @@ pub(super) struct Context {
 #[derive(Debug)]
 struct Batch {
     context: Context,
+    /// Of what it is the history, where it says so and is not part of one itself.
+    history_of: Option<Box<str>>,
     number: u64,
 }
 
 /// What a BATCH line did.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// Began one, ended one without a label of its own, or was nothing.
-    Nothing,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
     /// Ended the answer to the command with this label.
-    Answered(Box<str>),
+    pub(super) answered: Option<Box<str>>,
+    /// Began the history of this, or ended it.
+    pub(super) history: Option<(Box<str>, bool)>,
 }
 
 impl Batches {
     /// Takes in a BATCH line.
     pub(super) fn receive(&mut self, message: &Message) -> Change {
-        let Some(reference) = message.param(0) else { return Change::Nothing };
+        let Some(reference) = message.param(0) else { return Change::default() };
         if let Some(reference) = reference.strip_prefix('-') {
-            let ended = self.open.remove(reference);
-            return ended.and_then(|batch| batch.context.label).map_or(Change::Nothing, Change::Answered);
+            let Some(ended) = self.open.remove(reference) else { return Change::default() };
+            return Change { answered: ended.context.label, history: ended.history_of.map(|of| (of, true)) };
         }
-        let Some(reference) = reference.strip_prefix('+') else { return Change::Nothing };
+        let Some(reference) = reference.strip_prefix('+') else { return Change::default() };
         // What is inside inherits; a label is the outermost batch's.
         let mut context = Context { label: None, ..self.context(message) };
+        let within = context.history;
         match message.param(1).unwrap_or_default() {
             "chathistory" | "draft/chathistory" | "history" | "znc.in/playback" => context.history = true,
             "netsplit" => context.netsplit = true,
@@ -65,8 +68,10 @@ impl Batches {
             let oldest = self.open.iter().min_by_key(|(_, batch)| batch.number).map(|(name, _)| name.clone());
             oldest.and_then(|name| self.open.remove(&name));
         }
-        self.open.insert(reference.into(), Batch { context, number: self.begun });
-        Change::Nothing
+        let history_of = message.param(2).filter(|_| context.history && !within).map(Box::from);
+        let history = history_of.clone().map(|of| (of, false));
+        self.open.insert(reference.into(), Batch { context, history_of, number: self.begun });
+        Change { answered: None, history }
     }
 
     /// What a line inherits.
@@ -101,9 +106,22 @@ mod tests {
         assert_eq!(context(&batches, "@batch=1 JOIN #c").label.as_deref(), Some("x"));
         assert_eq!(context(&batches, "@batch=3 QUIT"), Context { history: true, netsplit: true, ..Context::default() });
         assert_eq!(context(&batches, "@batch=nope QUIT"), Context::default());
-        assert_eq!(receive(&mut batches, "BATCH -3"), Change::Nothing);
-        assert_eq!(receive(&mut batches, "BATCH -1"), Change::Answered("x".into()));
-        assert_eq!(receive(&mut batches, "BATCH -1"), Change::Nothing);
+        assert_eq!(receive(&mut batches, "BATCH -3"), Change::default());
+        assert_eq!(receive(&mut batches, "BATCH -1"), Change { answered: Some("x".into()), history: None });
+        assert_eq!(receive(&mut batches, "BATCH -1"), Change::default());
+    }
+
+    #[test]
+    fn a_history_begins_and_ends_whatever_is_in_it() {
+        let mut batches = Batches::default();
+        let history = |ends| Change { answered: None, history: Some(("#c".into(), ends)) };
+        assert_eq!(receive(&mut batches, "BATCH +1 chathistory #c"), history(false));
+        assert_eq!(receive(&mut batches, "@batch=1 :s BATCH +2 chathistory #c"), Change::default());
+        assert_eq!(receive(&mut batches, "@batch=1 :s BATCH +3 netsplit a.b c.d"), Change::default());
+        assert_eq!(receive(&mut batches, "BATCH -2"), Change::default());
+        assert_eq!(receive(&mut batches, "BATCH -1"), history(true));
+        // Of one that does not say what it is of, nobody can say more.
+        assert_eq!(receive(&mut batches, "BATCH +4 history"), Change::default());
     }
 
     #[test]

@@ -122,6 +122,13 @@ pub enum EventKind {
         /// Who changed it; `None` when it is told after joining.
         by: Option<Source>,
     },
+    /// The server begins to tell again what was said in a channel before, or has told all of it.
+    History {
+        /// Where.
+        channel: Channel,
+        /// Whether that was all.
+        ends: bool,
+    },
     /// Who set a channel's topic, told after joining.
     TopicSetBy {
         /// Where.

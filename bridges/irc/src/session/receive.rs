@@ -6,11 +6,7 @@ mod talk;
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    CommandId, EventKind, Outcome, Phase, Session,
-    batch::{Change, Context},
-    send::PING_PREFIX,
-};
+use super::{CommandId, EventKind, Outcome, Phase, Recipient, Session, batch::Context, send::PING_PREFIX};
 use crate::{
     message::{Channel, Message, Nick, ParseError, Source},
     modes::{ModeChange, ModeType},
@@ -52,7 +48,13 @@ impl Session {
             "CAP" => self.receive_cap(message, now),
             "AUTHENTICATE" => self.receive_authenticate(now),
             "BATCH" => {
-                if let Change::Answered(label) = self.batches.receive(message) {
+                let change = self.batches.receive(message);
+                if let Some((of, ends)) = change.history
+                    && let Some(Recipient::Channel { channel, status: None }) = self.recipient(&of)
+                {
+                    self.tell(message, &context, EventKind::History { channel, ends });
+                }
+                if let Some(label) = change.answered {
                     self.answered(&label);
                 }
                 return;

@@ -75,6 +75,7 @@ fn concerns_puppet(kind: &EventKind, meta: &Meta) -> bool {
         | EventKind::Unreadable { .. } => true,
         EventKind::Quit { .. }
         | EventKind::Topic { .. }
+        | EventKind::History { .. }
         | EventKind::TopicSetBy { .. }
         | EventKind::ChannelModes { .. }
         | EventKind::Names { .. }

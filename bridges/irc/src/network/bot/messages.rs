@@ -8,7 +8,6 @@ use landbridge::{
     rich_text::RichText,
 };
 use ruma::UserId;
-use tokio::time::Instant;
 
 use super::plain;
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
         ids::{IrcRoom, IrcUser},
     },
     message::{Channel, Message, Nick, Source},
-    network::{IrcNetwork, session::IrcSession, shared::ChannelState},
+    network::{IrcNetwork, session::IrcSession},
     session::{Command, Event, Incoming, MessageKind, Recipient},
 };
 
@@ -32,9 +31,9 @@ impl IrcSession {
         };
         let Some(room) = self.shared.room(channel.as_str()) else { return Ok(()) };
         if event.meta.in_history {
-            self.shared.with_channel(channel.as_str(), ChannelState::reads_history);
+            self.shared.with_channel(channel.as_str(), |state| state.history.reads());
             let heard = self.hear_history(room, event, incoming).await;
-            self.shared.with_channel(channel.as_str(), |state| state.repeated = Some(Instant::now()));
+            self.shared.with_channel(channel.as_str(), |state| state.history.has_read());
             return heard;
         }
         let puppet_of = self.shared.own.lock().owner(&incoming.from);
@@ -71,6 +70,21 @@ impl IrcSession {
         self.tell(event, Dedupe::OwnEcho { key, id: Some(id) }).await
     }
 
+    /// The server begins to repeat what was said in a channel, or has repeated all of it.
+    pub(super) fn hear_history_end(&self, channel: &Channel, ends: bool) {
+        if self.shared.room(channel.as_str()).is_none() {
+            return;
+        }
+        self.shared.with_channel(channel.as_str(), |state| {
+            if ends {
+                state.history.ends();
+            } else {
+                state.history.begins();
+            }
+        });
+        self.shared.heard.look_again();
+    }
+
     /// A line of the history that somebody else said: the framework knows whether it was heard before.
     async fn hear_again(&self, room: IrcRoom, event: &Event, incoming: &Incoming, id: String) -> Result<(), Closed> {
         if !matches!(incoming.kind, MessageKind::Privmsg | MessageKind::Notice | MessageKind::Action) {
@@ -83,7 +97,7 @@ impl IrcSession {
         let noted = tokio::spawn(async move {
             let ingested = receipt.await;
             if let (Ok(Ingested::Duplicate), IrcRoom::Channel(name)) = (&ingested, &room) {
-                shared.with_channel(name, |state| state.overlaps = Some(Instant::now()));
+                shared.with_channel(name, |state| state.history.reaches_back());
                 shared.heard.look_again();
             }
             ingested

@@ -74,7 +74,9 @@ async fn an_invitation_that_may_have_been_made_is_not_made_again() {
     let alice = scene.puppet("alice").await;
     let op = invitation(&scene, "carol");
     // The server has repeated everything that was said: of an invitation, that says nothing.
-    let now = Some(tokio::time::Instant::now());
-    scene.network.0.with_channel("#lobby", |state| (state.overlaps, state.repeated) = (now, now));
+    scene.network.0.with_channel("#lobby", |state| {
+        state.history.reaches_back();
+        state.history.has_read();
+    });
     assert_eq!(alice.reconcile(&op, &IdempotencyKey([7; 16]), Millis(0)).await, Landed::CannotTell);
 }

@@ -61,7 +61,7 @@ impl Session {
     }
 
     /// Whom a target means; `None` for one that is neither a channel nor a nick.
-    fn recipient(&self, target: &str) -> Option<Recipient> {
+    pub(super) fn recipient(&self, target: &str) -> Option<Recipient> {
         let (status, name) = self.isupport.split_status(target);
         if self.isupport.is_channel(name) {
             let channel = Channel::new(name).ok()?;

@@ -72,9 +72,9 @@ fn history_is_marked_and_changes_nothing() {
     ]);
     let events = irc.events();
     let history: Vec<bool> = events.iter().map(|event| event.meta.in_history).collect();
-    assert_eq!(history, [true, true, true, true, false]);
-    assert_eq!(events[0].meta.key.as_deref(), Some("k1"));
-    assert!(matches!(&events[0].kind, EventKind::Message(Incoming { own: true, .. })));
+    assert_eq!(history, [false, true, true, true, true, false, false]);
+    assert_eq!(events[1].meta.key.as_deref(), Some("k1"));
+    assert!(matches!(&events[1].kind, EventKind::Message(Incoming { own: true, .. })));
     assert_eq!(irc.members("#c").len(), 1, "nobody came or went");
 }
 
@@ -184,4 +184,21 @@ fn whom_we_say_something_to_may_be_away() {
     irc.says(":s 301 bot alice :at lunch");
     let nick = Nick::new("alice").unwrap();
     assert_eq!(irc.heard(), [EventKind::IsAway { nick, message: "at lunch".into() }]);
+}
+
+#[test]
+fn the_observer_learns_where_a_history_begins_and_ends() {
+    let mut irc = Dialogue::online("batch message-tags server-time", "");
+    irc.says(":s BATCH +1 chathistory #c");
+    irc.says("@batch=1;msgid=m :alice!a@h PRIVMSG #c :hello");
+    irc.says(":s BATCH -1");
+    // Of a private talk, nobody asks.
+    irc.says(":s BATCH +2 chathistory alice");
+    irc.says(":s BATCH -2");
+    let heard = irc.heard();
+    let history = |ends| EventKind::History { channel: channel("#c"), ends };
+    assert!(
+        matches!(&heard[..], [first, EventKind::Message(_), last] if *first == history(false) && *last == history(true)),
+        "{heard:?}"
+    );
 }
