@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     everywhere::LOBBY,
-    kills::{Kill, die_and_return, same},
+    kills::{Kill, come_and_go, die_and_return, same},
 };
 
 /// How many lines a burst has.
@@ -47,6 +47,11 @@ async fn kill_in_the_midst_of_bursts() {
         rooms.push(room);
     }
     let [alice, carol, dave] = rooms.as_slice() else { panic!("three people") };
+    // Something that the bridge heard: what a history reaches back to, it tells of.
+    bob.says(LOBBY, "hello");
+    alice.sees(&d.ghost("bob"), "hello").await;
+    // Not everything can be decided as it is heard, then: all steps are passed.
+    let erin = d.irc("erin").await;
 
     let enough = AtomicBool::new(false);
     let later = (0..6).map(|n| Kill::After(Duration::from_millis(1500 + 400 * n)));
@@ -57,8 +62,9 @@ async fn kill_in_the_midst_of_bursts() {
         }
         enough.store(true, Ordering::Relaxed);
     };
-    let ((), from_irc, mut by_alice, mut by_carol, mut by_dave) = tokio::join!(
+    let ((), (), from_irc, mut by_alice, mut by_carol, mut by_dave) = tokio::join!(
         murder,
+        come_and_go(&erin, &enough),
         bursts_on_irc(&bob, &enough),
         bursts_on_matrix(alice, "alice", &enough),
         bursts_on_matrix(carol, "carol", &enough),

@@ -174,12 +174,12 @@ async fn talk_on_matrix(lobby: &Room<'_>, enough: &AtomicBool) -> Vec<String> {
 }
 
 /// Somebody joins and leaves, so that memberships change under load too.
-async fn come_and_go(carol: &IrcUser, enough: &AtomicBool) {
+pub(crate) async fn come_and_go(somebody: &IrcUser, enough: &AtomicBool) {
     while !enough.load(Ordering::Relaxed) {
-        carol.joins(LOBBY).await;
+        somebody.joins(LOBBY).await;
         tokio::time::sleep(Duration::from_millis(60)).await;
-        carol.parts(LOBBY, "back soon");
-        carol.sees_part(LOBBY, "carol").await;
+        somebody.parts(LOBBY, "back soon");
+        somebody.sees_part(LOBBY, &somebody.nick()).await;
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
 }
