@@ -60,7 +60,7 @@ impl Process {
             if let Some(status) = self.ended() {
                 panic!("{} ended ({status}) before: {what}", self.name);
             }
-            assert!(began.elapsed() < PATIENCE * 2, "waited for: {what}");
+            assert!(began.elapsed() < PATIENCE * 3, "waited for: {what}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
