@@ -256,7 +256,7 @@ async fn a_voice_that_comes_with_the_refusal_is_a_reason_to_say_it_again() {
 #[tokio::test]
 async fn whoever_is_in_the_room_no_more_enters_and_says_it_once() {
     let scene = Scene::start().await;
-    scene.alice.enter(&tea()).await.unwrap();
+    scene.alice.shared.be_in(&Jid::parse(TEA).unwrap(), &scene.alice.seat).await.unwrap();
     scene.server.forgets(ALICE);
     scene.alice_says("hello").await.unwrap();
     assert_eq!((scene.joins(ALICE), scene.server.count("hello")), (2, 1));
