@@ -1,10 +1,14 @@
 //! What was missed: read from a room's archive ([XEP-0313](https://xmpp.org/extensions/xep-0313.html)) before what is said meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use landbridge::network::{SendError, host::Closed};
+use landbridge::{
+    Millis,
+    network::{SendError, host::Closed},
+};
+use tokio::time::Instant;
 
-use super::{deliver::rejected, shared::Shared};
+use super::{deliver::rejected, link::archived_from, shared::Shared};
 use crate::{
     convert::{ids::XmppRoom, incoming},
     jid::Jid,
@@ -83,24 +87,51 @@ impl Shared {
         self.with_room(jid, |state| state.held.is_some()).unwrap_or_default()
     }
 
-    /// Whether a message of ours is in a room's archive, and the id that it has there.
+    /// Whether a message of ours is in a room's archive from `since` on, and the id that it has there. However many ask at a time: the
+    /// archive is read for all of them together.
     ///
     /// # Errors
     /// Where the archive cannot be read: a final one where it never can be.
-    pub(super) async fn find_archived(&self, jid: &Jid, id: &str, since: &str) -> Result<Option<String>, SendError> {
-        let mut after: Option<String> = None;
+    pub(super) async fn find_archived(&self, jid: &Jid, id: &str, since: Millis) -> Result<Option<String>, SendError> {
+        let asked = Instant::now();
+        let shelf = self.with_room(jid, |state| Arc::clone(&state.shelf)).unwrap_or_default();
+        let mut last = shelf.lock().await;
+        let known = last.as_ref().and_then(|reading| reading.found(id, asked, since));
+        let found = if let Some(found) = known {
+            found
+        } else {
+            let begun = Instant::now();
+            let (ids, outcome) = self.archived_ids(jid, since).await;
+            let reading = last.insert(Reading { begun, since, ids, outcome });
+            reading.found(id, asked, since).unwrap_or(Ok(None))
+        };
+        // Beside the room's own, each who asks has a handle of it: the last one needs it for nobody.
+        if Arc::strong_count(&shelf) <= 2 {
+            *last = None;
+        }
+        found
+    }
+
+    /// The ids of what was said from a moment on, with those of the archive, as far as it can be read; and whether that was all.
+    async fn archived_ids(&self, jid: &Jid, since: Millis) -> (HashMap<String, String>, Result<(), SendError>) {
+        let (mut ids, mut after) = (HashMap::new(), None);
+        let since = archived_from(since);
         for _ in 0..PAGES {
-            let page = self.page(jid, since, after.as_deref()).await?;
-            let found = page.messages.iter().find(|(_, message)| message.attr("id") == Some(id));
-            if let Some((archive, _)) = found {
-                return Ok(Some(archive.clone()));
+            let page = match self.page(jid, &since, after.as_deref()).await {
+                Ok(page) => page,
+                Err(error) => return (ids, Err(error)),
+            };
+            for (archive, message) in page.messages {
+                if let Some(id) = message.attr("id") {
+                    ids.entry(id.to_owned()).or_insert(archive);
+                }
             }
             match page.last {
                 Some(last) if !page.complete => after = Some(last),
-                _ => return Ok(None),
+                _ => return (ids, Ok(())),
             }
         }
-        Err(SendError::Unsupported)
+        (ids, Err(SendError::Unsupported))
     }
 
     async fn page(&self, jid: &Jid, since: &str, after: Option<&str>) -> Result<Page, SendError> {
@@ -173,6 +204,28 @@ impl Shared {
                 self.fetch_missed(jid).await?;
             }
         }
+    }
+}
+
+/// What an archive held when it was read last.
+#[derive(Debug)]
+pub(super) struct Reading {
+    begun: Instant,
+    since: Millis,
+    /// The archive's ids of messages, by the ids under which they were said.
+    ids: HashMap<String, String>,
+    /// Whether all of it was read.
+    outcome: Result<(), SendError>,
+}
+
+impl Reading {
+    /// What it tells somebody who asked at that time for a message that was said since; nothing where it must be read anew, as it may not
+    /// hold what was there by then.
+    fn found(&self, id: &str, asked: Instant, since: Millis) -> Option<Result<Option<String>, SendError>> {
+        if let Some(archive) = self.ids.get(id) {
+            return Some(Ok(Some(archive.clone())));
+        }
+        (self.begun >= asked && self.since <= since).then(|| self.outcome.clone().map(|()| None))
     }
 }
 

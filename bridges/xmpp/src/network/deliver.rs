@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use super::{
     XmppNetwork,
     landing::{Back, Landing},
-    link::archived_from,
     session::XmppSession,
     shared::RoomState,
     stanzas::{message, reaction, retraction},
@@ -135,8 +134,7 @@ impl XmppSession {
     /// What the room's archive calls something that was said under this id lately; none where it was not, or there is no archive.
     async fn said_before(&self, room: &Jid, id: &str) -> Option<String> {
         self.shared.with_room(room, |state| state.archive).filter(|archive| *archive)?;
-        let since = archived_from(SystemClock.now());
-        self.shared.find_archived(room, id, &since).await.ok().flatten()
+        self.shared.find_archived(room, id, SystemClock.now()).await.ok().flatten()
     }
 
     /// What came back of something that was said in a room, by somebody who had a voice in it then or not, as the framework is told it.
@@ -325,7 +323,7 @@ impl XmppSession {
         if self.shared.with_room(room, |state| state.archive) != Some(true) {
             return Landed::CannotTell;
         }
-        match self.shared.find_archived(room, &id, &archived_from(since)).await {
+        match self.shared.find_archived(room, &id, since).await {
             Ok(Some(archive)) => Landed::Yes { id: Some(XmppMessage::archived(&archive)) },
             // What was missed is fetched at the same time, and what is found there is not looked for here any more.
             Ok(None) if let Some(archive) = self.shared.heard(&id) => {

@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{XmppNetwork, origins::Origins, outside::Outside};
+use super::{XmppNetwork, archive::Reading, origins::Origins, outside::Outside};
 use crate::{
     config::XmppConfig,
     convert::to_xmpp::Own,
@@ -89,6 +89,8 @@ pub(super) struct RoomState {
     pub(super) nicks_known: bool,
     /// Whether it has an archive (XEP-0313).
     pub(super) archive: bool,
+    /// What its archive held when it was read last, for those who ask at the same time.
+    pub(super) shelf: Arc<tokio::sync::Mutex<Option<Reading>>>,
     /// Messages that wait until what was missed is fetched.
     pub(super) held: Option<Held>,
     /// How often in a row the listener could not return.
@@ -273,6 +275,7 @@ impl Shared {
             public: false,
             nicks_known: false,
             archive: false,
+            shelf: Arc::default(),
             held: None,
             failures: 0,
             kicks_known: false,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::future::join_all;
 use landbridge::{
     Millis,
     network::{
@@ -297,4 +298,30 @@ async fn a_room_that_could_not_be_asked_for_a_seat_is_asked_over_the_next_link()
     let said = tokio::time::timeout(Duration::from_secs(20), scene.alice.deliver(&op, &KEY, 1)).await;
     let said = said.expect("nobody waits for what was never sent");
     assert!(said.is_ok_and(|said| said.id.is_some()));
+}
+
+#[tokio::test]
+async fn however_many_are_in_doubt_the_archive_is_read_for_all_of_them_together() {
+    let mut scene = Scene::start().await;
+    let op = scene.op("hello");
+    scene.server.breaks_at_next_message();
+    scene.alice.deliver(&op, &KEY, 1).await.unwrap_err();
+    scene.is_unlinked().await;
+    *scene.told.heard_until.lock() = None;
+    scene.links().await;
+    let asks = |stanza: &Element| stanza.get_child("query", ns::MAM).is_some();
+    let asked = || scene.server.came().into_iter().filter(asks).count();
+    let before = asked();
+    let mut other = scene.event("never said");
+    other.event_id = event_id!("$2").to_owned();
+    let unsaid = scene.network.to_remote(&other, &scene.context()).unwrap().remove(0);
+    let ops = [&op, &unsaid, &op, &unsaid, &op, &unsaid];
+    let landed = join_all(ops.map(|op| scene.alice.reconcile(op, &KEY, NOON))).await;
+    let yes = |landed: &Landed<_>| matches!(landed, Landed::Yes { id: Some(_) });
+    assert_eq!(landed.iter().map(yes).collect::<Vec<_>>(), [true, false, true, false, true, false], "{landed:?}");
+    assert_eq!(landed[1], Landed::No);
+    assert!(asked() - before <= 2, "asked {} times", asked() - before);
+    let room = Jid::parse(TEA).unwrap();
+    let is_kept = scene.alice.shared.with_room(&room, |state| state.shelf.try_lock().unwrap().is_some());
+    assert_eq!(is_kept, Some(false), "nobody needs it any more");
 }
