@@ -162,6 +162,9 @@ class Driver:
         members = ok(await self.client.joined_members(room)).members
         return {"members": {m.user_id: m.display_name for m in members}}
 
+    async def called(self, room):
+        return {"name": self.client.rooms[room].display_name}
+
     async def messages(self, room, limit=100):
         page = ok(await self.client.room_messages(room, limit=limit))
         return {"events": [event.source for event in reversed(page.chunk)]}

@@ -300,6 +300,7 @@ async fn private_messages_cross_both_ways(d: Deployment) {
     bob.says("carol", "hello carol");
     let private = carol.accepts_invitation(&ghost).await;
     private.sees(&ghost, "hello carol").await;
+    assert_eq!(private.is_called().await, "bob");
     private.says("hello bob").await;
     bob.sees("bob", "carol", "hello bob").await;
     // Nothing of it is in the channel.

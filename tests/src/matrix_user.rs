@@ -314,6 +314,11 @@ impl Room<'_> {
         Ok(read["content"].clone())
     }
 
+    /// What her client calls the room, as far as it has synchronized.
+    pub async fn is_called(&self) -> String {
+        text(&self.ask("called", json!({})).await, "name")
+    }
+
     /// Invites somebody.
     pub async fn invites(&self, user: &str) {
         self.ask("invite", json!({ "user": user })).await;

@@ -176,6 +176,7 @@ impl Homeserver for ClientHomeserver {
             public: room.public,
             is_direct: room.is_direct,
             invite: room.invite.clone(),
+            initial_state: if room.is_direct { vec![no_canonical_alias()] } else { Vec::new() },
             power_levels: (!power.is_empty()).then(|| json!({ "users": power })),
             ..NewRoom::default()
         };
@@ -255,6 +256,12 @@ impl Homeserver for ClientHomeserver {
         self.client.ping(&self.registration_id, Some(txn_id)).await?;
         Ok(())
     }
+}
+
+/// In `initial_state`, keeps the homeserver from calling a room by its alias: the clients of two who talk with each other then call it by
+/// the other one's name. The alias finds it all the same.
+fn no_canonical_alias() -> Value {
+    json!({ "type": "m.room.canonical_alias", "state_key": "", "content": {} })
 }
 
 fn raw(content: &Value) -> Result<Box<RawValue>, HomeserverError> {

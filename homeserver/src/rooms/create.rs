@@ -139,11 +139,11 @@ fn first_events(
         member(&room.creator, "join", room, false)?,
         power_levels(room, rules, &preset, &creators, trusted.then_some(&invited))?,
     ];
-    if let Some(alias) = alias {
-        events.push(first("m.room.canonical_alias", json!({ "alias": alias }))?);
-    }
     let initial = initial_state(request)?;
     let is_initial = |kind: &str| initial.iter().any(|event| event.kind == kind && event.state_key.is_empty());
+    if let Some(alias) = alias.filter(|_| !is_initial("m.room.canonical_alias")) {
+        events.push(first("m.room.canonical_alias", json!({ "alias": alias }))?);
+    }
     for (kind, field, value) in preset_state(&preset) {
         if !is_initial(kind) {
             events.push(first(kind, json!({ field: value }))?);

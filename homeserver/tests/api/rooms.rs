@@ -151,6 +151,19 @@ async fn aliases_come_and_go() {
 }
 
 #[tokio::test]
+async fn a_room_is_called_by_its_alias_unless_its_maker_says_otherwise() {
+    let server = Server::start().await;
+    let alice = server.person("alice").await;
+    let canonical = |room: &str| format!("rooms/{room}/state/m.room.canonical_alias");
+    let hats = alice.creates_room(json!({ "room_alias_name": "hats" })).await;
+    assert_eq!(alice.get(&canonical(&hats)).await.ok(), json!({ "alias": "#hats:localhost" }));
+    let unnamed = json!({ "type": "m.room.canonical_alias", "state_key": "", "content": {} });
+    let caps = alice.creates_room(json!({ "room_alias_name": "caps", "initial_state": [unnamed] })).await;
+    assert_eq!(alice.get(&canonical(&caps)).await.ok(), json!({}));
+    assert_eq!(alice.get("directory/room/%23caps:localhost").await.ok()["room_id"], caps.as_str());
+}
+
+#[tokio::test]
 async fn words_that_the_specification_does_not_know_are_refused() {
     let server = Server::start().await;
     let alice = server.person("alice").await;

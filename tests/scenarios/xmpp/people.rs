@@ -87,6 +87,7 @@ async fn people_talk_in_private(d: XmppDeployment) {
     .await;
     let room = alice.accepts_invitation(&ghost).await;
     room.sees(&ghost, "psst").await;
+    assert_eq!(room.is_called().await, "bob");
     bob.sees_stanza("a receipt", |stanza| {
         stanza.xml().contains("urn:xmpp:receipts") && stanza.xml().contains("id=\"m1\"")
     })

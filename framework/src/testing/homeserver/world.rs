@@ -317,7 +317,10 @@ impl World {
             state("m.room.member", user_id, json!({ "membership": "invite", "is_direct": wanted["is_direct"] }));
         }
         if let Some(alias) = alias {
-            state("m.room.canonical_alias", "", json!({ "alias": alias }));
+            let is_initial = |event: &Value| event["type"] == "m.room.canonical_alias";
+            if !wanted["initial_state"].as_array().is_some_and(|initial| initial.iter().any(is_initial)) {
+                state("m.room.canonical_alias", "", json!({ "alias": alias }));
+            }
             self.aliases.insert(alias, room_id.clone());
         }
         if wanted["visibility"] == "public" {

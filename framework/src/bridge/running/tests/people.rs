@@ -150,6 +150,8 @@ async fn a_private_message_makes_a_private_room_and_its_owner_can_answer() {
         tokio::task::yield_now().await;
     };
     room.hears("@test_bob:localhost", "psst").await;
+    // Her client is to call it "bob", not by the alias.
+    assert_eq!(room.state("m.room.canonical_alias", ""), Some(serde_json::json!({})));
     alice.joins(&room.id).await.unwrap();
     alice.says(&room, "yes?");
     stage.script.expects("=@alice:localhost=bob", "alice: yes?").await;
