@@ -111,6 +111,14 @@ fn not_linked(endpoint: &Endpoint, error: &LinkError) -> Finding {
     }
 }
 
+/// What stands beside the component on its server.
+struct Services {
+    /// By address, with what each says of itself.
+    known: BTreeMap<String, Element>,
+    /// Why a service that is looked for is not among them.
+    lacking: String,
+}
+
 /// A link on which one question is asked at a time.
 struct Probe {
     connection: Connection,
@@ -166,28 +174,34 @@ impl Probe {
         if answer.kind() == "error" { Err(NoAnswer::Refused(StanzaError::of(&answer))) } else { Ok(answer) }
     }
 
-    /// The services beside the component, by address, with what each says of itself.
-    async fn services(&mut self) -> BTreeMap<String, Element> {
-        let mut services = BTreeMap::new();
-        let Some((_, server)) = self.domain.split_once('.') else { return services };
+    /// The services beside the component, as the server whose domain is above its own lists them.
+    async fn services(&mut self) -> Services {
+        let Some((_, server)) = self.domain.split_once('.') else {
+            return Services { known: BTreeMap::new(), lacking: format!("there is no server above {}", self.domain) };
+        };
         let server = server.to_owned();
-        let Ok(items) = self.ask(&server, "get", Element::bare("query", ns::DISCO_ITEMS)).await else {
-            return services;
+        let items = match self.ask(&server, "get", Element::bare("query", ns::DISCO_ITEMS)).await {
+            Ok(items) => items,
+            Err(error) => {
+                let lacking = format!("{server} does not say which services it has ({error})");
+                return Services { known: BTreeMap::new(), lacking };
+            }
         };
         let query = items.get_child("query", ns::DISCO_ITEMS);
         let items = query.into_iter().flat_map(|query| query.find_all("item", ns::DISCO_ITEMS));
         let jids: Vec<String> = items.filter_map(|item| item.attr("jid").map(str::to_owned)).take(30).collect();
         let own = self.domain.clone();
+        let mut known = BTreeMap::new();
         for jid in jids.into_iter().filter(|jid| *jid != own) {
             if let Ok(info) = self.ask(&jid, "get", Element::bare("query", ns::DISCO_INFO)).await {
-                services.insert(jid, info);
+                known.insert(jid, info);
             }
         }
-        services
+        Services { known, lacking: format!("{server} lists none") }
     }
 
     /// Makes a room, enters it, asks whether it is in it, and takes it away again.
-    async fn rooms(&mut self, config: &XmppConfig, services: &BTreeMap<String, Element>) -> Finding {
+    async fn rooms(&mut self, config: &XmppConfig, services: &Services) -> Finding {
         let has = |info: &&Element| {
             let query = info.get_child("query", ns::DISCO_INFO);
             query
@@ -195,13 +209,16 @@ impl Probe {
                 .flat_map(|query| query.find_all("feature", ns::DISCO_INFO))
                 .any(|known| known.attr("var") == Some(ns::MUC))
         };
-        let found = services.iter().find(|(_, info)| has(info)).map(|(jid, _)| jid.clone());
+        let found = services.known.iter().find(|(_, info)| has(info)).map(|(jid, _)| jid.clone());
         let bridged = config.rooms.bridged.first().and_then(|bridged| Some(bridged.jid.split_once('@')?.1.to_owned()));
         let Some(service) = bridged.or(found) else {
             return finding(
                 "rooms",
                 Verdict::Weak,
-                "the server has no service for rooms; those of others may be bridged all the same",
+                format!(
+                    "no service for rooms to try: {}; those of others may be bridged all the same",
+                    services.lacking
+                ),
             );
         };
         let room = format!("landbridge-check-{:08x}@{service}", rand::random::<u32>());
@@ -237,23 +254,31 @@ impl Probe {
     }
 
     /// Stores a file and fetches it again.
-    async fn upload(&mut self, config: &XmppConfig, services: &BTreeMap<String, Element>) -> Finding {
+    async fn upload(&mut self, config: &XmppConfig, services: &Services) -> Finding {
         const TEXT: &[u8] = b"stored by landbridge check";
         if !config.media.upload {
             return finding("upload", Verdict::Well, "files are linked to; none is stored (`media.upload: false`)");
         }
         let linked =
             |text: String| finding("upload", Verdict::Weak, format!("{text}; files from Matrix are linked to instead"));
-        let service = match &config.media.upload_service {
+        let (service, lacking) = match &config.media.upload_service {
             Some(jid) => match self.ask(jid, "get", Element::bare("query", ns::DISCO_INFO)).await {
-                Ok(info) => Jid::parse(jid).and_then(|jid| files::service(&info, jid)),
-                Err(_) => None,
+                Ok(info) => (
+                    Jid::parse(jid).and_then(|jid| files::service(&info, jid)),
+                    format!("{jid} (`media.upload_service`) is none"),
+                ),
+                Err(error) => (None, format!("{jid} (`media.upload_service`) does not answer ({error})")),
             },
-            None => services.iter().find_map(|(jid, info)| files::service(info, Jid::parse(jid)?)),
+            None => {
+                let service = services.known.iter().find_map(|(jid, info)| files::service(info, Jid::parse(jid)?));
+                (service, services.lacking.clone())
+            }
         };
         let Some(service) = service else {
-            return linked("the server has no upload service".to_owned()).fix(
-                "Prosody:  Component \"upload.…\" \"http_file_share\"\nejabberd: modules: {mod_http_upload: {put_url: \"https://…\"}}",
+            return linked(format!("no upload service: {lacking}")).fix(
+                "Prosody:  Component \"upload.…\" \"http_file_share\"\n\
+                 ejabberd: modules: {mod_http_upload: {put_url: \"https://…\"}}\n\
+                 where it stands elsewhere: media: {upload_service: \"upload.…\"}",
             );
         };
         let request = files::slot_request("check.txt", Some("text/plain"), TEXT.len());

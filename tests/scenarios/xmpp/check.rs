@@ -64,7 +64,13 @@ async fn each_fault_comes_with_the_line_that_mends_it() {
     {
         assert!(said.contains(wanted), "{wanted}:\n{said}");
     }
+    // Services are looked for where the server lists them, and where the configuration says.
     let text = std::fs::read_to_string(d.config()).expect("the configuration");
+    let mut config: serde_json::Value = serde_yaml::from_str(&text).expect("YAML");
+    config["xmpp"]["media"]["upload_service"] = json!("muc.xmpp.test");
+    std::fs::write(d.config(), config.to_string()).expect("the configuration");
+    let (_, said) = check(&d);
+    assert!(said.contains("no upload service: muc.xmpp.test (`media.upload_service`) is none"), "{said}");
     std::fs::write(d.config(), text.replace("s3cret", "not the secret")).expect("the configuration");
     let (well, said) = check(&d);
     assert!(!well && said.contains("component_secret = "), "{said}");
